@@ -1,0 +1,155 @@
+"""The one GPT configuration and its size arithmetic.
+
+Covers GPT-1 (post-norm, learned positions, GELU; Radford et al., 2018), GPT-2 (pre-norm, final
+norm; Radford et al., 2019), GPT-3 (alternating dense and locally banded attention; Brown et al.,
+2020), the byte-level Transformers of Deletang et al. (2024) and Llama-style networks (RMSNorm,
+rotary positions, gated SiLU, grouped key/value heads; Touvron et al., 2023).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+Norm = Literal["layernorm", "rmsnorm"]
+NormPosition = Literal["pre", "post"]
+Positions = Literal["learned", "rotary"]
+Activation = Literal["gelu", "relu2", "swiglu"]
+
+
+@dataclasses.dataclass(frozen=True)
+class GPTConfig:
+    """Shape of a GPT; two networks with equal configurations differ in weights only."""
+
+    vocab_size: int = 256
+    """Number of symbols the model reads and predicts (256: bytes)."""
+    n_layer: int = 4
+    n_head: int = 4
+    n_kv_head: int = 0
+    """Key/value heads, each shared by n_head / n_kv_head query heads; 0 means n_head."""
+    n_embd: int = 256
+    head_dim: int = 0
+    """Channels of one head; 0 means n_embd / n_head."""
+    mlp_hidden: int = 0
+    """Hidden channels of the MLP; 0 means 4 * n_embd."""
+    context_length: int = 1024
+    """Tokens a position may see at most, itself included, in layers with full attention."""
+    attention_windows: tuple[int, ...] = ()
+    """Tokens seen per layer, itself included; 0 means full attention; () means full everywhere."""
+    norm: Norm = "rmsnorm"
+    norm_position: NormPosition = "pre"
+    norm_gain: bool = True
+    """Whether norms have learned gains (and, for LayerNorm, biases)."""
+    norm_eps: float = 1e-5
+    qk_norm: bool = False
+    """Whether queries and keys are RMS-normalised per head, without gain, before rotation."""
+    positions: Positions = "rotary"
+    rotary_base: float = 10000.0
+    rotary_period: int = 0
+    """If set, rotary angles are whole multiples of 2 pi / period, so positions wrap around."""
+    activation: Activation = "gelu"
+    bias: bool = False
+    """Whether linear layers (but not the output layer) have biases."""
+    tied: bool = False
+    """Whether the output layer shares the token embedding's weights."""
+    bos_id: int = 0
+    """Token that stands before the first symbol of every stream."""
+
+    def __post_init__(self) -> None:
+        for name, kinds in (
+            ("norm", Norm),
+            ("norm_position", NormPosition),
+            ("positions", Positions),
+            ("activation", Activation),
+        ):
+            if getattr(self, name) not in get_args(kinds):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(get_args(kinds))}"
+                )
+        _fill = object.__setattr__
+        if not self.head_dim:
+            if self.n_head < 1 or self.n_embd % self.n_head:
+                raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
+            _fill(self, "head_dim", self.n_embd // self.n_head)
+        _fill(self, "n_kv_head", self.n_kv_head or self.n_head)
+        _fill(self, "mlp_hidden", self.mlp_hidden or 4 * self.n_embd)
+        _fill(self, "attention_windows", tuple(self.attention_windows) or (0,) * self.n_layer)
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("vocab_size", "n_layer", "n_head", "n_kv_head", "n_embd", "context_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.vocab_size < 2:
+            raise ValueError("vocab_size is 1: there is nothing to predict")
+        if not 0 <= self.bos_id < self.vocab_size:
+            raise ValueError(f"bos_id {self.bos_id} is not below vocab_size {self.vocab_size}")
+        if self.n_head % self.n_kv_head:
+            raise ValueError(f"n_head {self.n_head} is not a multiple of n_kv_head {self.n_kv_head}")
+        if len(self.attention_windows) != self.n_layer:
+            raise ValueError(
+                f"attention_windows has {len(self.attention_windows)} entries for {self.n_layer} layers"
+            )
+        if any(not 0 <= w <= self.context_length for w in self.attention_windows):
+            raise ValueError(
+                f"attention_windows {self.attention_windows} must lie in 0..{self.context_length}"
+            )
+        if self.positions == "rotary" and self.head_dim % 2:
+            raise ValueError(f"head_dim {self.head_dim} is odd: rotary positions need pairs")
+        if self.rotary_period and self.rotary_period < 2 * self.context_length:
+            raise ValueError(
+                f"rotary_period {self.rotary_period} is under twice the context length "
+                f"{self.context_length}: far positions would look near"
+            )
+
+    @property
+    def streams(self) -> bool:
+        """Whether the network can run on for ever: every layer banded, positions that wrap."""
+        return all(self.attention_windows) and self.rotary_period > 0
+
+    @property
+    def num_parameters_by_part(self) -> dict[str, int]:
+        """Parameters of each part of the network."""
+        d, norms = self.n_embd, 0
+        if self.norm_gain:
+            per_norm = d if self.norm == "rmsnorm" else 2 * d
+            norms = per_norm * (2 * self.n_layer + (self.norm_position == "pre"))
+        q, kv = self.n_head * self.head_dim, self.n_kv_head * self.head_dim
+        attention = d * (q + 2 * kv) + q * d + self.bias * (q + 2 * kv + d)
+        up = self.mlp_hidden * (2 if self.activation == "swiglu" else 1)
+        mlp = d * up + self.mlp_hidden * d + self.bias * (up + d)
+        return {
+            "token_embedding": self.vocab_size * d,
+            "position_embedding": self.context_length * d if self.positions == "learned" else 0,
+            "attention": self.n_layer * attention,
+            "mlp": self.n_layer * mlp,
+            "norms": norms,
+            "output": 0 if self.tied else self.vocab_size * d,
+        }
+
+    @property
+    def num_parameters(self) -> int:
+        """All parameters, embeddings included."""
+        return sum(self.num_parameters_by_part.values())
+
+    @property
+    def flops_per_token(self) -> int:
+        """Multiplications and additions of one token's forward pass at full context."""
+        parts = self.num_parameters_by_part
+        products = parts["attention"] + parts["mlp"] + self.vocab_size * self.n_embd
+        keys = sum(w or self.context_length for w in self.attention_windows)
+        return 2 * products + 4 * keys * self.n_head * self.head_dim
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the configuration as JSON-ready values."""
+        return {**dataclasses.asdict(self), "attention_windows": list(self.attention_windows)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> GPTConfig:
+        """Builds a configuration; an unknown key is an error that names it."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown GPT option {unknown[0]!r}, known: {', '.join(sorted(known))}")
+        windows = tuple(values.get("attention_windows", ()))
+        return cls(**{**values, "attention_windows": windows})
