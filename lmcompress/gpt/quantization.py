@@ -1,0 +1,137 @@
+"""From float weights to the int8 weights that exact evaluation reads.
+
+Each weight row has one float32 scale (its largest magnitude / 127). The result is plain arrays by
+name, with a fingerprint over every bit that can change a prediction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from lmcompress.gpt.config import GPTConfig
+from lmcompress.gpt.integers import cosine_table
+from lmcompress.gpt.network import GPT, rotary_angles
+
+ARITHMETIC_VERSION = 1
+"""Changes whenever equal weights may give other frequencies than before."""
+
+ROTARY_BITS = 14
+"""Cosines and sines lie on a grid of 2**-ROTARY_BITS."""
+
+MAX_ACTIVATION = 127
+MAX_REDUCTION = 1 << 17
+"""Longest row of a product: 127 * 127 * MAX_REDUCTION stays below 2**31."""
+MAX_CONTEXT = 8192
+MAX_EMBEDDING = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class ExactWeights:
+    """A model as exact evaluation needs it: configuration, arrays by name."""
+
+    config: GPTConfig
+    arrays: Mapping[str, npt.NDArray[np.generic]]
+
+    def __post_init__(self) -> None:
+        if self.config.context_length > MAX_CONTEXT:
+            raise ValueError(
+                f"context_length {self.config.context_length} is over {MAX_CONTEXT}: "
+                "sums of 32-bit integers could overflow"
+            )
+        if self.config.n_embd > MAX_EMBEDDING:
+            raise ValueError(f"n_embd {self.config.n_embd} is over {MAX_EMBEDDING}")
+
+    @property
+    def fingerprint(self) -> bytes:
+        """16 bytes that change with any weight, shape or rule of the arithmetic."""
+        digest = hashlib.blake2b(digest_size=16)
+        header = {"arithmetic": ARITHMETIC_VERSION, "config": self.config.to_dict()}
+        digest.update(json.dumps(header, sort_keys=True).encode())
+        for name in sorted(self.arrays):
+            array = self.arrays[name]
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.digest()
+
+    @property
+    def model_bytes(self) -> int:
+        """Bytes that the stored weights take."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    def linear(
+        self, name: str
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+        """Returns (weights int8 (N, K), scales float32 (N,), bias float32 (N,) or None)."""
+        arrays = self.arrays
+        return arrays[f"{name}.q"], arrays[f"{name}.s"], arrays.get(f"{name}.b")  # type: ignore[return-value]
+
+    def rotary(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+        """Returns cosines and sines, float32 (positions, head_dim / 2), on the grid, or None."""
+        config = self.config
+        if config.positions != "rotary":
+            return None
+        if not config.rotary_period:
+            cos, sin = self.arrays["rotary.cos"], self.arrays["rotary.sin"]
+        else:
+            period = config.rotary_period
+            table = cosine_table(period, ROTARY_BITS)
+            turns = np.arange(period)[:, None] * self.arrays["rotary.turns"].astype(np.int64)
+            cos, sin = table[turns % period], table[(turns - period // 4) % period]
+        scale = np.float32(2.0**-ROTARY_BITS)
+        return cos.astype(np.float32) * scale, sin.astype(np.float32) * scale
+
+
+def quantize_rows(matrix: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.generic]]:
+    """Returns {"q": int8, "s": float32} with matrix ~ q * s[:, None]."""
+    if not np.isfinite(matrix).all():
+        raise ValueError("weights are not finite: the training run diverged")
+    scales = np.maximum(np.abs(matrix).max(axis=1), np.float32(2.0**-40)) / np.float32(127)
+    return {"q": np.rint(matrix / scales[:, None]).astype(np.int8), "s": scales}
+
+
+def quantize_network(network: GPT) -> ExactWeights:
+    """Returns the exact form of a float network; the same floats give the same arrays."""
+    config = network.config
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+
+    def add(name: str, matrix: Tensor, bias: Tensor | None = None) -> None:
+        for suffix, array in quantize_rows(_numpy(matrix)).items():
+            arrays[f"{name}.{suffix}"] = array
+        if bias is not None:
+            arrays[f"{name}.b"] = _numpy(bias)
+
+    add("token_embedding", network.token_embedding.weight)
+    if config.positions == "learned":
+        add("position_embedding", network.position_embedding.weight)
+    elif config.rotary_period:
+        step = rotary_angles(config, 2)[1].numpy() * config.rotary_period / (2 * np.pi)
+        arrays["rotary.turns"] = np.rint(step).astype(np.int32)
+    else:
+        angles = rotary_angles(config, config.context_length).numpy()
+        for name, values in (("cos", np.cos(angles)), ("sin", np.sin(angles))):
+            arrays[f"rotary.{name}"] = np.rint(values * 2**ROTARY_BITS).astype(np.int16)
+    for i, block in enumerate(network.blocks):
+        for name, linear in (
+            ("qkv", block.attention.qkv),
+            ("proj", block.attention.proj),
+            ("up", block.mlp.up),
+            ("down", block.mlp.down),
+        ):
+            add(f"blocks.{i}.{name}", linear.weight, linear.bias)
+    for name, parameter in network.named_parameters():
+        if "norm" in name:
+            arrays[name.replace(".weight", ".gain")] = _numpy(parameter)
+    if not config.tied:
+        add("output", network.output.weight)
+    return ExactWeights(config, arrays)
+
+
+def _numpy(tensor: Tensor) -> npt.NDArray[np.float32]:
+    return tensor.detach().float().cpu().numpy()

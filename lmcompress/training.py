@@ -1,0 +1,376 @@
+"""Training a GPT, resumable after a kill at any moment.
+
+    lmcompress train --config experiments/configs/NAME.toml --out runs/NAME
+    torchrun --nproc-per-node 2 -m lmcompress train ...        (data parallel)
+
+Every step's batch is a pure function of (seed, step, rank), so a resumed run sees the text that an
+unbroken one would have seen. State is one safetensors file that is replaced atomically.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lmcompress import corpora
+from lmcompress.errors import TrainingError
+from lmcompress.gpt.checkpoint import save_float_checkpoint
+from lmcompress.gpt.config import GPTConfig
+from lmcompress.gpt.network import GPT
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A training run, as its TOML file states it."""
+
+    name: str
+    model: GPTConfig
+    sources: dict[str, float]
+    """Corpus name -> weight: the share of sequences drawn from it."""
+    total_bytes: int = 60_000_000
+    """Symbols trained on over the whole run."""
+    batch_size: int = 16
+    """Sequences a step, over all processes."""
+    sequence_length: int = 1024
+    crlf_fraction: float = 0.0
+    """Share of the sequences whose line ends are turned from LF into CRLF."""
+    holdout_bytes: int = 131072
+    """The last bytes of each source, never trained on, used for validation."""
+    optimizer: str = "adamw"
+    """adamw, or muon (for the matrices inside the blocks; AdamW for the rest)."""
+    learning_rate: float = 1e-3
+    muon_learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    warmup_steps: int = 100
+    final_lr_fraction: float = 0.02
+    clip_norm: float = 1.0
+    eval_interval: int = 500
+    checkpoint_seconds: float = 120.0
+    log_interval: int = 20
+    compile: bool = False
+    """Whether to fuse the step with torch.compile (needs a C++ compiler on the CPU)."""
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("adamw", "muon"):
+            raise TrainingError(f"optimizer is {self.optimizer!r}, expected adamw or muon")
+        if not self.sources:
+            raise TrainingError("no sources: name at least one corpus under [sources]")
+        if self.sequence_length > self.model.context_length:
+            raise TrainingError(
+                f"sequence_length {self.sequence_length} is over the model's context_length "
+                f"{self.model.context_length}"
+            )
+
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return max(1, round(self.total_bytes / (self.batch_size * self.sequence_length)))
+
+    @classmethod
+    def from_toml(cls, path: Path) -> TrainConfig:
+        """Reads a run's configuration; unknown or wrong values are a TrainingError."""
+        try:
+            values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        except OSError as exc:
+            raise TrainingError(f"cannot read {path}: {exc.strerror}") from exc
+        except tomllib.TOMLDecodeError as exc:
+            raise TrainingError(f"{path} is not valid TOML: {exc}") from exc
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise TrainingError(
+                f"{path}: unknown option {unknown[0]!r}, known: {', '.join(sorted(known))}"
+            )
+        try:
+            model = GPTConfig.from_dict(values.pop("model", {}))
+            return cls(**{"name": path.stem, "sources": {}, **values, "model": model})
+        except (ValueError, TypeError) as exc:
+            raise TrainingError(f"{path}: {exc}") from exc
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the configuration as JSON-ready values."""
+        return {**dataclasses.asdict(self), "model": self.model.to_dict()}
+
+
+class Batches:
+    """Random sequences from the sources; a step's batch depends on seed, step and rank only."""
+
+    def __init__(self, config: TrainConfig, rank: int = 0, world_size: int = 1) -> None:
+        self.config, self.rank = config, rank
+        self.batch_size = config.batch_size // world_size
+        if self.batch_size * world_size != config.batch_size:
+            raise TrainingError(
+                f"batch_size {config.batch_size} is not a multiple of {world_size} processes"
+            )
+        self.texts: dict[str, np.ndarray] = {}
+        self.holdouts: dict[str, np.ndarray] = {}
+        for name in config.sources:
+            text = np.frombuffer(corpora.load(name), dtype=np.uint8)
+            split = len(text) - config.holdout_bytes
+            if split <= config.sequence_length:
+                raise TrainingError(f"{name} has {len(text)} bytes: too few to hold some out")
+            self.texts[name], self.holdouts[name] = text[:split], text[split:]
+        weights = np.array(list(config.sources.values()), dtype=np.float64)
+        self.probs = weights / weights.sum()
+
+    def _sequence(self, rng: np.random.Generator) -> np.ndarray:
+        length = self.config.sequence_length
+        text = self.texts[list(self.texts)[rng.choice(len(self.probs), p=self.probs)]]
+        start = rng.integers(len(text) - length)
+        symbols = text[start : start + length]
+        if rng.random() < self.config.crlf_fraction:
+            with_crlf = symbols.tobytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+            symbols = np.frombuffer(with_crlf[:length], dtype=np.uint8)
+            if len(symbols) < length:  # the text had CRLF already
+                symbols = text[start : start + length]
+        return symbols
+
+    def step(self, step: int) -> tuple[Tensor, Tensor]:
+        """Returns inputs and targets of one step, int64 (batch_size, sequence_length) each."""
+        rng = np.random.default_rng((self.config.seed, step, self.rank))
+        rows = np.stack([self._sequence(rng) for _ in range(self.batch_size)])
+        return _shift(torch.from_numpy(rows.astype(np.int64)), self.config.model.bos_id)
+
+    def validation(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the held-out text of one source in batches of whole sequences."""
+        length = self.config.sequence_length
+        text = self.holdouts[name]
+        rows = text[: len(text) // length * length].reshape(-1, length).astype(np.int64)
+        for part in torch.from_numpy(rows).split(self.batch_size):
+            yield _shift(part, self.config.model.bos_id)
+
+
+def _shift(symbols: Tensor, bos_id: int) -> tuple[Tensor, Tensor]:
+    """Returns (inputs, targets): each symbol is predicted from those before it."""
+    inputs = F.pad(symbols[:, :-1], (1, 0), value=bos_id)
+    return inputs, symbols
+
+
+class Trainer:
+    """One run: network, optimisers, schedule, state on disk."""
+
+    def __init__(self, config: TrainConfig, out: Path, device: str = "cpu") -> None:
+        self.config, self.out, self.device = config, out, torch.device(device)
+        self.rank, self.world_size = _join_process_group()
+        out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(config.seed)
+        self.network = GPT(config.model).to(self.device)
+        self.forward = torch.compile(self.network) if config.compile else self.network
+        self.optimizers = _optimizers(config, self.network)
+        self.batches = Batches(config, self.rank, self.world_size)
+        self.start_step = 0
+        self._resume()
+
+    @property
+    def state_path(self) -> Path:
+        """Where the resumable state lies."""
+        return self.out / "training.safetensors"
+
+    def run(self) -> dict[str, Any]:
+        """Trains to the end; returns the last validation figures (bits per byte)."""
+        config = self.config
+        started, last_save = time.monotonic(), time.monotonic()
+        losses: list[float] = []
+        for step in range(self.start_step, config.num_steps):
+            losses.append(self._train_step(step))
+            done = step + 1
+            if done % config.log_interval == 0:
+                rate = (done - self.start_step) / (time.monotonic() - started)
+                bytes_per_second = rate * config.batch_size * config.sequence_length
+                self._record(
+                    step=done,
+                    train_bits_per_byte=float(np.mean(losses)) / math.log(2),
+                    bytes_per_second=round(bytes_per_second),
+                )
+                losses = []
+            if done % config.eval_interval == 0 and done < config.num_steps:
+                self._record(step=done, **self.validate())
+            if time.monotonic() - last_save > config.checkpoint_seconds:
+                self._save(done, {})
+                last_save = time.monotonic()
+        figures = self.validate()
+        self._record(step=config.num_steps, **figures)
+        self._save(config.num_steps, figures)
+        return figures
+
+    def _train_step(self, step: int) -> float:
+        inputs, targets = (t.to(self.device) for t in self.batches.step(step))
+        loss = self._loss(inputs, targets)
+        loss.backward()
+        if self.world_size > 1:
+            _average_gradients(self.network, self.world_size)
+        if self.config.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        scale = learning_rate_scale(self.config, step)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * scale
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(f"loss is {value} at step {step}: lower the learning rate")
+        return value
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Returns the mean cross entropy in nats a symbol."""
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.forward(inputs)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """Returns held-out bits per byte for each source and, as `mean`, over all their bytes."""
+        figures, total_nats, total = {}, 0.0, 0
+        for name in self.batches.holdouts:
+            nats, count = 0.0, 0
+            for inputs, targets in self.batches.validation(name):
+                loss = self._loss(inputs.to(self.device), targets.to(self.device))
+                nats += loss.item() * targets.numel()
+                count += targets.numel()
+            figures[name] = round(nats / count / math.log(2), 4)
+            total_nats, total = total_nats + nats, total + count
+        mean = round(total_nats / total / math.log(2), 4)
+        return {"validation_bits_per_byte": {"mean": mean, **figures}}
+
+    def _record(self, **values: Any) -> None:
+        if self.rank == 0:
+            values = {"bytes_seen": values["step"] * self._step_bytes, **values}
+            with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(values) + "\n")
+            _log.info("%s", json.dumps(values))
+
+    @property
+    def _step_bytes(self) -> int:
+        return self.config.batch_size * self.config.sequence_length
+
+    def _save(self, step: int, figures: dict[str, Any]) -> None:
+        if self.rank != 0:
+            return
+        tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
+        for i, optimizer in enumerate(self.optimizers):
+            for key, state in optimizer.state_dict()["state"].items():
+                for slot, value in state.items():
+                    tensors[f"optimizer.{i}.{key}.{slot}"] = torch.as_tensor(value)
+        if self.config.model.tied:
+            del tensors["model.output.weight"]
+        temporary = self.state_path.with_suffix(".tmp")
+        metadata = {"step": str(step), "config": json.dumps(self.config.to_dict())}
+        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
+        os.replace(temporary, self.state_path)
+        card = {
+            "name": self.config.name,
+            "trained_on": sorted(self.config.sources),
+            "bytes_seen": step * self._step_bytes,
+            "held_out_bytes_per_source": self.config.holdout_bytes,
+            "crlf_fraction": self.config.crlf_fraction,
+            **figures,
+        }
+        save_float_checkpoint(self.network, card, self.out)
+
+    def _resume(self) -> None:
+        if not self.state_path.exists():
+            return
+        with safe_open(self.state_path, "pt") as state:
+            metadata = state.metadata()
+            before = json.loads(metadata["config"])
+            if before["model"] != self.config.model.to_dict():
+                raise TrainingError(
+                    f"{self.state_path} holds a network of another shape: choose another folder"
+                )
+            tensors = {key: state.get_tensor(key) for key in state.keys()}  # noqa: SIM118
+        model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
+        self.network.load_state_dict(model, strict=not self.config.model.tied)
+        for i, optimizer in enumerate(self.optimizers):
+            loaded: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                if key.startswith(f"optimizer.{i}."):
+                    parameter, slot = key.split(".")[2:]
+                    loaded.setdefault(int(parameter), {})[slot] = value
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": loaded, "param_groups": groups})
+        self.start_step = int(metadata["step"])
+        _log.info("resumed %s at step %d", self.config.name, self.start_step)
+
+
+def learning_rate_scale(config: TrainConfig, step: int) -> float:
+    """Returns the factor on the peak learning rate: linear warm-up, then cosine."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    span = max(1, config.num_steps - config.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
+    return config.final_lr_fraction + (1 - config.final_lr_fraction) * cosine
+
+
+def _optimizers(config: TrainConfig, network: GPT) -> list[torch.optim.Optimizer]:
+    matrices, rest = [], []
+    for name, parameter in network.named_parameters():
+        is_matrix = parameter.ndim == 2 and name.startswith("blocks.")
+        (matrices if is_matrix and config.optimizer == "muon" else rest).append(parameter)
+    decayed = [p for p in rest if p.ndim >= 2]
+    plain = [p for p in rest if p.ndim < 2]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(
+        [g for g in groups if g["params"]], lr=config.learning_rate, betas=(0.9, 0.95), fused=True
+    )
+    optimizers: list[torch.optim.Optimizer] = [adamw]
+    if matrices:
+        optimizers.append(
+            torch.optim.Muon(
+                matrices,
+                lr=config.muon_learning_rate,
+                weight_decay=config.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        )
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["base_lr"] = group["lr"]
+    return optimizers
+
+
+def _join_process_group() -> tuple[int, int]:
+    """Joins torchrun's group where there is one; returns (rank, world size)."""
+    if "RANK" not in os.environ:
+        return 0, 1
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return dist.get_rank(), dist.get_world_size()
+
+
+def _average_gradients(network: GPT, world_size: int) -> None:
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= world_size
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def train(config: TrainConfig, out: Path, device: str = "auto") -> dict[str, Any]:
+    """Trains (or goes on training) a model into the folder `out`; returns validation figures."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Trainer(config, out, device).run()
