@@ -7,9 +7,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
 
+from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
+from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
+from lmcompress.gpt.quantization import ExactWeights, quantize_network
 
 
 def save_float_checkpoint(network: GPT, card: dict[str, Any], folder: Path) -> None:
@@ -23,3 +30,92 @@ def save_float_checkpoint(network: GPT, card: dict[str, Any], folder: Path) -> N
     description = {"format": "float", "config": network.config.to_dict(), "card": card}
     (folder / "model.json.tmp").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     os.replace(folder / "model.json.tmp", folder / "model.json")
+
+
+def save_exact_checkpoint(weights: ExactWeights, card: dict[str, Any], folder: Path) -> None:
+    """Writes int8 weights and the model's card: what ships in the package."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {name: np.ascontiguousarray(array) for name, array in weights.arrays.items()}
+    save_arrays(arrays, folder / "model.safetensors")
+    description = {
+        "format": "exact",
+        "config": weights.config.to_dict(),
+        "fingerprint": weights.fingerprint.hex(),
+        "card": card,
+    }
+    (folder / "model.json").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Returns the description in `model.json` without loading weights.
+
+    Raises:
+      ModelNotFoundError: If the folder holds no readable checkpoint.
+    """
+    path = folder / "model.json"
+    try:
+        description: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise ModelNotFoundError(f"{folder} holds no model: {path.name} is missing") from exc
+    except ValueError as exc:
+        raise ModelNotFoundError(f"{path} is not valid JSON: {exc}") from exc
+    if not isinstance(description, dict) or not {"format", "config", "card"} <= set(description):
+        raise ModelNotFoundError(f"{path} lacks format, config or card: not a model of ours")
+    return description
+
+
+def load_exact_checkpoint(folder: Path) -> ExactWeights:
+    """Loads a checkpoint's exact weights; float ones are quantized on the way.
+
+    Raises:
+      ModelNotFoundError: If files are missing or damaged.
+    """
+    description = read_card(folder)
+    path = folder / "model.safetensors"
+    try:
+        config = GPTConfig.from_dict(description["config"])
+        if description["format"] == "float":
+            return quantize_network(load_network(folder))
+        weights = ExactWeights(config, load_arrays(path))
+    except FileNotFoundError as exc:
+        raise ModelNotFoundError(f"{folder} holds no weights: {path.name} is missing") from exc
+    except (ValueError, KeyError, SafetensorError) as exc:
+        raise ModelNotFoundError(f"{path} cannot be used as a model: {exc}") from exc
+    if weights.fingerprint.hex() != description.get("fingerprint"):
+        raise FingerprintMismatchError(
+            f"{path} has fingerprint {weights.fingerprint.hex()}, {folder / 'model.json'} says "
+            f"{description.get('fingerprint')}: the model is damaged, install it again"
+        )
+    return weights
+
+
+def load_network(folder: Path) -> GPT:
+    """Loads a checkpoint as a float network: its own floats, or those its int8 weights stand for."""
+    description = read_card(folder)
+    network = GPT(GPTConfig.from_dict(description["config"]))
+    tensors = load_file(folder / "model.safetensors")
+    if description["format"] != "float":
+        state = {}
+        for name, value in tensors.items():
+            if name.endswith(".q"):
+                matrix = value.float() * tensors[f"{name[:-1]}s"][:, None]
+                state[_float_name(name[:-2]) + ".weight"] = matrix
+            elif name.endswith(".b"):
+                state[_float_name(name[:-2]) + ".bias"] = value
+            elif "norm" in name:
+                state[name.replace(".gain", ".weight")] = value
+        tensors = state
+    if network.config.tied:
+        tensors["output.weight"] = tensors["token_embedding.weight"]
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as exc:
+        raise ModelNotFoundError(f"{folder}: weights do not fit the configuration: {exc}") from exc
+    return network.eval()
+
+
+def _float_name(name: str) -> str:
+    for part, module in (("qkv", "attention"), ("proj", "attention"), ("up", "mlp"), ("down", "mlp")):
+        if name.endswith("." + part):
+            return f"{name[: -len(part)]}{module}.{part}"
+    return name

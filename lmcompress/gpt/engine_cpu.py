@@ -7,6 +7,7 @@ step, and each product runs on its own core.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -91,6 +92,12 @@ class CpuModel:
         return arrays.get(f"{name}.gain", _NOTHING), arrays.get(f"{name}.bias", _NOTHING)  # type: ignore[return-value]
 
 
+@functools.lru_cache(maxsize=4)
+def cpu_model(weights: ExactWeights) -> CpuModel:
+    """Returns the model laid out for the kernels; made once for each set of weights."""
+    return CpuModel(weights)
+
+
 class _Group:
     """State and scratch of some lanes, evaluated on one thread."""
 
@@ -122,9 +129,13 @@ class _Group:
             )
 
     def predict(
-        self, tokens: npt.NDArray[np.int64], position: int, out: npt.NDArray[np.float32]
+        self,
+        tokens: npt.NDArray[np.int64],
+        position: int,
+        out: npt.NDArray[np.float32],
+        logits: npt.NDArray[np.float32] | None,
     ) -> None:
-        """Reads tokens (lanes, steps) and writes weights into out (steps, lanes, vocab_size)."""
+        """Reads tokens (lanes, steps); fills out (and logits) of shape (steps, lanes, V)."""
         torch.set_num_threads(1)  # of this thread: groups run side by side
         model, config = self.model, self.model.config
         steps = tokens.shape[1]
@@ -147,6 +158,8 @@ class _Group:
         kernels_cpu.weights_from_logits(
             sums, scale, model.output.scale, model.logit_table, self.lanes, out
         )
+        if logits is not None:
+            kernels_cpu.logits_rows(sums, scale, model.output.scale, self.lanes, logits)
 
     def _norm(self, x: npt.NDArray[np.float32], norm: Any) -> npt.NDArray[np.float32]:
         config = self.model.config
@@ -218,19 +231,38 @@ class CpuEngine:
         """Forgets all tokens."""
         self.position = 0
 
-    def predict(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Returns weights (steps, lanes, vocab_size) after each of tokens (lanes, steps)."""
-        steps = tokens.shape[1]
-        out = np.empty((steps, self.lanes, self.config.vocab_size), np.float32)
-        jobs = [(g, tokens[s], out[:, s]) for g, s in zip(self._groups, self._slices, strict=True)]
+    def predict(
+        self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Returns weights (steps, lanes, vocab_size) after each of tokens (lanes, steps).
+
+        `logits`, if given, is filled with the exact logits, of the same shape.
+        """
+        out = np.empty((tokens.shape[1], self.lanes, self.config.vocab_size), np.float32)
+        for start in range(0, tokens.shape[1], self.max_steps):
+            part = slice(start, start + self.max_steps)
+            self._predict_block(
+                tokens[:, part], out[part], None if logits is None else logits[part]
+            )
+        return out
+
+    def _predict_block(
+        self,
+        tokens: npt.NDArray[np.int64],
+        out: npt.NDArray[np.float32],
+        logits: npt.NDArray[np.float32] | None,
+    ) -> None:
+        jobs = [
+            (group, tokens[s], self.position, out[:, s], None if logits is None else logits[:, s])
+            for group, s in zip(self._groups, self._slices, strict=True)
+        ]
         if self._pool is None:
-            jobs[0][0].predict(jobs[0][1], self.position, jobs[0][2])
+            jobs[0][0].predict(*jobs[0][1:])
         else:
-            futures = [self._pool.submit(g.predict, t, self.position, o) for g, t, o in jobs]
+            futures = [self._pool.submit(group.predict, *job) for group, *job in jobs]
             for future in futures:
                 future.result()
-        self.position += steps
-        return out
+        self.position += tokens.shape[1]
 
     def close(self) -> None:
         """Ends the threads."""

@@ -230,6 +230,15 @@ def weights_from_logits(sums, s, ws, table, lanes, out):
         row[first] = f32(np.int64(row[first]) + left)
 
 
+@kernel
+def logits_rows(sums, s, ws, lanes, out):
+    """Logits (sums * s) * ws; rows (lane, step) go to out[step, lane]."""
+    steps = sums.shape[0] // lanes
+    for m in range(sums.shape[0]):
+        for v in range(sums.shape[1]):
+            out[m % steps, m // steps, v] = (f32(sums[m, v]) * s[m]) * ws[v]
+
+
 @functools.cache
 def attention_kernels(head_dim: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Returns (split, attend) compiled for one head size, so that LLVM unrolls over it."""

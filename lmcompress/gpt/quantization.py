@@ -32,7 +32,7 @@ MAX_CONTEXT = 8192
 MAX_EMBEDDING = 8192
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ExactWeights:
     """A model as exact evaluation needs it: configuration, arrays by name."""
 

@@ -1,0 +1,197 @@
+"""The Python interface: compress, decompress, score, and files that read and write like gzip's."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.codec import (
+    CodecConfig,
+    block_steps,
+    compress_stream,
+    decompress_stream,
+    decompressed_segments,
+    segment_blocks,
+)
+from lmcompress.coding import quantized_code_length_bits
+from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
+from lmcompress.predictor import (
+    ContextPolicy,
+    gpt_predictor,
+    resolve_device,
+    resolve_threads,
+)
+
+AnyModel = str | os.PathLike[str] | Model
+
+
+def _model(model: AnyModel) -> Model:
+    return model if isinstance(model, Model) else load_model(model)
+
+
+def compress(
+    data: bytes, model: AnyModel = DEFAULT_MODEL, config: CodecConfig | None = None
+) -> bytes:
+    """Returns `data` as one .lmc frame.
+
+    Args:
+      data: Any bytes.
+      model: A name, a checkpoint's folder, or a loaded model.
+      config: Lanes, segment size, device, threads.
+
+    Raises:
+      ModelNotFoundError: If there is no such model.
+    """
+    sink = io.BytesIO()
+    compress_stream(io.BytesIO(data), sink, _model(model), config or CodecConfig())
+    return sink.getvalue()
+
+
+def decompress(data: bytes, config: CodecConfig | None = None, model: str | None = None) -> bytes:
+    """Returns the bytes that were compressed into one or more frames.
+
+    Args:
+      data: What `compress` returned.
+      config: Device and threads; the rest stands in the frame.
+      model: Where the model is, if its name in the frame does not find it.
+
+    Raises:
+      CorruptFrameError: If anything is damaged.
+      ModelNotFoundError: If the model that made the frame is not at hand.
+      UnsupportedVersionError: If the frame needs a newer lmcompress.
+    """
+    sink = io.BytesIO()
+    decompress_stream(io.BytesIO(data), sink, config, model)
+    return sink.getvalue()
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Code lengths of a text under a model, in bits; no file was made."""
+
+    raw_bytes: int
+    ideal_code_length_bits: float
+    """-sum(log2 p) with p the softmax of the exact logits, in float64."""
+    quantized_code_length_bits: float
+    """-sum(log2(frequency / 2**24)): what the coder is given."""
+
+    @property
+    def ideal_bits_per_byte(self) -> float:
+        """Ideal code length over raw bytes."""
+        return self.ideal_code_length_bits / self.raw_bytes if self.raw_bytes else float("nan")
+
+    @property
+    def quantized_bits_per_byte(self) -> float:
+        """Quantized code length over raw bytes."""
+        return self.quantized_code_length_bits / self.raw_bytes if self.raw_bytes else float("nan")
+
+
+def score(
+    data: bytes, model: AnyModel = DEFAULT_MODEL, config: CodecConfig | None = None
+) -> Score:
+    """Returns the code lengths of `data` in the lanes and segments that `compress` would use."""
+    model, config = _model(model), config or CodecConfig()
+    policy, threads = ContextPolicy.of(model.weights), resolve_threads(config.threads)
+    device = resolve_device(config.device)
+    ideal = quantized = 0.0
+    for offset in range(0, len(data), config.segment_bytes):
+        raw = data[offset : offset + config.segment_bytes]
+        lanes = config.lanes_for(len(raw))
+        block = block_steps(lanes, threads)
+        predictor = gpt_predictor(model.weights, lanes, block, policy, device, threads)
+        for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
+            logits = np.empty((tokens.shape[1], lanes, predictor.vocab_size), np.float32)
+            rows = predictor.predict(tokens, logits).reshape(-1, predictor.vocab_size)
+            quantized += quantized_code_length_bits(rows[: len(symbols)], symbols)
+            ideal += _ideal_bits(logits.reshape(rows.shape)[: len(symbols)], symbols)
+        predictor.close()
+    return Score(len(data), ideal, quantized)
+
+
+def _ideal_bits(logits: npt.NDArray[np.float32], symbols: npt.NDArray[np.int32]) -> float:
+    nats = logits.astype(np.float64)
+    nats -= nats.max(axis=1, keepdims=True)
+    chosen = np.take_along_axis(nats, symbols[:, None].astype(np.int64), 1)[:, 0]
+    return float((np.log(np.exp(nats).sum(axis=1)) - chosen).sum() / np.log(2))
+
+
+class _SegmentReader(io.RawIOBase):
+    """Decompresses segment by segment as bytes are asked for."""
+
+    def __init__(self, source: BinaryIO, config: CodecConfig, model: str | None) -> None:
+        self._source = source
+        self._segments = decompressed_segments(source, config, model)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        while not self._rest:
+            segment = next(self._segments, None)
+            if segment is None:
+                return 0
+            self._rest = memoryview(segment)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _FrameFile(io.RawIOBase):
+    """Compresses what was written, when it is closed."""
+
+    def __init__(self, sink: BinaryIO, model: Model, config: CodecConfig) -> None:
+        self._sink, self._model, self._config = sink, model, config
+        self._raw = io.BytesIO()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:  # type: ignore[no-untyped-def]
+        return self._raw.write(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            try:
+                self._raw.seek(0)
+                compress_stream(self._raw, self._sink, self._model, self._config)
+            finally:
+                self._sink.close()
+                super().close()
+
+
+def open(  # noqa: A001
+    path: str | os.PathLike[str],
+    mode: Literal["r", "rb", "rt", "w", "wb", "wt", "x", "xb", "xt"] = "rb",
+    model: AnyModel = DEFAULT_MODEL,
+    config: CodecConfig | None = None,
+    encoding: str | None = None,
+) -> BinaryIO | io.TextIOWrapper:
+    """Opens an .lmc file as gzip.open opens a .gz: binary by default, text with "t".
+
+    Reading decompresses one segment at a time; writing compresses on close.
+    """
+    action, is_text = mode[0], mode.endswith("t")
+    if action not in "rwx" or mode[1:] not in ("", "b", "t"):
+        raise ValueError(f"mode is {mode!r}, expected r, w or x with b or t")
+    config = config or CodecConfig()
+    binary: io.BufferedIOBase
+    if action == "r":
+        name = None if model == DEFAULT_MODEL or isinstance(model, Model) else str(model)
+        binary = io.BufferedReader(_SegmentReader(Path(path).open("rb"), config, name))
+    else:
+        chosen = _model(model)
+        sink = Path(path).open(f"{action}b")  # noqa: SIM115
+        binary = io.BufferedWriter(_FrameFile(cast(BinaryIO, sink), chosen, config))
+    return io.TextIOWrapper(binary, encoding) if is_text else cast(BinaryIO, binary)

@@ -1,0 +1,324 @@
+"""Compression and decompression: bytes -> segments -> lanes -> range coder -> frame, and back.
+
+A segment's bytes are cut into lanes, contiguous runs of nearly equal length that the model steps
+through together. Symbols are coded step-major (step 0 of every lane, step 1 of every lane, ...), by
+one range coder a segment, so lanes cost no bits of their own. The encoder asks for the weights of
+many steps at once; the decoder, which must know a symbol before the next, asks for one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.coding import RangeDecoder, RangeEncoder
+from lmcompress.container import (
+    MAX_SEGMENT_BYTES,
+    FrameHeader,
+    FrameReader,
+    FrameWriter,
+    Method,
+    Segment,
+    check_raw,
+    raw_checksum,
+    read_frames,
+)
+from lmcompress.errors import CorruptFrameError, UnsupportedVersionError
+from lmcompress.model_store import Model, load_model_of
+from lmcompress.predictor import (
+    ROWS_PER_THREAD,
+    ContextPolicy,
+    Predictor,
+    gpt_predictor,
+    resolve_device,
+    resolve_threads,
+)
+
+DEFAULT_SEGMENT_BYTES = 16 << 20
+MAX_LANES = 4096
+AUTO_LANE_BYTES = 8192
+"""Automatic lanes are at least this long: a shorter one pays too much for starting from nothing."""
+AUTO_MAX_LANES = 64
+
+Progress = Callable[[int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecConfig:
+    """How to compress and decompress; none of it but lanes and segments changes a bit."""
+
+    lanes: int | Literal["auto"] = "auto"
+    """Streams that the model steps through together: more are faster, fewer compress better."""
+    segment_bytes: int = DEFAULT_SEGMENT_BYTES
+    device: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if self.lanes != "auto" and not 1 <= self.lanes <= MAX_LANES:
+            raise ValueError(f"lanes is {self.lanes}, expected 1 to {MAX_LANES} or auto")
+        if not 1 <= self.segment_bytes <= MAX_SEGMENT_BYTES:
+            raise ValueError(
+                f"segment-bytes is {self.segment_bytes}, expected 1 to {MAX_SEGMENT_BYTES}"
+            )
+
+    def lanes_for(self, raw_bytes: int) -> int:
+        """Returns the number of lanes for a segment of so many bytes."""
+        if self.lanes == "auto":
+            return max(1, min(AUTO_MAX_LANES, raw_bytes // AUTO_LANE_BYTES))
+        return min(self.lanes, raw_bytes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """What a compression came to, in bytes."""
+
+    raw_bytes: int
+    payload_bytes: int
+    compressed_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LaneLayout:
+    """Which byte of a segment is which step of which lane: the first lanes may be one longer."""
+
+    raw_bytes: int
+    lanes: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of the longest lane."""
+        return -(-self.raw_bytes // self.lanes)
+
+    @property
+    def last_lanes(self) -> int:
+        """Lanes that still have a symbol at the last step."""
+        return self.raw_bytes - (self.steps - 1) * self.lanes
+
+    def split(self, raw: bytes) -> npt.NDArray[np.uint8]:
+        """Returns the symbols as (lanes, steps); lanes that are one short end in a zero."""
+        symbols = np.zeros((self.lanes, self.steps), np.uint8)
+        flat, full = np.frombuffer(raw, np.uint8), self.last_lanes
+        cut = full * self.steps
+        symbols[:full] = flat[:cut].reshape(full, self.steps)
+        symbols[full:, : self.steps - 1] = flat[cut:].reshape(self.lanes - full, self.steps - 1)
+        return symbols
+
+    def join(self, symbols: npt.NDArray[np.uint8]) -> bytes:
+        """Inverts `split`."""
+        full = self.last_lanes
+        return symbols[:full].tobytes() + symbols[full:, : self.steps - 1].tobytes()
+
+
+def encode_segment(
+    raw: bytes, predictor: Predictor, lanes: int, block: int, progress: Progress | None = None
+) -> bytes:
+    """Returns the payload of one segment; the predictor must be new and have `lanes` lanes.
+
+    Args:
+      raw: At least `lanes` bytes.
+      predictor: Gives the weights.
+      lanes: Streams to cut the bytes into.
+      block: Steps to ask the predictor for at once; changes speed only.
+      progress: Called with the number of bytes done since its last call.
+    """
+    encoder = RangeEncoder()
+    for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
+        weights = predictor.predict(tokens)
+        encoder.encode(symbols, weights.reshape(-1, predictor.vocab_size)[: len(symbols)])
+        if progress:
+            progress(len(symbols))
+    return encoder.payload()
+
+
+def segment_blocks(
+    raw: bytes, lanes: int, block: int, bos_id: int
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
+    """Yields what the model reads, tokens (lanes, steps), and the symbols to code, step-major."""
+    layout = LaneLayout(len(raw), lanes)
+    symbols = layout.split(raw)
+    before = np.full((lanes, 1), bos_id, np.int64)
+    for start in range(0, layout.steps, block):
+        part = symbols[:, start : start + block]
+        tokens = np.concatenate((before, part[:, :-1]), axis=1)
+        count = min(part.size, len(raw) - start * lanes)
+        yield tokens, part.T.astype(np.int32).ravel()[:count]
+        before = part[:, -1:].astype(np.int64)
+
+
+def block_steps(lanes: int, threads: int) -> int:
+    """Returns the steps that an encoder works on at once."""
+    return max(1, ROWS_PER_THREAD * min(threads, lanes) // lanes)
+
+
+def decode_segment(
+    payload: bytes, raw_bytes: int, predictor: Predictor, lanes: int, progress: Progress | None = None
+) -> bytes:
+    """Inverts `encode_segment`; wrong input gives wrong bytes, which the caller's checksum finds."""
+    layout, decoder = LaneLayout(raw_bytes, lanes), RangeDecoder(payload)
+    symbols = np.zeros((lanes, layout.steps), np.uint8)
+    tokens = np.full((lanes, 1), predictor.bos_id, np.int64)
+    for step in range(layout.steps):
+        weights = predictor.predict(tokens)[0]
+        count = lanes if step < layout.steps - 1 else layout.last_lanes
+        decoded = decoder.decode(weights[:count])
+        symbols[:count, step] = tokens[:count, 0] = decoded
+        if progress:
+            progress(count)
+    return layout.join(symbols)
+
+
+def compress_stream(
+    source: BinaryIO,
+    sink: BinaryIO,
+    model: Model,
+    config: CodecConfig,
+    progress: Progress | None = None,
+) -> Sizes:
+    """Compresses all of `source` into one frame on `sink`; memory is that of one segment."""
+    policy = ContextPolicy.of(model.weights)
+    writer = FrameWriter(sink, frame_header(model, policy))
+    raw_bytes = payload_bytes = 0
+    while raw := _read_fully(source, config.segment_bytes):
+        lanes = config.lanes_for(len(raw))
+        payload = _encode(raw, model, policy, lanes, config, progress)
+        if len(payload) < len(raw):
+            writer.write_coded(len(raw), lanes, payload, raw_checksum(raw))
+        else:
+            writer.write_stored(raw)
+        raw_bytes, payload_bytes = raw_bytes + len(raw), payload_bytes + min(len(payload), len(raw))
+    writer.finish()
+    return Sizes(raw_bytes, payload_bytes, writer.bytes_written)
+
+
+def frame_header(model: Model, policy: ContextPolicy) -> FrameHeader:
+    """Returns the header of files that a model makes."""
+    from lmcompress.gpt.quantization import ARITHMETIC_VERSION
+
+    return FrameHeader(
+        model=model.name,
+        fingerprint=model.fingerprint,
+        arithmetic_version=ARITHMETIC_VERSION,
+        window=policy.window,
+        overlap=policy.overlap,
+    )
+
+
+def _encode(  # noqa: PLR0913
+    raw: bytes,
+    model: Model,
+    policy: ContextPolicy,
+    lanes: int,
+    config: CodecConfig,
+    progress: Progress | None,
+) -> bytes:
+    threads = resolve_threads(config.threads)
+    block = block_steps(lanes, threads)
+    device = resolve_device(config.device)
+    predictor = gpt_predictor(model.weights, lanes, block, policy, device, threads)
+    try:
+        return encode_segment(raw, predictor, lanes, block, progress)
+    finally:
+        predictor.close()
+
+
+def decompress_stream(
+    source: BinaryIO,
+    sink: BinaryIO,
+    config: CodecConfig | None = None,
+    model: str | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Decompresses every frame of `source` into `sink`; returns the number of raw bytes.
+
+    A segment is written only after its checksum was found right.
+
+    Raises:
+      CorruptFrameError: If anything is damaged; segments before the damage are on `sink`.
+      ModelNotFoundError: If the model that made the file is not at hand.
+    """
+    raw_bytes = 0
+    for raw in decompressed_segments(source, config or CodecConfig(), model, progress):
+        sink.write(raw)
+        raw_bytes += len(raw)
+    return raw_bytes
+
+
+def decompressed_segments(
+    source: BinaryIO, config: CodecConfig, model: str | None = None, progress: Progress | None = None
+) -> Iterator[bytes]:
+    """Yields the raw bytes of each segment of each frame, checked."""
+    for reader in read_frames(source):
+        yield from _decode_frame(reader, config, model, progress)
+
+
+def _decode_frame(
+    reader: FrameReader, config: CodecConfig, name: str | None, progress: Progress | None
+) -> Iterator[bytes]:
+    header, model = reader.header, None
+    for segment, payload in reader:
+        if segment.method is Method.STORED:
+            raw = payload
+        else:
+            if model is None:
+                _check_supported(header)
+                model = load_model_of(header.model, header.fingerprint, name)
+            raw = _decode(segment, payload, header, model, config, progress)
+        check_raw(segment, raw)
+        yield raw
+
+
+def _check_supported(header: FrameHeader) -> None:
+    from lmcompress.gpt.quantization import ARITHMETIC_VERSION
+
+    for what, found, expected in (
+        ("arithmetic version", header.arithmetic_version, ARITHMETIC_VERSION),
+        ("tokenizer", header.tokenizer, "bytes"),
+        ("coder precision", header.precision_bits, 24),
+    ):
+        if found != expected:
+            raise UnsupportedVersionError(
+                f"the file uses {what} {found}, this lmcompress knows {expected}: "
+                "decompress it with a newer version"
+            )
+
+
+def _decode(  # noqa: PLR0913
+    segment: Segment,
+    payload: bytes,
+    header: FrameHeader,
+    model: Model,
+    config: CodecConfig,
+    progress: Progress | None,
+) -> bytes:
+    if segment.lanes > MAX_LANES:
+        raise CorruptFrameError(f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most")
+    policy = ContextPolicy(header.window, header.overlap)
+    if policy.window > model.weights.config.context_length:
+        raise CorruptFrameError(
+            f"window is {policy.window} tokens, the model's context is "
+            f"{model.weights.config.context_length}: the file is damaged"
+        )
+    # Steps come one at a time, but an overlap is read again in one go.
+    max_steps = min(policy.overlap, 64) or 1
+    predictor = gpt_predictor(
+        model.weights, segment.lanes, max_steps, policy,
+        resolve_device(config.device), resolve_threads(config.threads),
+    )  # fmt: skip
+    try:
+        return decode_segment(payload, segment.raw_bytes, predictor, segment.lanes, progress)
+    finally:
+        predictor.close()
+
+
+def _read_fully(source: BinaryIO, size: int) -> bytes:
+    """Reads `size` bytes, fewer only at the end; pipes give less than asked."""
+    parts = []
+    while size and (part := source.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

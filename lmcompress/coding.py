@@ -1,0 +1,87 @@
+"""Frequencies and the range coder: the seam between a predictor and `constriction`.
+
+Only integers cross it. A predictor gives weights, integers >= 0 that sum to exactly
+2**PRECISION_BITS - vocab_size; symbol i then has frequency 1 + weights[i] out of
+2**PRECISION_BITS, so every symbol stays encodable. Range coding after Martin (1979) and Pasco
+(1976), as `constriction` (Bamler, 2022) implements it: a queue, first in, first out.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import constriction
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.errors import CorruptFrameError
+
+PRECISION_BITS = 24
+"""Fixed by constriction's Categorical model."""
+
+Weights = npt.NDArray[np.float32]
+
+
+@functools.cache
+def _family() -> Any:
+    # perfect=True would search for the best approximation of real probabilities: slow, and not
+    # what integers that are frequencies already need.
+    return constriction.stream.model.Categorical(perfect=False)
+
+
+def check_weights(weights: Weights) -> None:
+    """Raises ValueError unless each row of weights (n, vocab_size) is one the coder inverts."""
+    if weights.dtype != np.float32 or not weights.flags.c_contiguous or weights.ndim != 2:
+        raise ValueError("weights must be a C-contiguous float32 array of shape (n, vocab_size)")
+    budget = (1 << PRECISION_BITS) - weights.shape[1]
+    if weights.shape[1] < 2 or budget < 1:
+        raise ValueError(f"an alphabet of {weights.shape[1]} symbols cannot be coded")
+    if np.any(weights < 0) or np.any(weights != np.floor(weights)):
+        raise ValueError("weights must be integers >= 0")
+    if np.any(weights.sum(axis=1, dtype=np.float64) != budget):
+        raise ValueError(f"each row of weights must sum to {budget}")
+
+
+def quantized_code_length_bits(weights: Weights, symbols: npt.NDArray[np.integer[Any]]) -> float:
+    """Returns the sum of -log2(frequency / total) over symbols (n,) with weights (n, V)."""
+    freqs = 1.0 + np.take_along_axis(weights, symbols[:, None].astype(np.int64), 1)[:, 0]
+    return float(PRECISION_BITS * len(symbols) - np.log2(freqs, dtype=np.float64).sum())
+
+
+class RangeEncoder:
+    """Encodes symbols, first in, first out."""
+
+    def __init__(self) -> None:
+        self._encoder = constriction.stream.queue.RangeEncoder()
+
+    def encode(self, symbols: npt.NDArray[np.int32], weights: Weights) -> None:
+        """Appends symbols, int32 (n,), each under its own row of weights, float32 (n, V)."""
+        if len(symbols):
+            self._encoder.encode(symbols, _family(), weights)
+
+    def payload(self) -> bytes:
+        """Returns the bytes so far, sealed: 32-bit words, little-endian."""
+        return np.asarray(self._encoder.get_compressed(), dtype="<u4").tobytes()
+
+
+class RangeDecoder:
+    """Decodes what `RangeEncoder` encoded, given the same weights in the same order."""
+
+    def __init__(self, payload: bytes) -> None:
+        if len(payload) % 4:
+            raise CorruptFrameError(
+                f"payload has {len(payload)} bytes, expected a multiple of 4: the file is damaged"
+            )
+        words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
+        self._decoder = constriction.stream.queue.RangeDecoder(words)
+
+    def decode(self, weights: Weights) -> npt.NDArray[np.int32]:
+        """Returns the next symbols, int32 (n,), one for each row of weights (n, V)."""
+        # An assertion inside constriction (invalid data) surfaces as a panic, which is no Exception.
+        try:
+            return self._decoder.decode(_family(), weights)  # type: ignore[no-any-return]
+        except BaseException as exc:
+            if isinstance(exc, KeyboardInterrupt | SystemExit | MemoryError):
+                raise
+            raise CorruptFrameError("payload cannot be decoded: the file is damaged") from exc

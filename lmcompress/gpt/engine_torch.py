@@ -1,0 +1,44 @@
+"""Exact evaluation by the plain PyTorch reference, on any device that PyTorch knows."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lmcompress.gpt.exact import Cache, ExactGPT, integer_softmax
+from lmcompress.gpt.quantization import ExactWeights
+
+
+class TorchEngine:
+    """Steps streams of one model through the reference."""
+
+    def __init__(self, weights: ExactWeights, device: str) -> None:
+        self._gpt, self._cache = ExactGPT(weights, device), Cache()
+
+    @property
+    def position(self) -> int:
+        """Tokens read since the last reset."""
+        return self._cache.position
+
+    def reset(self) -> None:
+        """Forgets all tokens."""
+        self._cache = Cache()
+
+    @torch.no_grad()
+    def predict(
+        self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Returns weights (steps, lanes, vocab_size) after each of tokens (lanes, steps).
+
+        `logits`, if given, is filled with the exact logits, of the same shape.
+        """
+        found = self._gpt.logits(torch.from_numpy(np.ascontiguousarray(tokens)), self._cache)
+        if logits is not None:
+            logits[:] = found.transpose(0, 1).cpu().numpy()
+        weights = integer_softmax(found)  # at most 2**24: exact in float32
+        return weights.transpose(0, 1).to(torch.float32).contiguous().cpu().numpy()
+
+    def close(self) -> None:
+        """Drops the cache."""
+        self.reset()

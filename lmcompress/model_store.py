@@ -1,0 +1,144 @@
+"""Models by name or path: those in the package, in $LMCOMPRESS_MODELS, or in a folder.
+
+Looking at a model (name, size, fingerprint) reads a small JSON file; torch is imported only when
+its weights are loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    from lmcompress.gpt.quantization import ExactWeights
+
+DEFAULT_MODEL = "lmc-3m"
+EMBEDDED = Path(__file__).parent / "models"
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A quantized GPT with its name and card."""
+
+    name: str
+    weights: ExactWeights
+    card: dict[str, Any]
+    folder: Path
+
+    @functools.cached_property
+    def fingerprint(self) -> bytes:
+        """16 bytes over all that can change a prediction."""
+        return self.weights.fingerprint
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the network."""
+        return self.weights.config.num_parameters
+
+    @property
+    def model_bytes(self) -> int:
+        """Bytes of the stored weights."""
+        return self.weights.model_bytes
+
+
+def folders() -> dict[str, Path]:
+    """Returns the models at hand by name, embedded ones first."""
+    found: dict[str, Path] = {}
+    for root in _roots():
+        if root.is_dir():
+            for path in sorted(root.iterdir()):
+                if (path / "model.json").is_file():
+                    found.setdefault(path.name, path)
+    return found
+
+
+def _roots() -> Iterator[Path]:
+    yield EMBEDDED
+    for part in os.environ.get("LMCOMPRESS_MODELS", "").split(os.pathsep):
+        if part:
+            yield Path(part)
+
+
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """Returns the folder of a model given by name, or by path if it holds `model.json`.
+
+    Raises:
+      ModelNotFoundError: If there is none; the message lists the names known and the nearest.
+    """
+    known = folders()
+    if str(name) in known:
+        return known[str(name)]
+    path = Path(name)
+    if (path / "model.json").is_file():
+        return path
+    nearest = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    raise ModelNotFoundError(
+        f"no model {str(name)!r}: {hint}known are {', '.join(known) or 'none'}; "
+        "give one of these, a checkpoint's folder, or set LMCOMPRESS_MODELS"
+    )
+
+
+def load_model(name: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
+    """Loads a model by name or folder (cached); a float checkpoint is quantized on the way."""
+    return _load(find_model(name).resolve())
+
+
+@functools.lru_cache(maxsize=4)
+def _load(folder: Path) -> Model:
+    from lmcompress.gpt.checkpoint import load_exact_checkpoint, read_card
+
+    card = read_card(folder)["card"]
+    return Model(card.get("name", folder.name), load_exact_checkpoint(folder), card, folder)
+
+
+def load_model_of(name: str, fingerprint: bytes, override: str | None = None) -> Model:
+    """Loads the model that made a file.
+
+    Args:
+      name: The name in the file's header.
+      fingerprint: The fingerprint in the file's header.
+      override: A name or folder to take instead of `name`.
+
+    Raises:
+      FingerprintMismatchError: If the model found is another one.
+    """
+    model = load_model(override or name)
+    if model.fingerprint != fingerprint:
+        raise FingerprintMismatchError(
+            f"the file was made with model {name} {fingerprint.hex()}, {model.folder} is "
+            f"{model.fingerprint.hex()}: pass -m with the folder of the model that made it"
+        )
+    return model
+
+
+def describe_models() -> list[dict[str, Any]]:
+    """Returns one row for each model at hand, JSON-ready."""
+    from lmcompress.gpt.checkpoint import read_card
+    from lmcompress.gpt.config import GPTConfig
+
+    rows = []
+    for name, folder in folders().items():
+        description = read_card(folder)
+        config, card = GPTConfig.from_dict(description["config"]), description["card"]
+        fingerprint = description.get("fingerprint")
+        rows.append(
+            {
+                "name": name,
+                "default": name == DEFAULT_MODEL,
+                "num_parameters": config.num_parameters,
+                "model_bytes": (folder / "model.safetensors").stat().st_size,
+                "context_length": config.context_length,
+                "fingerprint": fingerprint or load_model(name).fingerprint.hex(),
+                "trained_on": card.get("trained_on", []),
+                "bytes_seen": card.get("bytes_seen"),
+            }
+        )
+    return rows

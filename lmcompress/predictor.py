@@ -1,0 +1,182 @@
+"""Predictors: symbols in, integer weights for the next symbols out.
+
+The encoder hands a predictor many steps at once, the decoder one; both get the same weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.coding import PRECISION_BITS, Weights
+from lmcompress.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from lmcompress.gpt.quantization import ExactWeights
+
+ROWS_PER_THREAD = 512
+"""Rows (lanes x steps) that a thread works on at once: large enough for the products, small enough
+that what lies between them stays in the cache."""
+
+
+class Predictor(Protocol):
+    """What the codec asks of a model: deterministic, the same for any cut into calls."""
+
+    vocab_size: int
+    bos_id: int
+
+    def predict(self, tokens: npt.NDArray[np.int64]) -> Weights:
+        """Reads tokens (lanes, steps); returns weights (steps, lanes, vocab_size) after each.
+
+        Weights are integer-valued, >= 0, and sum to 2**PRECISION_BITS - vocab_size in each row.
+        """
+
+    def close(self) -> None:
+        """Frees threads and memory."""
+
+
+class UniformPredictor:
+    """Every symbol equally likely: 8 bits a byte."""
+
+    bos_id = 0
+
+    def __init__(self, vocab_size: int = 256) -> None:
+        self.vocab_size = vocab_size
+        budget = (1 << PRECISION_BITS) - vocab_size
+        self._row = np.full(vocab_size, budget // vocab_size, np.float32)
+        self._row[: budget % vocab_size] += 1
+
+    def predict(self, tokens: npt.NDArray[np.int64]) -> Weights:
+        """Returns the same row for each symbol to come."""
+        lanes, steps = tokens.shape
+        return np.tile(self._row, (steps, lanes, 1))
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextPolicy:
+    """How a stream runs past the model's context.
+
+    window 0: on for ever (banded layers with ring buffers). Otherwise after `window` tokens the
+    model starts anew, having read the last `overlap` tokens again.
+    """
+
+    window: int = 0
+    overlap: int = 0
+
+    @classmethod
+    def of(cls, weights: ExactWeights) -> ContextPolicy:
+        """Returns the policy that new files of a model use."""
+        config = weights.config
+        if config.streams:
+            return cls()
+        return cls(config.context_length, config.context_length // 4)
+
+
+class _Engine(Protocol):
+    position: int
+
+    def reset(self) -> None: ...
+
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights: ...
+
+    def close(self) -> None: ...
+
+
+class GPTPredictor:
+    """An exact GPT over `lanes` streams, under a context policy."""
+
+    def __init__(self, weights: ExactWeights, engine: _Engine, policy: ContextPolicy) -> None:
+        self.vocab_size, self.bos_id = weights.config.vocab_size, weights.config.bos_id
+        self._engine, self._policy = engine, policy
+        self._recent: npt.NDArray[np.int64] | None = None
+
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
+        """Returns weights after each token; restarts the context where the policy says so.
+
+        `logits`, if given, is filled with the exact logits (steps, lanes, vocab_size).
+        """
+        if not self._policy.window:
+            return self._engine.predict(tokens, logits)
+        parts, done = [], 0
+        while done < tokens.shape[1]:
+            if self._engine.position >= self._policy.window:
+                self._restart()
+            take = self._policy.window - self._engine.position
+            part = tokens[:, done : done + take]
+            where = None if logits is None else logits[done : done + take]
+            parts.append(self._engine.predict(part, where))
+            self._remember(part)
+            done += part.shape[1]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _remember(self, part: npt.NDArray[np.int64]) -> None:
+        kept = part if self._recent is None else np.concatenate((self._recent, part), axis=1)
+        self._recent = kept[:, max(0, kept.shape[1] - self._policy.overlap) :]
+
+    def _restart(self) -> None:
+        self._engine.reset()
+        if self._recent is not None and self._policy.overlap:
+            self._engine.predict(self._recent)
+
+    def close(self) -> None:
+        """Ends the engine's threads."""
+        self._engine.close()
+
+
+def resolve_device(device: str) -> str:
+    """Returns cpu, cuda or reference for auto, cpu, cuda, reference.
+
+    Raises:
+      MissingDependencyError: If cuda is asked for and there is none.
+      ValueError: If the name is unknown.
+    """
+    if device not in ("auto", "cpu", "cuda", "reference"):
+        raise ValueError(f"device is {device!r}, expected auto, cpu or cuda")
+    if device in ("cpu", "reference"):
+        return device
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise MissingDependencyError("no CUDA device here: use --device cpu (same bits, slower)")
+    return "cpu"
+
+
+def resolve_threads(threads: int | None) -> int:
+    """Returns the number of threads to use: as asked, else one a core we may run on."""
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads is {threads}, expected at least 1")
+        return threads
+    if "OMP_NUM_THREADS" in os.environ and os.environ["OMP_NUM_THREADS"].isdigit():
+        return max(1, int(os.environ["OMP_NUM_THREADS"]))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpt_predictor(  # noqa: PLR0913
+    weights: ExactWeights,
+    lanes: int,
+    max_steps: int,
+    policy: ContextPolicy,
+    device: str = "cpu",
+    threads: int = 1,
+) -> GPTPredictor:
+    """Returns a predictor on the fastest engine of the device; the bits do not depend on it."""
+    engine: _Engine
+    if device == "cpu":
+        from lmcompress.gpt.engine_cpu import CpuEngine, cpu_model
+
+        engine = CpuEngine(cpu_model(weights), lanes, max_steps, threads)
+    else:
+        from lmcompress.gpt.engine_torch import TorchEngine
+
+        engine = TorchEngine(weights, "cpu" if device == "reference" else device)
+    return GPTPredictor(weights, engine, policy)
