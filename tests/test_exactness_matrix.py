@@ -1,0 +1,120 @@
+"""The same bits for any batch, thread count, path, matmul precision and instruction set."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from exactness import (
+    CONFIGS,
+    all_digests,
+    cuts_for,
+    random_tokens,
+    random_weights,
+    run,
+)
+
+from lmcompress.gpt.engine_cpu import CpuEngine, CpuModel
+from lmcompress.gpt.engine_torch import TorchEngine
+from lmcompress.gpt.quantization import ExactWeights
+from lmcompress.model_store import DEFAULT_MODEL, load_model
+
+PATHS = ["one pass", "chunks", "single steps"]
+NAMES = [*CONFIGS, DEFAULT_MODEL]
+
+
+def weights_of(name: str) -> ExactWeights:
+    return random_weights(name) if name in CONFIGS else load_model(name).weights
+
+
+@pytest.fixture(params=["ieee", "bf16"])
+def matmul_precision(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    torch.backends.mkldnn.matmul.fp32_precision = request.param
+    yield request.param
+    torch.backends.mkldnn.matmul.fp32_precision = before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reference_is_equal_over_paths_batches_and_precision(
+    name: str, matmul_precision: str
+) -> None:
+    model, tokens = weights_of(name), random_tokens(8)
+    expected = run(CpuEngine(CpuModel(model), 8, 40, 1), tokens, cuts_for("one pass"))
+
+    for path in PATHS:
+        found = run(TorchEngine(model, "cpu"), tokens, cuts_for(path))
+        assert np.array_equal(found, expected), path
+    alone = run(TorchEngine(model, "cpu"), tokens[:1], cuts_for("chunks"))
+    assert np.array_equal(alone, expected[:, :1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_kernels_equal_the_reference_over_paths_batches_and_threads(
+    name: str, threads: int
+) -> None:
+    model, tokens = weights_of(name), random_tokens(64)
+    expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
+    cpu_model = CpuModel(model)
+
+    for path in PATHS:
+        for lanes in (1, 8, 64):
+            cuts = cuts_for(path)
+            found = run(CpuEngine(cpu_model, lanes, max(cuts), threads), tokens[:lanes], cuts)
+            assert np.array_equal(found, expected[:, :lanes]), (path, lanes)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_reference_is_equal_over_intra_op_threads(threads: int) -> None:
+    model, tokens = random_weights("gpt-2"), random_tokens(8)
+    expected = run(CpuEngine(CpuModel(model), 8, 40, 1), tokens, cuts_for("one pass"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(found, expected)
+
+
+# Each line is a machine of another kind, as far as one machine can play it.
+ENVIRONMENTS = [
+    {"ATEN_CPU_CAPABILITY": "default"},
+    {"ATEN_CPU_CAPABILITY": "avx2"},
+    {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    {"MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+    {"MKL_CBWR": "COMPATIBLE"},
+    {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"},
+    {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+]
+
+
+@pytest.fixture(scope="session")
+def digests_here() -> dict[str, dict[str, str]]:
+    return all_digests([DEFAULT_MODEL])
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda e: "-".join(map("=".join, e.items())))
+def test_bits_are_equal_over_instruction_sets(
+    environment: dict[str, str], digests_here: dict[str, dict[str, str]]
+) -> None:
+    script = Path(__file__).with_name("exactness.py")
+    result = subprocess.run(
+        [sys.executable, str(script), DEFAULT_MODEL],
+        env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(result.stdout) == digests_here
+    assert all(d["reference"] == d["cpu"] for d in digests_here.values())
