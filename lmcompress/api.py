@@ -92,9 +92,7 @@ class Score:
         return self.quantized_code_length_bits / self.raw_bytes if self.raw_bytes else float("nan")
 
 
-def score(
-    data: bytes, model: AnyModel = DEFAULT_MODEL, config: CodecConfig | None = None
-) -> Score:
+def score(data: bytes, model: AnyModel = DEFAULT_MODEL, config: CodecConfig | None = None) -> Score:
     """Returns the code lengths of `data` in the lanes and segments that `compress` would use."""
     model, config = _model(model), config or CodecConfig()
     policy, threads = ContextPolicy.of(model.weights), resolve_threads(config.threads)
@@ -171,7 +169,7 @@ class _FrameFile(io.RawIOBase):
                 super().close()
 
 
-def open(  # noqa: A001
+def open(
     path: str | os.PathLike[str],
     mode: Literal["r", "rb", "rt", "w", "wb", "wt", "x", "xb", "xt"] = "rb",
     model: AnyModel = DEFAULT_MODEL,
@@ -189,9 +187,10 @@ def open(  # noqa: A001
     binary: io.BufferedIOBase
     if action == "r":
         name = None if model == DEFAULT_MODEL or isinstance(model, Model) else str(model)
-        binary = io.BufferedReader(_SegmentReader(Path(path).open("rb"), config, name))
+        source = Path(path).open("rb")  # noqa: SIM115 - the file object returned closes it
+        binary = io.BufferedReader(_SegmentReader(source, config, name))
     else:
         chosen = _model(model)
-        sink = Path(path).open(f"{action}b")  # noqa: SIM115
+        sink = Path(path).open(f"{action}b")  # noqa: SIM115 - likewise
         binary = io.BufferedWriter(_FrameFile(cast(BinaryIO, sink), chosen, config))
     return io.TextIOWrapper(binary, encoding) if is_text else cast(BinaryIO, binary)

@@ -144,7 +144,7 @@ def segment_blocks(
     before = np.full((lanes, 1), bos_id, np.int64)
     for start in range(0, layout.steps, block):
         part = symbols[:, start : start + block]
-        tokens = np.concatenate((before, part[:, :-1]), axis=1)
+        tokens = np.concatenate((before, part[:, :-1]), axis=1, dtype=np.int64)
         count = min(part.size, len(raw) - start * lanes)
         yield tokens, part.T.astype(np.int32).ravel()[:count]
         before = part[:, -1:].astype(np.int64)
@@ -156,9 +156,13 @@ def block_steps(lanes: int, threads: int) -> int:
 
 
 def decode_segment(
-    payload: bytes, raw_bytes: int, predictor: Predictor, lanes: int, progress: Progress | None = None
+    payload: bytes,
+    raw_bytes: int,
+    predictor: Predictor,
+    lanes: int,
+    progress: Progress | None = None,
 ) -> bytes:
-    """Inverts `encode_segment`; wrong input gives wrong bytes, which the caller's checksum finds."""
+    """Inverts `encode_segment`; damage gives wrong bytes, which the caller's checksum finds."""
     layout, decoder = LaneLayout(raw_bytes, lanes), RangeDecoder(payload)
     symbols = np.zeros((lanes, layout.steps), np.uint8)
     tokens = np.full((lanes, 1), predictor.bos_id, np.int64)
@@ -208,7 +212,7 @@ def frame_header(model: Model, policy: ContextPolicy) -> FrameHeader:
     )
 
 
-def _encode(  # noqa: PLR0913
+def _encode(
     raw: bytes,
     model: Model,
     policy: ContextPolicy,
@@ -249,7 +253,10 @@ def decompress_stream(
 
 
 def decompressed_segments(
-    source: BinaryIO, config: CodecConfig, model: str | None = None, progress: Progress | None = None
+    source: BinaryIO,
+    config: CodecConfig,
+    model: str | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[bytes]:
     """Yields the raw bytes of each segment of each frame, checked."""
     for reader in read_frames(source):
@@ -287,7 +294,7 @@ def _check_supported(header: FrameHeader) -> None:
             )
 
 
-def _decode(  # noqa: PLR0913
+def _decode(
     segment: Segment,
     payload: bytes,
     header: FrameHeader,
@@ -296,7 +303,9 @@ def _decode(  # noqa: PLR0913
     progress: Progress | None,
 ) -> bytes:
     if segment.lanes > MAX_LANES:
-        raise CorruptFrameError(f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most")
+        raise CorruptFrameError(
+            f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
+        )
     policy = ContextPolicy(header.window, header.overlap)
     if policy.window > model.weights.config.context_length:
         raise CorruptFrameError(

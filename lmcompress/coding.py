@@ -78,7 +78,7 @@ class RangeDecoder:
 
     def decode(self, weights: Weights) -> npt.NDArray[np.int32]:
         """Returns the next symbols, int32 (n,), one for each row of weights (n, V)."""
-        # An assertion inside constriction (invalid data) surfaces as a panic, which is no Exception.
+        # An assertion inside constriction (invalid data) surfaces as a panic: no Exception.
         try:
             return self._decoder.decode(_family(), weights)  # type: ignore[no-any-return]
         except BaseException as exc:

@@ -80,7 +80,8 @@ class ContextPolicy:
 
 
 class _Engine(Protocol):
-    position: int
+    @property
+    def position(self) -> int: ...
 
     def reset(self) -> None: ...
 
@@ -161,7 +162,7 @@ def resolve_threads(threads: int | None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def gpt_predictor(  # noqa: PLR0913
+def gpt_predictor(
     weights: ExactWeights,
     lanes: int,
     max_steps: int,

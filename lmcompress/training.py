@@ -322,7 +322,8 @@ def learning_rate_scale(config: TrainConfig, step: int) -> float:
 
 
 def _optimizers(config: TrainConfig, network: GPT) -> list[torch.optim.Optimizer]:
-    matrices, rest = [], []
+    matrices: list[Tensor] = []
+    rest: list[Tensor] = []
     for name, parameter in network.named_parameters():
         is_matrix = parameter.ndim == 2 and name.startswith("blocks.")
         (matrices if is_matrix and config.optimizer == "muon" else rest).append(parameter)

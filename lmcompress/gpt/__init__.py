@@ -1,0 +1,1 @@
+"""The GPT: configuration, float network, and its exact evaluation."""

@@ -90,7 +90,7 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
 
 
 def load_network(folder: Path) -> GPT:
-    """Loads a checkpoint as a float network: its own floats, or those its int8 weights stand for."""
+    """Loads a checkpoint as a float network: its floats, or those its int8 weights stand for."""
     description = read_card(folder)
     network = GPT(GPTConfig.from_dict(description["config"]))
     tensors = load_file(folder / "model.safetensors")
@@ -115,7 +115,8 @@ def load_network(folder: Path) -> GPT:
 
 
 def _float_name(name: str) -> str:
-    for part, module in (("qkv", "attention"), ("proj", "attention"), ("up", "mlp"), ("down", "mlp")):
+    modules = {"qkv": "attention", "proj": "attention", "up": "mlp", "down": "mlp"}
+    for part, module in modules.items():
         if name.endswith("." + part):
             return f"{name[: -len(part)]}{module}.{part}"
     return name

@@ -63,9 +63,8 @@ class GPTConfig:
             ("activation", Activation),
         ):
             if getattr(self, name) not in get_args(kinds):
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(get_args(kinds))}"
-                )
+                known = ", ".join(get_args(kinds))
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {known}")
         _fill = object.__setattr__
         if not self.head_dim:
             if self.n_head < 1 or self.n_embd % self.n_head:
@@ -85,10 +84,13 @@ class GPTConfig:
         if not 0 <= self.bos_id < self.vocab_size:
             raise ValueError(f"bos_id {self.bos_id} is not below vocab_size {self.vocab_size}")
         if self.n_head % self.n_kv_head:
-            raise ValueError(f"n_head {self.n_head} is not a multiple of n_kv_head {self.n_kv_head}")
+            raise ValueError(
+                f"n_head {self.n_head} is not a multiple of n_kv_head {self.n_kv_head}"
+            )
         if len(self.attention_windows) != self.n_layer:
             raise ValueError(
-                f"attention_windows has {len(self.attention_windows)} entries for {self.n_layer} layers"
+                f"attention_windows has {len(self.attention_windows)} entries "
+                f"for {self.n_layer} layers"
             )
         if any(not 0 <= w <= self.context_length for w in self.attention_windows):
             raise ValueError(
@@ -150,6 +152,8 @@ class GPTConfig:
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ValueError(f"unknown GPT option {unknown[0]!r}, known: {', '.join(sorted(known))}")
+            raise ValueError(
+                f"unknown GPT option {unknown[0]!r}, known: {', '.join(sorted(known))}"
+            )
         windows = tuple(values.get("attention_windows", ()))
         return cls(**{**values, "attention_windows": windows})

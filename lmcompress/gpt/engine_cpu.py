@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 
 from lmcompress.gpt import exact, kernels_cpu
 from lmcompress.gpt.integers import exp2_table
-from lmcompress.gpt.quantization import ExactWeights
+from lmcompress.gpt.quantization import MAX_ACTIVATION, ExactWeights
 
 _ACTIVATIONS = {
     "relu2": kernels_cpu.RELU2,
@@ -35,7 +36,7 @@ class _Linear:
         q, self.scale, bias = weights.linear(name)
         self.bias = _NOTHING if bias is None else bias
         self.width, self.depth = q.shape
-        bound = exact.MAX_ACTIVATION * int(np.abs(q.astype(np.int64)).sum(1).max())
+        bound = MAX_ACTIVATION * int(np.abs(q.astype(np.int64)).sum(1).max())
         self.is_int8 = exact.int8_product_is_exact("cpu")
         if self.is_int8:
             self.weight = torch.tensor(q).T.contiguous()  # (K, N)
@@ -71,11 +72,7 @@ class CpuModel:
         config = weights.config
         self.weights, self.config = weights, config
         self.layers = [
-            _Layer(
-                *(_Linear(weights, f"blocks.{i}.{name}") for name in ("qkv", "proj", "up", "down")),
-                norms=tuple(self._norm(f"blocks.{i}.{name}") for name in ("norm_1", "norm_2")),
-                window=window or config.context_length,
-            )
+            self._layer(f"blocks.{i}", window or config.context_length)
             for i, window in enumerate(config.attention_windows)
         ]
         self.final_norm = self._norm("final_norm")
@@ -86,6 +83,13 @@ class CpuModel:
         self.attention_table = exp2_table(exact.ATTENTION_SCALE_BITS).astype(np.int32)
         self.logit_table = exp2_table(exact.LOGIT_SCALE_BITS)
         self.activation = _ACTIVATIONS[config.activation]
+
+    def _layer(self, block: str, window: int) -> _Layer:
+        qkv, proj, up, down = (
+            _Linear(self.weights, f"{block}.{name}") for name in ("qkv", "proj", "up", "down")
+        )
+        norms = tuple(self._norm(f"{block}.{name}") for name in ("norm_1", "norm_2"))
+        return _Layer(qkv, proj, up, down, norms, window)
 
     def _norm(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         arrays = self.weights.arrays
@@ -223,7 +227,7 @@ class CpuEngine:
         self.position = 0
         count = max(1, min(threads, lanes))
         bounds = [lanes * i // count for i in range(count + 1)]
-        self._slices = [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+        self._slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
         self._groups = [_Group(model, s.stop - s.start, max_steps) for s in self._slices]
         self._pool = ThreadPoolExecutor(count, "lmcompress") if count > 1 else None
 
@@ -253,14 +257,19 @@ class CpuEngine:
         logits: npt.NDArray[np.float32] | None,
     ) -> None:
         jobs = [
-            (group, tokens[s], self.position, out[:, s], None if logits is None else logits[:, s])
+            functools.partial(
+                group.predict,
+                tokens[s],
+                self.position,
+                out[:, s],
+                None if logits is None else logits[:, s],
+            )
             for group, s in zip(self._groups, self._slices, strict=True)
         ]
         if self._pool is None:
-            jobs[0][0].predict(*jobs[0][1:])
+            jobs[0]()
         else:
-            futures = [self._pool.submit(group.predict, *job) for group, *job in jobs]
-            for future in futures:
+            for future in [self._pool.submit(job) for job in jobs]:
                 future.result()
         self.position += tokens.shape[1]
 

@@ -52,7 +52,9 @@ GELU_ROOT = as_float32(2 * math.sqrt(2 / math.pi))
 GELU_CUBIC = as_float32(0.044715)
 
 
-def quantize(x: Tensor, levels: int = MAX_ACTIVATION, per_level: float = PER_LEVEL):  # type: ignore[no-untyped-def]
+def quantize(
+    x: Tensor, levels: int = MAX_ACTIVATION, per_level: float = PER_LEVEL
+) -> tuple[Tensor, Tensor]:
     """Returns (q, scale): q = round(x * levels / max|x|), integer-valued float32, x ~ q * scale."""
     largest = x.abs().amax(-1, keepdim=True).clamp(min=TINY)
     return torch.round(x * (torch.full_like(largest, levels) / largest)), largest * per_level
@@ -126,7 +128,7 @@ def int8_product_is_exact(device_type: str) -> bool:
 
 
 class IntegerLinear:
-    """y = W x with int8 weights and int8 activations: exact sums, then two float multiplications."""
+    """y = W x, int8 weights times int8 activations: exact sums, then two float products."""
 
     def __init__(self, weights: ExactWeights, name: str, device: torch.device) -> None:
         q, scale, bias = weights.linear(name)
@@ -139,6 +141,7 @@ class IntegerLinear:
         self.weight = torch.tensor(q, device=device).to(self.dtype).T.contiguous()
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Returns y, float32 (..., N), for x (..., K)."""
         q, scale = quantize(x)
         sums = torch.matmul(q.to(self.dtype), self.weight).float()
         y = (sums * scale) * self.scale
@@ -150,7 +153,10 @@ class Cache:
     """What the network remembers of the tokens so far: position, quantized keys and values."""
 
     position: int = 0
-    layers: list[tuple[Tensor, Tensor, Tensor, Tensor]] = dataclasses.field(default_factory=list)
+    layers: list[tuple[Tensor, ...]] = dataclasses.field(default_factory=list)
+
+
+_LINEARS = ("qkv", "proj", "up", "down")
 
 
 class ExactGPT:
@@ -233,40 +239,41 @@ class ExactGPT:
         if config.qk_norm:
             q, k = (integer_norm(z, config.norm_eps, centred=False) for z in (q, k))
         if self.rotary:
-            q, k = (self._rotate(z, positions) for z in (q, k))
-        new = (*quantize(k), *quantize(v))
+            q, k = (_rotate(z, positions, self.rotary) for z in (q, k))
+        new: tuple[Tensor, ...] = (*quantize(k), *quantize(v))
         if len(cache.layers) > i:
             new = tuple(torch.cat(pair, dim=2) for pair in zip(cache.layers[i], new, strict=True))
             cache.layers[i] = tuple(z[:, :, -window:] for z in new)  # window 0 keeps all
         else:
             cache.layers.append(tuple(z[:, :, -window:] for z in new))
         group = config.n_head // config.n_kv_head
-        keys = [z.repeat_interleave(group, dim=1) for z in new]
-        S = keys[0].shape[2]
-        distance = positions[:, None] - (positions[-1] - S + 1 + torch.arange(S, device=self.device))
+        k, k_scale, v, v_scale = (z.repeat_interleave(group, dim=1) for z in new)
+        S = k.shape[2]
+        key_positions = positions[-1] - S + 1 + torch.arange(S, device=self.device)
+        distance = positions[:, None] - key_positions
         seen = (distance >= 0) & (distance < (window or config.context_length))  # (T, S)
-        y = integer_attention(q, *keys, seen)
+        y = integer_attention(q, k, k_scale, v, v_scale, seen)
         y = y.transpose(1, 2).reshape(B, T, -1)
         return self.linears[f"blocks.{i}.proj"](y)
 
-    def _rotate(self, x: Tensor, positions: Tensor) -> Tensor:
-        cos, sin = (t[positions % len(t)] for t in self.rotary)  # (T, D / 2)
-        x1, x2 = x.chunk(2, dim=-1)
-        return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), dim=-1)
+
+def _rotate(x: Tensor, positions: Tensor, rotary: tuple[Tensor, ...]) -> Tensor:
+    cos, sin = (t[positions % len(t)] for t in rotary)  # (T, D / 2)
+    x1, x2 = x.chunk(2, dim=-1)
+    return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), dim=-1)
 
 
-_LINEARS = ("qkv", "proj", "up", "down")
-
-
-def integer_attention(  # noqa: PLR0913
+def integer_attention(
     q: Tensor, k: Tensor, k_scale: Tensor, v: Tensor, v_scale: Tensor, seen: Tensor
 ) -> Tensor:
     """Softmax attention with integer sums.
 
     Args:
       q: Queries, float32 (B, H, T, D).
-      k: Keys, integer-valued float32 (B, H, S, D), with scales k_scale (B, H, S, 1).
-      v: Values, likewise, with v_scale.
+      k: Keys, integer-valued float32 (B, H, S, D).
+      k_scale: Scales of the keys, float32 (B, H, S, 1).
+      v: Values, like the keys.
+      v_scale: Scales of the values.
       seen: Which keys a query sees, bool (T, S).
 
     Returns:

@@ -73,7 +73,7 @@ def _pi(bits: int) -> int:
 
 
 def _cosine(angle: int) -> int:
-    """Returns cos(angle) by Taylor's series; both scaled by 2**_GUARD_BITS, 0 <= angle <= pi / 2."""
+    """Returns cos(angle) by Taylor's series, 0 <= angle <= pi / 2; both times 2**_GUARD_BITS."""
     square = (angle * angle) >> _GUARD_BITS
     total = magnitude = 1 << _GUARD_BITS
     k, sign = 0, 1

@@ -21,11 +21,12 @@ from numba import njit
 
 from lmcompress.gpt import exact
 from lmcompress.gpt.integers import EXP2_BITS
+from lmcompress.gpt.quantization import MAX_ACTIVATION
 
 f32 = np.float32
 _MAGIC = f32(12582912.0)  # 1.5 * 2**23
 _TINY = f32(exact.TINY)
-_LEVELS = f32(exact.MAX_ACTIVATION)
+_LEVELS = f32(MAX_ACTIVATION)
 _PER_LEVEL = f32(exact.PER_LEVEL)
 _ATTENTION_LEVELS = f32(exact.ATTENTION_LEVELS)
 _PER_ATTENTION_LEVEL = f32(exact.PER_ATTENTION_LEVEL)
@@ -247,7 +248,7 @@ def attention_kernels(head_dim: int) -> tuple[Callable[..., Any], Callable[..., 
     query_scale = f32(exact.as_float32(exact.EXPONENT_PER_NAT / math.sqrt(D)))
 
     @kernel
-    def split(sums, s, ws, bias, lanes, position, qk_norm, eps, cos, sin, q, qs, k, ks, v, vs):  # noqa: PLR0913
+    def split(sums, s, ws, bias, lanes, position, qk_norm, eps, cos, sin, q, qs, k, ks, v, vs):
         """Dequantizes rows of q, k, v; normalises and rotates q and k; fills q and the rings."""
         steps = sums.shape[0] // lanes
         n_head, n_kv_head, capacity = q.shape[1], k.shape[1], k.shape[2]
@@ -288,7 +289,7 @@ def attention_kernels(head_dim: int) -> tuple[Callable[..., Any], Callable[..., 
                     vs[lane, g, slot] = _quantize_row(y, ybits, v[lane, g, slot])
 
     @kernel
-    def attend(q, qs, k, ks, v, vs, lanes, position, window, table, out):  # noqa: PLR0913
+    def attend(q, qs, k, ks, v, vs, lanes, position, window, table, out):
         """out[row, head] = attention of each query over the last `window` positions."""
         steps = q.shape[0] // lanes
         n_head, capacity = q.shape[1], k.shape[2]

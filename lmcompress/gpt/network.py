@@ -55,8 +55,8 @@ def _banded_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     band = (col > row) & (col <= row + window)  # (window, 2 window)
     first = band & (col >= window)  # the padding before position 0 is not seen
     mask = torch.stack([first] + [band] * (blocks - 1))  # (blocks, window, 2 window)
-    flat = [x.reshape(B * H, blocks, -1, D) for x in (q, k, v)]
-    y = F.scaled_dot_product_attention(*flat, attn_mask=mask)
+    q, k, v = (x.reshape(B * H, blocks, -1, D) for x in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return y.reshape(B, H, blocks * window, D)[:, :, :T]
 
 
@@ -150,7 +150,8 @@ class GPT(nn.Module):
             self.output.weight = self.token_embedding.weight
         self.apply(self._init)
         for name, parameter in self.named_parameters():
-            if name.endswith(("proj.weight", "down.weight")):  # as GPT-2: the residual sum keeps its size
+            # As GPT-2 does, so that the residual sum keeps its size.
+            if name.endswith(("proj.weight", "down.weight")):
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.n_layer))
 
     @staticmethod

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.integers import cosine_table
-from lmcompress.gpt.network import GPT, rotary_angles
+from lmcompress.gpt.network import GPT, Block, rotary_angles
 
 ARITHMETIC_VERSION = 1
 """Changes whenever equal weights may give other frequencies than before."""
@@ -118,6 +118,7 @@ def quantize_network(network: GPT) -> ExactWeights:
         for name, values in (("cos", np.cos(angles)), ("sin", np.sin(angles))):
             arrays[f"rotary.{name}"] = np.rint(values * 2**ROTARY_BITS).astype(np.int16)
     for i, block in enumerate(network.blocks):
+        assert isinstance(block, Block)
         for name, linear in (
             ("qkv", block.attention.qkv),
             ("proj", block.attention.proj),
