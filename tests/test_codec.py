@@ -1,0 +1,249 @@
+"""Round trips, layout, damage and the context policy, on a tiny random model."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+import lmcompress
+from lmcompress import CodecConfig
+from lmcompress.codec import (
+    LaneLayout,
+    compress_stream,
+    decode_segment,
+    decompress_stream,
+    encode_segment,
+)
+from lmcompress.container import FrameReader, Method
+from lmcompress.errors import (
+    CorruptFrameError,
+    FingerprintMismatchError,
+    LmcompressError,
+    ModelNotFoundError,
+    TruncatedFrameError,
+    UnsupportedVersionError,
+)
+from lmcompress.model_store import Model
+from lmcompress.predictor import ContextPolicy, GPTPredictor, UniformPredictor, gpt_predictor
+
+TEXT = b"It was the best of times,\r\nit was the worst of times. " * 9
+
+
+@pytest.mark.parametrize("raw_bytes", [1, 2, 7, 64, 65, 1000])
+@pytest.mark.parametrize("lanes", [1, 2, 7])
+def test_lanes_cut_and_join_without_loss(raw_bytes: int, lanes: int) -> None:
+    raw = bytes(i % 251 for i in range(raw_bytes))
+    layout = LaneLayout(raw_bytes, min(lanes, raw_bytes))
+
+    symbols = layout.split(raw)
+
+    assert symbols.shape == (layout.lanes, layout.steps)
+    assert layout.join(symbols) == raw
+    assert symbols[0].tobytes() == raw[: layout.steps]
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 16])
+def test_uniform_predictor_costs_8_bits_a_byte(lanes: int) -> None:
+    raw = bytes(np.random.default_rng(0).integers(0, 256, 5000, np.uint8))
+
+    payload = encode_segment(raw, UniformPredictor(), lanes, 10)
+
+    assert abs(len(payload) - len(raw)) <= 8
+    assert decode_segment(payload, len(raw), UniformPredictor(), lanes) == raw
+
+
+@pytest.mark.parametrize("lanes", ["auto", 1, 3, 64])
+def test_awkward_inputs_come_back(tiny_model: Model, awkward_input: bytes, lanes: object) -> None:
+    config = CodecConfig(lanes=lanes)  # type: ignore[arg-type]
+    raw = awkward_input[:3000]
+
+    frame = lmcompress.compress(raw, tiny_model, config)
+
+    assert lmcompress.decompress(frame) == raw
+    assert len(frame) <= len(raw) + 100
+
+
+def test_threads_and_blocks_change_no_bit(tiny_model: Model) -> None:
+    frames = {
+        lmcompress.compress(TEXT, tiny_model, CodecConfig(lanes=4, threads=threads, device=device))
+        for threads in (1, 2)
+        for device in ("cpu", "reference")
+    }
+
+    assert len(frames) == 1
+    for threads in (1, 2):
+        for device in ("cpu", "reference"):
+            config = CodecConfig(threads=threads, device=device)
+            assert lmcompress.decompress(next(iter(frames)), config) == TEXT
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 1000])
+def test_the_encoder_writes_the_same_bytes_for_any_block(tiny_model: Model, block: int) -> None:
+    policy = ContextPolicy.of(tiny_model.weights)
+    expected = encode_segment(TEXT, gpt_predictor(tiny_model.weights, 3, 40, policy), 3, 40)
+
+    predictor = gpt_predictor(tiny_model.weights, 3, block, policy)
+
+    assert encode_segment(TEXT, predictor, 3, block) == expected
+
+
+def test_segments_decode_alone(tiny_model: Model) -> None:
+    frame = lmcompress.compress(TEXT, tiny_model, CodecConfig(segment_bytes=100))
+    reader = FrameReader(io.BytesIO(frame))
+
+    segments = [segment for segment, _ in reader]
+
+    assert all(segment.method is Method.CODED for segment in segments)
+    assert [s.raw_bytes for s in segments] == [100, 100, 100, 100, len(TEXT) - 400]
+    assert lmcompress.decompress(frame) == TEXT
+
+
+def test_frames_may_be_joined(tiny_model: Model) -> None:
+    frames = [lmcompress.compress(part, tiny_model) for part in (TEXT, b"", b"end")]
+
+    assert lmcompress.decompress(b"".join(frames)) == TEXT + b"end"
+
+
+def test_incompressible_bytes_are_stored(tiny_model: Model) -> None:
+    raw = bytes(np.random.default_rng(0).integers(0, 256, 2000, np.uint8))
+
+    frame = lmcompress.compress(raw, tiny_model)
+
+    [(segment, _)] = list(FrameReader(io.BytesIO(frame)))
+    assert segment.method is Method.STORED
+    assert len(frame) - len(raw) < 100
+
+
+def test_sources_that_give_a_few_bytes_at_a_time_work(tiny_model: Model) -> None:
+    class Trickle(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(min(size, 3) if size and size > 0 else 3)
+
+    sink, out = io.BytesIO(), io.BytesIO()
+    compress_stream(Trickle(TEXT), sink, tiny_model, CodecConfig(segment_bytes=128))
+    decompress_stream(Trickle(sink.getvalue()), out)
+
+    assert out.getvalue() == TEXT
+
+
+def test_every_flipped_byte_and_every_truncation_is_found(tiny_model: Model) -> None:
+    frame = lmcompress.compress(TEXT[:160], tiny_model, CodecConfig(segment_bytes=90, lanes=2))
+
+    for position in range(len(frame)):
+        for flip in (0x01, 0x80, 0xFF):
+            damaged = bytearray(frame)
+            damaged[position] ^= flip
+            with pytest.raises(LmcompressError):
+                lmcompress.decompress(bytes(damaged))
+    for length in range(len(frame)):
+        with pytest.raises(TruncatedFrameError):
+            lmcompress.decompress(frame[:length])
+
+
+def test_a_wrong_payload_with_right_checksum_gives_no_wrong_bytes(tiny_model: Model) -> None:
+    from lmcompress.codec import frame_header
+    from lmcompress.container import FrameWriter, raw_checksum
+
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sink = io.BytesIO()
+        writer = FrameWriter(sink, frame_header(tiny_model, ContextPolicy()))
+        payload = bytes(rng.integers(0, 256, 4 * int(rng.integers(0, 9)), np.uint8))
+        writer.write_coded(len(TEXT), 3, payload, raw_checksum(TEXT))
+        writer.finish()
+        with pytest.raises(CorruptFrameError):
+            lmcompress.decompress(sink.getvalue())
+
+
+def test_another_model_of_the_same_name_is_refused(tiny_model: Model, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from exactness import random_weights
+
+    from lmcompress.gpt.checkpoint import save_exact_checkpoint
+
+    save_exact_checkpoint(random_weights("paper"), {"name": "other"}, tmp_path / "other")
+    frame = lmcompress.compress(TEXT, tiny_model)
+
+    with pytest.raises(FingerprintMismatchError, match="pass -m"):
+        lmcompress.decompress(frame, model=str(tmp_path / "other"))
+    with pytest.raises(ModelNotFoundError, match="known are"):
+        lmcompress.decompress(frame, model="no-such-model")
+
+
+def test_a_newer_arithmetic_is_refused(tiny_model: Model) -> None:
+    import dataclasses
+
+    from lmcompress.codec import frame_header
+    from lmcompress.container import FrameWriter, raw_checksum
+
+    header = dataclasses.replace(frame_header(tiny_model, ContextPolicy()), arithmetic_version=99)
+    sink = io.BytesIO()
+    writer = FrameWriter(sink, header)
+    writer.write_coded(3, 1, b"1234", raw_checksum(b"abc"))
+    writer.finish()
+
+    with pytest.raises(UnsupportedVersionError, match="99"):
+        lmcompress.decompress(sink.getvalue())
+
+
+@pytest.mark.parametrize("name", ["gpt-2", "gpt-1", "llama", "gpt-3"])
+def test_texts_longer_than_the_context_come_back(name: str) -> None:
+    from exactness import random_weights
+
+    weights = random_weights(name)  # context 48
+    policy = ContextPolicy.of(weights)
+    assert policy == ContextPolicy(48, 12)
+
+    payload = encode_segment(TEXT, gpt_predictor(weights, 2, 30, policy), 2, 30)
+    decoded = decode_segment(payload, len(TEXT), gpt_predictor(weights, 2, 12, policy), 2)
+
+    assert decoded == TEXT
+
+
+def test_a_window_starts_from_its_overlap() -> None:
+    from exactness import random_tokens, random_weights
+
+    from lmcompress.gpt.engine_torch import TorchEngine
+
+    weights = random_weights("gpt-2")
+    tokens = random_tokens(2, 60)
+    predictor = GPTPredictor(weights, TorchEngine(weights, "cpu"), ContextPolicy(48, 12))
+
+    found = predictor.predict(tokens)
+
+    fresh = TorchEngine(weights, "cpu")
+    expected = fresh.predict(tokens[:, 36:])[12:]
+    assert np.array_equal(found[48:], expected)
+
+
+@pytest.mark.parametrize(
+    "values", [{"lanes": 0}, {"lanes": 5000}, {"segment_bytes": 0}, {"segment_bytes": 1 << 31}]
+)
+def test_settings_out_of_range_are_refused(values: dict) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        CodecConfig(**values)
+
+
+def test_files_open_like_gzip_files(tiny_model: Model, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "text.lmc"
+    with lmcompress.open(path, "wt", tiny_model, encoding="utf-8") as file:
+        file.write("naïve\nlines\n")
+
+    with lmcompress.open(path, "rt", encoding="utf-8") as file:
+        assert file.readlines() == ["naïve\n", "lines\n"]
+    with pytest.raises(FileExistsError):
+        lmcompress.open(path, "xb", tiny_model)
+    with pytest.raises(ValueError, match="mode"):
+        lmcompress.open(path, "a")  # type: ignore[arg-type]
+
+
+def test_score_is_just_below_what_compression_gives(tiny_model: Model) -> None:
+    config = CodecConfig(lanes=3)
+    score = lmcompress.score(TEXT, tiny_model, config)
+    reader = FrameReader(io.BytesIO(lmcompress.compress(TEXT, tiny_model, config)))
+    [(segment, _)] = list(reader)
+
+    overhead = 8 * segment.payload_bytes - score.quantized_code_length_bits
+    assert 0 <= overhead <= 64
+    assert abs(score.ideal_bits_per_byte - score.quantized_bits_per_byte) < 1e-3

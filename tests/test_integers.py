@@ -1,0 +1,44 @@
+"""Integer tables against the real functions, and frozen for ever."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from lmcompress.gpt.integers import EXP2_BITS, cosine_table, exp2_table
+
+
+@pytest.mark.parametrize("scale_bits", [16, 30])
+def test_exp2_table_is_the_rounded_power(scale_bits: int) -> None:
+    exponents = -np.arange(1 << EXP2_BITS) / (1 << EXP2_BITS)
+
+    table = exp2_table(scale_bits)
+
+    assert np.abs(table - 2.0 ** (scale_bits + exponents)).max() <= 0.5 + 1e-6
+    assert table[0] == 1 << scale_bits
+
+
+@pytest.mark.parametrize("period", [4, 128, 2048, 4100])
+def test_cosine_table_is_the_rounded_cosine(period: int) -> None:
+    angles = 2 * np.pi * np.arange(period) / period
+
+    table = cosine_table(period, 14)
+
+    assert len(table) == period
+    assert np.abs(table - 2**14 * np.cos(angles)).max() <= 0.5 + 1e-6
+    assert [table[0], table[period // 4], table[period // 2]] == [1 << 14, 0, -(1 << 14)]
+
+
+def test_cosine_table_needs_whole_quarter_turns() -> None:
+    with pytest.raises(ValueError, match="multiple of 4"):
+        cosine_table(10, 14)
+
+
+def test_tables_never_change() -> None:
+    tables = np.concatenate([exp2_table(16), exp2_table(30), cosine_table(2048, 14)])
+
+    digest = hashlib.sha256(tables.astype("<i8").tobytes()).hexdigest()
+
+    assert digest == "b59156af2d5d1b597b729221d4cc3fe0b0562f2d778d7ac06ffe4696d9272285"
