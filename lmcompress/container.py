@@ -69,7 +69,8 @@ class FrameWriter:
         self._raw_bytes = 0
         self._num_segments = 0
         self._is_finished = False
-        self._write(header.pack())
+        self._chain = 0
+        self._write_header(header.pack())
 
     def write_stored(self, raw: bytes) -> None:
         """Writes a segment whose payload is the raw bytes."""
@@ -86,15 +87,19 @@ class FrameWriter:
 
     def finish(self) -> None:
         """Writes the end marker; nothing can be written after it."""
-        self._write(FrameTotals(self._raw_bytes, self._num_segments).pack())
+        self._write_header(FrameTotals(self._raw_bytes, self._num_segments).pack(self._chain))
         self._is_finished = True
 
     def _write_segment(self, segment: Segment, payload: bytes) -> None:
         self.header.check_segment(segment)
-        self._write(segment.pack())
+        self._write_header(segment.pack(self._chain))
         self._write(payload)
         self._raw_bytes += segment.raw_bytes
         self._num_segments += 1
+
+    def _write_header(self, packed: bytes) -> None:
+        self._write(packed)
+        self._chain = int.from_bytes(packed[-4:], "little")
 
     def _write(self, data: bytes) -> None:
         if self._is_finished:
@@ -116,7 +121,7 @@ class FrameReader:
         self._stream = source if isinstance(source, ByteReader) else ByteReader(source)
         self._skip_payloads = skip_payloads
         self._totals: FrameTotals | None = None
-        self.header = _read_header(self._stream)
+        self.header, self._chain = _read_header(self._stream)
         self._segments = self._read_segments()
 
     @property
@@ -141,14 +146,17 @@ class FrameReader:
 
     def _read_segments(self) -> Iterator[tuple[Segment, bytes]]:
         raw_bytes = num_segments = 0
-        self._stream.take_crc32()
-        while (method := self._stream.read_u8("a frame without an end marker")) != END_MARKER:
+        while (method := self._read_method()) != END_MARKER:
             name = f"segment {num_segments + 1}"
             segment = self._read_segment_header(method, name)
             yield segment, self._read_payload(segment, name)
             raw_bytes += segment.raw_bytes
             num_segments += 1
         self._totals = self._read_end(FrameTotals(raw_bytes, num_segments))
+
+    def _read_method(self) -> int:
+        self._stream.take_crc32(self._chain)
+        return self._stream.read_u8("a frame without an end marker")
 
     def _read_segment_header(self, method: int, name: str) -> Segment:
         stream, what = self._stream, f"the header of {name}"
@@ -159,7 +167,7 @@ class FrameReader:
         if method == Method.CODED:
             lanes, payload_bytes = stream.read_varint(what), stream.read_varint(what)
         crc32, checksum = stream.read_u32(what), stream.read(RAW_CHECKSUM_BYTES, what)
-        stream.check_crc32(what)
+        self._chain = stream.check_crc32(what)
         try:
             segment = Segment(Method(method), raw_bytes, lanes, payload_bytes, crc32, checksum)
             self.header.check_segment(segment)
@@ -203,7 +211,7 @@ def read_frames(source: BinaryIO, *, skip_payloads: bool = False) -> Iterator[Fr
             raise ValueError("iterate over all segments of a frame before taking the next frame")
 
 
-def _read_header(stream: ByteReader) -> FrameHeader:
+def _read_header(stream: ByteReader) -> tuple[FrameHeader, int]:
     offset, what = stream.position, "the frame's header"
     stream.take_crc32()
     magic = stream.read_up_to(len(MAGIC))
@@ -224,5 +232,5 @@ def _read_header(stream: ByteReader) -> FrameHeader:
     if header_bytes > MAX_HEADER_BYTES:
         raise CorruptFrameError(f"{what} has {header_bytes} bytes, expected <= {MAX_HEADER_BYTES}")
     fields = stream.read(header_bytes, what)
-    stream.check_crc32(what)
-    return unpack_fields(fields)
+    crc32 = stream.check_crc32(what)
+    return unpack_fields(fields), crc32

@@ -141,12 +141,16 @@ class Segment:
         if len(self.raw_checksum) != RAW_CHECKSUM_BYTES:
             raise ValueError(f"raw checksum has {len(self.raw_checksum)} bytes, expected 8")
 
-    def pack(self) -> bytes:
-        """Returns the bytes that stand before the payload."""
+    def pack(self, chain: int) -> bytes:
+        """Returns the bytes that stand before the payload.
+
+        `chain` is the CRC-32 of the header before, where this one's starts: no segment can be moved.
+        """
         packed = bytes([self.method]) + encode_varint(self.raw_bytes)
         if self.method is Method.CODED:
             packed += encode_varint(self.lanes) + encode_varint(self.payload_bytes)
-        return _with_crc32(packed + self.payload_crc32.to_bytes(4, "little") + self.raw_checksum)
+        packed += self.payload_crc32.to_bytes(4, "little") + self.raw_checksum
+        return _with_crc32(packed, chain)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,10 +160,10 @@ class FrameTotals:
     raw_bytes: int
     num_segments: int
 
-    def pack(self) -> bytes:
-        """Returns the end marker."""
+    def pack(self, chain: int) -> bytes:
+        """Returns the end marker; `chain` is the CRC-32 of the last header."""
         sizes = encode_varint(self.raw_bytes) + encode_varint(self.num_segments)
-        return _with_crc32(bytes([END_MARKER]) + sizes)
+        return _with_crc32(bytes([END_MARKER]) + sizes, chain)
 
 
 def unpack_fields(fields: bytes) -> FrameHeader:
@@ -225,5 +229,5 @@ def _check_name(what: str, name: str) -> None:
         raise ValueError(f"{what} {name!r} has control characters, expected none")
 
 
-def _with_crc32(packed: bytes) -> bytes:
-    return packed + zlib.crc32(packed).to_bytes(4, "little")
+def _with_crc32(packed: bytes, start: int = 0) -> bytes:
+    return packed + zlib.crc32(packed, start).to_bytes(4, "little")

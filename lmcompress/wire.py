@@ -115,17 +115,21 @@ class ByteReader:
                 self.read(min(PIECE_BYTES, num_bytes - start), what)
         self._crc32 = 0
 
-    def take_crc32(self) -> int:
-        """Returns the CRC-32 of what was read since the last call, and starts anew."""
-        crc32, self._crc32 = self._crc32, 0
+    def take_crc32(self, start: int = 0) -> int:
+        """Returns the CRC-32 of what was read since the last call; the next starts at `start`."""
+        crc32, self._crc32 = self._crc32, start
         return crc32
 
-    def check_crc32(self, what: str) -> None:
-        """Reads a u32 and compares it with `take_crc32`; raises CorruptFrameError if it differs."""
+    def check_crc32(self, what: str) -> int:
+        """Reads a u32 and compares it with `take_crc32`; returns it.
+
+        Raises CorruptFrameError if they differ.
+        """
         found = self.take_crc32()
         expected = self.read_u32(what)
         self.take_crc32()
         require_crc32(found, expected, what)
+        return found
 
     def _read_piece(self, num_bytes: int) -> bytes:
         piece = self._source.read(min(num_bytes, PIECE_BYTES))

@@ -39,9 +39,9 @@ GOLDEN = bytes.fromhex(
     "03 01 01"
     "06 04 8008 8001"
     "1c22ea8a"
-    "01 03 c2412435 d8bb14d833d59559 956722d9 616263"
-    "02 ac02 02 04 cdfb3cb6 92920681f95ec7f0 429e5dbe 01020304"
-    "00 af02 02 efc6582f"
+    "01 03 c2412435 d8bb14d833d59559 f8b2ab71 616263"
+    "02 ac02 02 04 cdfb3cb6 92920681f95ec7f0 db63e6c3 01020304"
+    "00 af02 02 6e4ad59e"
 )
 
 Content = list[tuple[FrameHeader, list[tuple[Segment, bytes]], FrameTotals]]
@@ -189,7 +189,7 @@ def test_payload_damage_is_found_before_the_payload_is_yielded():
 def test_lost_segment_raises():
     start, end = GOLDEN.index(b"\x01\x03\xc2"), GOLDEN.index(b"\x02\xac\x02")
 
-    with pytest.raises(CorruptFrameError, match="found 1 segments of 300 raw bytes, expected 2"):
+    with pytest.raises(CorruptFrameError, match="header of segment 1 is damaged"):
         read_all(GOLDEN[:start] + GOLDEN[end:])
 
 
@@ -295,3 +295,26 @@ def test_finished_frame_takes_no_more():
         writer.write_stored(b"abc")
     with pytest.raises(ValueError, match="finished"):
         writer.finish()
+
+
+def test_segments_cannot_be_swapped_or_moved_to_another_frame():
+    parts = []
+    for raws in ((b"abc", b"def"), (b"abc", b"ghi")):
+        sink = io.BytesIO()
+        writer = FrameWriter(sink, HEADER)
+        cuts = [writer.bytes_written]
+        for raw in raws:
+            writer.write_stored(raw)
+            cuts.append(writer.bytes_written)
+        writer.finish()
+        frame = sink.getvalue()
+        bounds = [0, *cuts, len(frame)]
+        parts.append([frame[a:b] for a, b in zip(bounds, bounds[1:], strict=False)])
+    (head, first, second, end), (_, _, other, other_end) = parts
+
+    assert read_all(head + first + second + end)
+    for forged in (head + second + first + end, head + first + other + end, head + first + end):
+        with pytest.raises(CorruptFrameError):
+            read_all(forged)
+    with pytest.raises(CorruptFrameError):
+        read_all(head + first + second + other_end)

@@ -32,14 +32,14 @@ def read_frame(frame: bytes | BinaryIO) -> FrameHeader:
     return reader.header
 
 
-def with_crc32(packed: bytes) -> bytes:
-    return packed + zlib.crc32(packed).to_bytes(4, "little")
+def with_crc32(packed: bytes, start: int = 0) -> bytes:
+    return packed + zlib.crc32(packed, start).to_bytes(4, "little")
 
 
 def frame_with_fields(fields: bytes, version: int = 1) -> bytes:
     """A frame without segments, its checksums right, whatever the header fields are."""
     header = with_crc32(MAGIC + bytes([version]) + encode_varint(len(fields)) + fields)
-    return header + with_crc32(b"\0\0\0")
+    return header + with_crc32(b"\0\0\0", int.from_bytes(header[-4:], "little"))
 
 
 def field(tag: int, value: bytes) -> bytes:
@@ -137,7 +137,14 @@ def test_header_with_invalid_value_cannot_be_made(wrong):
 
 def coded_header(raw_bytes: int, lanes: int, payload_bytes: int) -> bytes:
     sizes = b"".join(map(encode_varint, (raw_bytes, lanes, payload_bytes)))
-    return with_crc32(b"\x02" + sizes + bytes(4 + 8))
+    return chained(b"\x02" + sizes + bytes(4 + 8))
+
+
+def chained(packed: bytes) -> bytes:
+    """Returns a frame's header and first segment header, whose CRC-32 goes on from it."""
+    header = HEADER.pack()
+    start = int.from_bytes(header[-4:], "little")
+    return header + with_crc32(packed, start)
 
 
 @pytest.mark.parametrize(
@@ -145,19 +152,19 @@ def coded_header(raw_bytes: int, lanes: int, payload_bytes: int) -> bytes:
     [
         pytest.param(MAGIC + b"\x01" + encode_varint(MAX_VARINT), id="header"),
         pytest.param(
-            HEADER.pack() + with_crc32(b"\x01" + encode_varint(MAX_SEGMENT_BYTES) + bytes(12)),
+            chained(b"\x01" + encode_varint(MAX_SEGMENT_BYTES) + bytes(12)),
             id="stored, largest allowed",
         ),
         pytest.param(
-            HEADER.pack() + with_crc32(b"\x01" + encode_varint(MAX_VARINT) + bytes(12)),
+            chained(b"\x01" + encode_varint(MAX_VARINT) + bytes(12)),
             id="stored, too large",
         ),
         pytest.param(
-            HEADER.pack() + coded_header(MAX_SEGMENT_BYTES, 1, MAX_SEGMENT_BYTES),
+            coded_header(MAX_SEGMENT_BYTES, 1, MAX_SEGMENT_BYTES),
             id="coded, largest allowed",
         ),
-        pytest.param(HEADER.pack() + coded_header(1000, 1, MAX_VARINT), id="payload too large"),
-        pytest.param(HEADER.pack() + coded_header(MAX_SEGMENT_BYTES, 1, 0), id="unjustified"),
+        pytest.param(coded_header(1000, 1, MAX_VARINT), id="payload too large"),
+        pytest.param(coded_header(MAX_SEGMENT_BYTES, 1, 0), id="unjustified"),
     ],
 )
 def test_forged_giant_sizes_allocate_nothing(tmp_path: Path, forged: bytes):
@@ -181,7 +188,7 @@ def test_forged_giant_sizes_allocate_nothing(tmp_path: Path, forged: bytes):
 )
 def test_impossible_segment_is_refused_by_reader_and_writer(raw_bytes, lanes, payload_bytes):
     with pytest.raises(CorruptFrameError, match="header of segment 1 is damaged"):
-        read_frame(HEADER.pack() + coded_header(raw_bytes, lanes, payload_bytes))
+        read_frame(coded_header(raw_bytes, lanes, payload_bytes))
     with pytest.raises(ValueError, match="expected"):
         Segment(Method.CODED, raw_bytes, lanes, payload_bytes, 0, bytes(8))
 
@@ -201,7 +208,7 @@ def test_raw_bytes_are_bounded_by_what_the_payload_can_hold(precision_bits, payl
 
 
 def test_segment_that_its_payload_cannot_hold_is_refused_before_it_is_yielded():
-    forged = HEADER.pack() + coded_header(2_947_527, 1, 0)
+    forged = coded_header(2_947_527, 1, 0)
 
     with pytest.raises(CorruptFrameError, match="0 payload bytes cannot hold 2947527 raw bytes"):
         read_frame(forged)
