@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lmcompress.codec import (
     CodecConfig,
+    Progress,
     block_steps,
     compress_stream,
     decompress_stream,
@@ -92,8 +93,16 @@ class Score:
         return self.quantized_code_length_bits / self.raw_bytes if self.raw_bytes else float("nan")
 
 
-def score(data: bytes, model: AnyModel = DEFAULT_MODEL, config: CodecConfig | None = None) -> Score:
-    """Returns the code lengths of `data` in the lanes and segments that `compress` would use."""
+def score(
+    data: bytes,
+    model: AnyModel = DEFAULT_MODEL,
+    config: CodecConfig | None = None,
+    progress: Progress | None = None,
+) -> Score:
+    """Returns the code lengths of `data` in the lanes and segments that `compress` would use.
+
+    `progress` is called with the number of bytes done since its last call.
+    """
     model, config = _model(model), config or CodecConfig()
     policy, threads = ContextPolicy.of(model.weights), resolve_threads(config.threads)
     device = resolve_device(config.device)
@@ -108,6 +117,8 @@ def score(data: bytes, model: AnyModel = DEFAULT_MODEL, config: CodecConfig | No
             rows = predictor.predict(tokens, logits).reshape(-1, predictor.vocab_size)
             quantized += quantized_code_length_bits(rows[: len(symbols)], symbols)
             ideal += _ideal_bits(logits.reshape(rows.shape)[: len(symbols)], symbols)
+            if progress:
+                progress(len(symbols))
         predictor.close()
     return Score(len(data), ideal, quantized)
 

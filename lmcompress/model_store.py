@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
+from lmcompress.gpt.card import read_card
+from lmcompress.gpt.config import GPTConfig
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
@@ -93,7 +95,7 @@ def load_model(name: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
 
 @functools.lru_cache(maxsize=4)
 def _load(folder: Path) -> Model:
-    from lmcompress.gpt.checkpoint import load_exact_checkpoint, read_card
+    from lmcompress.gpt.checkpoint import load_exact_checkpoint
 
     card = read_card(folder)["card"]
     return Model(card.get("name", folder.name), load_exact_checkpoint(folder), card, folder)
@@ -121,9 +123,6 @@ def load_model_of(name: str, fingerprint: bytes, override: str | None = None) ->
 
 def describe_models() -> list[dict[str, Any]]:
     """Returns one row for each model at hand, JSON-ready."""
-    from lmcompress.gpt.checkpoint import read_card
-    from lmcompress.gpt.config import GPTConfig
-
     rows = []
     for name, folder in folders().items():
         description = read_card(folder)

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
+from lmcompress.gpt.card import read_card
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
@@ -44,24 +45,6 @@ def save_exact_checkpoint(weights: ExactWeights, card: dict[str, Any], folder: P
         "card": card,
     }
     (folder / "model.json").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """Returns the description in `model.json` without loading weights.
-
-    Raises:
-      ModelNotFoundError: If the folder holds no readable checkpoint.
-    """
-    path = folder / "model.json"
-    try:
-        description: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except OSError as exc:
-        raise ModelNotFoundError(f"{folder} holds no model: {path.name} is missing") from exc
-    except ValueError as exc:
-        raise ModelNotFoundError(f"{path} is not valid JSON: {exc}") from exc
-    if not isinstance(description, dict) or not {"format", "config", "card"} <= set(description):
-        raise ModelNotFoundError(f"{path} lacks format, config or card: not a model of ours")
-    return description
 
 
 def load_exact_checkpoint(folder: Path) -> ExactWeights:

@@ -1,0 +1,27 @@
+"""A checkpoint's `model.json`: configuration, fingerprint and card, read without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lmcompress.errors import ModelNotFoundError
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Returns the description in `model.json` without loading weights.
+
+    Raises:
+      ModelNotFoundError: If the folder holds no readable checkpoint.
+    """
+    path = folder / "model.json"
+    try:
+        description: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise ModelNotFoundError(f"{folder} holds no model: {path.name} is missing") from exc
+    except ValueError as exc:
+        raise ModelNotFoundError(f"{path} is not valid JSON: {exc}") from exc
+    if not isinstance(description, dict) or not {"format", "config", "card"} <= set(description):
+        raise ModelNotFoundError(f"{path} lacks format, config or card: not a model of ours")
+    return description
