@@ -1,0 +1,57 @@
+"""What the command line says when something cannot be done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+import click
+
+from lmcompress.errors import LmcompressError
+
+_log = logging.getLogger(__name__)
+
+
+def is_user_error(exc: BaseException) -> bool:
+    """Whether an exception comes from input or machine, and is told in one line."""
+    return isinstance(exc, (LmcompressError, OSError, MemoryError, ValueError)) or _is_torch_oom(
+        exc
+    )
+
+
+def _is_torch_oom(exc: BaseException) -> bool:
+    # torch has a class for CUDA only; on the CPU it is a plain RuntimeError.
+    return isinstance(exc, RuntimeError) and (
+        type(exc).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(exc)
+    )
+
+
+def error_line(exc: BaseException, about: str | None = None) -> str:
+    """Returns one line for an error; `about` is the file it happened with, named once."""
+    if isinstance(exc, MemoryError) or _is_torch_oom(exc):
+        text = "not enough memory: use smaller --segment-bytes or fewer --lanes"
+    elif isinstance(exc, OSError) and exc.strerror:
+        text = exc.strerror
+        if exc.filename is not None and str(exc.filename) != about:
+            text = f"{exc.filename}: {text}"
+    else:
+        text = str(exc) or type(exc).__name__
+    text = " ".join(text.split())
+    return text if about is None else f"{click.format_filename(about)}: {text}"
+
+
+def for_each(names: Iterable[str], action: Callable[[str], None]) -> int:
+    """Calls `action` with each name; reports errors, goes on, and returns the exit code."""
+    code = 0
+    for name in names:
+        try:
+            action(name)
+        except BrokenPipeError:  # nobody reads the rest
+            raise
+        except Exception as exc:
+            if not is_user_error(exc):
+                raise
+            _log.debug("where it came from:", exc_info=exc)
+            click.echo(f"lmcompress: {error_line(exc, name)}", err=True)
+            code = 1
+    return code

@@ -1,0 +1,133 @@
+"""The commands about models: score, models, train."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lmcompress.cli_errors import for_each
+from lmcompress.cli_options import (
+    codec_config,
+    device_options,
+    files_argument,
+    json_option,
+    layout_options,
+    model_option,
+    quiet_option,
+)
+from lmcompress.progress import byte_progress
+from lmcompress.streams import open_input
+
+
+@click.command(
+    short_help="Measure FILE without coding it.", epilog="Example: lmcompress score book.txt --json"
+)
+@files_argument
+@model_option
+@layout_options
+@device_options
+@json_option
+@quiet_option
+def score(
+    files: tuple[str, ...], model: str, as_json: bool, quiet: bool, **options: Any
+) -> int:  # fmt: skip
+    """Measure each FILE under a model without coding it.
+
+    The ideal code length is of the model's probabilities, the quantized one of the frequencies
+    that the coder would be given. No file is made, so neither is a compressed size.
+    """
+    from lmcompress.model_store import load_model
+
+    config = codec_config(**options)
+    loaded = load_model(model)
+    rows = []
+
+    def action(name: str) -> None:
+        from lmcompress import api
+
+        with open_input(name) as source:
+            raw = source.read()
+        with byte_progress(name, len(raw), quiet=quiet) as progress:
+            row = _score_row(name, api.score(raw, loaded, config, progress))
+        rows.append(row)
+        if not as_json:
+            click.echo(_score_line(row))
+
+    code = for_each(files, action)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    return code
+
+
+def _score_row(name: str, scored: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "raw_bytes": scored.raw_bytes}
+    for kind in ("ideal", "quantized"):
+        row[f"{kind}_code_length_bits"] = getattr(scored, f"{kind}_code_length_bits")
+        rate = getattr(scored, f"{kind}_bits_per_byte")
+        row[f"{kind}_bits_per_byte"] = None if math.isnan(rate) else rate
+    return row
+
+
+def _score_line(row: dict[str, Any]) -> str:
+    name = click.format_filename(row["name"])
+    if not row["raw_bytes"]:
+        return f"{name}: empty"
+    return (
+        f"{name}: {row['raw_bytes']} bytes, ideal {row['ideal_bits_per_byte']:.4f}, "
+        f"quantized {row['quantized_bits_per_byte']:.4f} bits per byte"
+    )
+
+
+@click.command(short_help="List the models at hand.", epilog="Example: lmcompress models --json")
+@json_option
+def models(as_json: bool) -> int:
+    """List the models at hand: those in the package and those in $LMCOMPRESS_MODELS."""
+    from lmcompress.model_store import describe_models
+
+    rows = describe_models()
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return 0
+    header = ("name", "parameters", "bytes", "context", "fingerprint", "trained on")
+    cells = [
+        (
+            row["name"] + (" (default)" if row["default"] else ""),
+            f"{row['num_parameters']:,}",
+            f"{row['model_bytes']:,}",
+            f"{row['context_length']:,}",
+            row["fingerprint"],
+            ", ".join(row["trained_on"]) or "nothing named",
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    for line in (header, *cells):
+        click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
+    return 0
+
+
+@click.command(
+    short_help="Train a model.",
+    epilog="Example: lmcompress train --config experiments/configs/lmc-3m.toml --out runs/mine",
+)
+@click.option("--config", metavar="FILE.toml", required=True, help="Model, sources, schedule.")
+@click.option("--out", metavar="DIR", required=True, help="Folder of the checkpoint and its log.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+def train(config: str, out: str, device: str) -> int:
+    """Train a model, or go on where an interrupted run stopped.
+
+    The folder can be given to `compress -m` at any time.
+    """
+    logging.getLogger("lmcompress").setLevel(logging.INFO)
+    from lmcompress.training import TrainConfig
+    from lmcompress.training import train as run_training
+
+    run_training(TrainConfig.from_toml(Path(config)), Path(out), device)
+    return 0
