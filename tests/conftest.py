@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import TEXT, Result, Run
 
+from lmcompress.cli import main
 from lmcompress.gpt.checkpoint import save_exact_checkpoint
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
@@ -65,3 +69,35 @@ def tiny_model(tiny_model_root: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
     """A small random model that files name `tiny`, and that decompression finds."""
     monkeypatch.setenv("LMCOMPRESS_MODELS", str(tiny_model_root))
     return load_model("tiny")
+
+
+@pytest.fixture
+def run(
+    tiny_model: Model, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Calls the command line with `tiny` at hand; `stdin` is what a pipe would bring."""
+
+    def call(*argv: object, stdin: bytes | None = None) -> Result:
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main([str(argument) for argument in argv])
+        captured = capsysbinary.readouterr()
+        return Result(code, captured.out, captured.err.decode())
+
+    return call
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    """A file `book.txt` of compressible text."""
+    path = tmp_path / "book.txt"
+    path.write_bytes(TEXT)
+    return path
+
+
+@pytest.fixture
+def frame_file(text_file: Path, run: Run) -> Path:
+    """`book.txt.lmc`, of which the original was removed."""
+    assert run("compress", text_file, "-m", "tiny").code == 0
+    text_file.unlink()
+    return text_file.with_name("book.txt.lmc")

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import TEXT
 
 import lmcompress
 from lmcompress.model_store import Model
 
-TEXT = b"It was the best of times,\r\nit was the worst of times; the age of wisdom. " * 8
 SEGMENT_BYTES = 65536
 COMMAND = [sys.executable, "-m", "lmcompress"]
 
