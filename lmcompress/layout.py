@@ -144,7 +144,8 @@ class Segment:
     def pack(self, chain: int) -> bytes:
         """Returns the bytes that stand before the payload.
 
-        `chain` is the CRC-32 of the header before, where this one's starts: no segment can be moved.
+        `chain` is the CRC-32 of the header before, from which this one's goes on: no segment can
+        be moved.
         """
         packed = bytes([self.method]) + encode_varint(self.raw_bytes)
         if self.method is Method.CODED:

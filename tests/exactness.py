@@ -7,6 +7,7 @@ that were started with other instruction sets.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import sys
 
@@ -65,9 +66,7 @@ def random_tokens(lanes: int, steps: int = STEPS) -> np.ndarray:
 def run(engine: CpuEngine | TorchEngine, tokens: np.ndarray, cuts: list[int]) -> np.ndarray:
     """Returns weights (steps, lanes, vocab_size), reading tokens in parts of the given sizes."""
     bounds = np.cumsum([0, *cuts])
-    parts = [
-        engine.predict(tokens[:, a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    parts = [engine.predict(tokens[:, a:b]) for a, b in itertools.pairwise(bounds)]
     return np.concatenate(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import threading
 
@@ -309,7 +310,7 @@ def test_segments_cannot_be_swapped_or_moved_to_another_frame():
         writer.finish()
         frame = sink.getvalue()
         bounds = [0, *cuts, len(frame)]
-        parts.append([frame[a:b] for a, b in zip(bounds, bounds[1:], strict=False)])
+        parts.append([frame[a:b] for a, b in itertools.pairwise(bounds)])
     (head, first, second, end), (_, _, other, other_end) = parts
 
     assert read_all(head + first + second + end)

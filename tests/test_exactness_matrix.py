@@ -104,7 +104,9 @@ def digests_here() -> dict[str, dict[str, str]]:
     return all_digests([DEFAULT_MODEL])
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda e: "-".join(map("=".join, e.items())))
+@pytest.mark.parametrize(
+    "environment", ENVIRONMENTS, ids=lambda e: "-".join(map("=".join, e.items()))
+)
 def test_bits_are_equal_over_instruction_sets(
     environment: dict[str, str], digests_here: dict[str, dict[str, str]]
 ) -> None:

@@ -6,9 +6,9 @@ step, and each product runs on its own core.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from lmcompress.gpt import exact, kernels_cpu
+from lmcompress.gpt.attention_cpu import attention_kernel
 from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.quantization import MAX_ACTIVATION, ExactWeights
 
@@ -27,6 +28,7 @@ _ACTIVATIONS = {
 }
 _NOTHING = np.empty(0, np.float32)
 _NO_TABLE = np.empty((0, 0), np.float32)
+_NO_SUMS = np.empty((0, 0), np.int32)
 
 
 class _Linear:
@@ -44,25 +46,12 @@ class _Linear:
             dtype = torch.float32 if bound < 1 << 24 else torch.float64
             self.weight = torch.tensor(q).to(dtype).T.contiguous()
 
-    def product(self, q: torch.Tensor, out: torch.Tensor) -> npt.NDArray[np.int32]:
+    def product(self, q: torch.Tensor, out: torch.Tensor) -> None:
         """Writes q (M, K) int8 times the weights into out (M, N) int32."""
         if self.is_int8:
             torch._int_mm(q, self.weight, out=out)
         else:
             out.copy_(torch.mm(q.to(self.weight.dtype), self.weight))
-        return out.numpy()
-
-
-@dataclasses.dataclass
-class _Layer:
-    """One block's products, norms and attention window."""
-
-    qkv: _Linear
-    proj: _Linear
-    up: _Linear
-    down: _Linear
-    norms: tuple[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], ...]
-    window: int
 
 
 class CpuModel:
@@ -72,28 +61,34 @@ class CpuModel:
         config = weights.config
         self.weights, self.config = weights, config
         self.layers = [
-            self._layer(f"blocks.{i}", window or config.context_length)
-            for i, window in enumerate(config.attention_windows)
+            {name: _Linear(weights, f"blocks.{i}.{name}") for name in ("qkv", "proj", "up", "down")}
+            for i in range(config.n_layer)
         ]
-        self.final_norm = self._norm("final_norm")
+        self.windows = [window or config.context_length for window in config.attention_windows]
         self.output = _Linear(weights, "token_embedding" if config.tied else "output")
         rotary = weights.rotary()
         self.cos, self.sin = (_NO_TABLE, _NO_TABLE) if rotary is None else rotary
-        self.split, self.attend = kernels_cpu.attention_kernels(config.head_dim)
+        self.attend = attention_kernel(config.head_dim)
         self.attention_table = exp2_table(exact.ATTENTION_SCALE_BITS).astype(np.int32)
         self.logit_table = exp2_table(exact.LOGIT_SCALE_BITS)
         self.activation = _ACTIVATIONS[config.activation]
+        self.norms = [self._norm(name) for name in self._norm_names()]
 
-    def _layer(self, block: str, window: int) -> _Layer:
-        qkv, proj, up, down = (
-            _Linear(self.weights, f"{block}.{name}") for name in ("qkv", "proj", "up", "down")
-        )
-        norms = tuple(self._norm(f"{block}.{name}") for name in ("norm_1", "norm_2"))
-        return _Layer(qkv, proj, up, down, norms, window)
+    def _norm_names(self) -> list[str]:
+        """Names the norm before each product of a sublayer's entry and before the output."""
+        layers = range(self.config.n_layer)
+        names = [f"blocks.{i}.{name}" for i in layers for name in ("norm_1", "norm_2")]
+        return [*names, "final_norm"] if self.config.norm_position == "pre" else ["", *names]
 
-    def _norm(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _norm(self, name: str) -> tuple[int, Any, Any]:
+        """Returns (kind, gain, bias) as `kernels_cpu.add_norm_quantize` takes them."""
+        kind = kernels_cpu.NORM if name else 0
+        if self.config.norm == "layernorm":
+            kind |= kernels_cpu.CENTRED
+        if self.config.norm_position == "post":
+            kind |= kernels_cpu.POST
         arrays = self.weights.arrays
-        return arrays.get(f"{name}.gain", _NOTHING), arrays.get(f"{name}.bias", _NOTHING)  # type: ignore[return-value]
+        return kind, arrays.get(f"{name}.gain", _NOTHING), arrays.get(f"{name}.bias", _NOTHING)
 
 
 @functools.lru_cache(maxsize=4)
@@ -107,30 +102,25 @@ class _Group:
 
     def __init__(self, model: CpuModel, lanes: int, max_steps: int) -> None:
         config = model.config
-        self.model, self.lanes, self.max_steps = model, lanes, max_steps
+        self.model, self.lanes = model, lanes
+        self.clock = np.zeros(1, np.int64)
+        """Tokens read before this call; an array, so that a plan can hold it."""
         rows, D = lanes * max_steps, config.head_dim
         self.x = np.empty((rows, config.n_embd), np.float32)
-        self.y = np.empty((rows, max(config.n_embd, config.n_head * D)), np.float32)
-        self.h = np.empty((rows, config.mlp_hidden), np.float32)
-        self.q = np.empty((rows, config.n_head, D), np.int8)
-        self.q_scale = np.empty((rows, config.n_head), np.float32)
         self.scale = np.empty(rows, np.float32)
         widest = max(config.n_embd, config.n_head * D, config.mlp_hidden)
         self.quantized = torch.empty(rows * widest, dtype=torch.int8)
-        layers = model.layers
-        widest = max(config.vocab_size, *(p.width for y in layers for p in (y.qkv, y.proj, y.up)))
-        self.sums = torch.empty(rows * widest, dtype=torch.int32)
+        linears = [model.output, *(linear for layer in model.layers for linear in layer.values())]
+        self.sums = torch.empty(rows * max(y.width for y in linears), dtype=torch.int32)
         self.rings = []
-        for layer in layers:
+        for window in model.windows:
             # A block's keys enter before its first query looks: room for both.
-            shape = (lanes, config.n_kv_head, layer.window + max_steps - 1)
+            shape = (lanes, config.n_kv_head, window + max_steps - 1)
+            keys, values = (np.zeros((*shape, D), np.int8) for _ in range(2))
             self.rings.append(
-                tuple(
-                    array
-                    for _ in range(2)
-                    for array in (np.zeros((*shape, D), np.int8), np.zeros(shape, np.float32))
-                )
+                (keys, np.zeros(shape, np.float32), values, np.zeros(shape, np.float32))
             )
+        self.plans: dict[int, _Plan] = {}
 
     def predict(
         self,
@@ -141,82 +131,93 @@ class _Group:
     ) -> None:
         """Reads tokens (lanes, steps); fills out (and logits) of shape (steps, lanes, V)."""
         torch.set_num_threads(1)  # of this thread: groups run side by side
-        model, config = self.model, self.model.config
         steps = tokens.shape[1]
-        rows = self.lanes * steps
-        x = self.x[:rows]
-        arrays: Any = model.weights.arrays
-        name = "token_embedding"
-        flat = np.ascontiguousarray(tokens).reshape(-1)
-        kernels_cpu.embed(flat, arrays[f"{name}.q"], arrays[f"{name}.s"], False, x)
-        if config.positions == "learned":
-            name = "position_embedding"
-            positions = np.tile(np.arange(position, position + steps), self.lanes)
-            kernels_cpu.embed(positions, arrays[f"{name}.q"], arrays[f"{name}.s"], True, x)
-        for layer, ring in zip(model.layers, self.rings, strict=True):
-            self._block(layer, ring, x, position)
-        normed = x
-        if config.norm_position == "pre":
-            normed = self._norm(x, model.final_norm)
-        sums, scale = self._product(normed, model.output)
+        if steps not in self.plans:
+            self.plans[steps] = _Plan(self, steps)
+        plan = self.plans[steps]
+        self.clock[0] = position
+        plan.tokens[:] = tokens.reshape(-1)
+        for call in plan.calls:
+            call()
+        head = self.model.output
         kernels_cpu.weights_from_logits(
-            sums, scale, model.output.scale, model.logit_table, self.lanes, out
+            plan.sums, self.scale, head.scale, self.model.logit_table, self.lanes, out
         )
         if logits is not None:
-            kernels_cpu.logits_rows(sums, scale, model.output.scale, self.lanes, logits)
+            kernels_cpu.logits_rows(plan.sums, self.scale, head.scale, self.lanes, logits)
 
-    def _norm(self, x: npt.NDArray[np.float32], norm: Any) -> npt.NDArray[np.float32]:
-        config = self.model.config
-        y = self.y.reshape(-1)[: x.size].reshape(x.shape)
-        kernels_cpu.norm_rows(x, *norm, config.norm_eps, config.norm == "layernorm", y)
-        return y
 
-    def _product(
-        self, x: npt.NDArray[np.float32], linear: _Linear
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        rows = len(x)
-        q = self.quantized[: x.size].view(x.shape)
-        kernels_cpu.quantize_rows(x, q.numpy(), self.scale)
-        out = self.sums[: rows * linear.width].view(rows, linear.width)
-        return linear.product(q, out), self.scale
+class _Plan:
+    """All calls of one pass over a fixed number of steps, their arguments bound once.
 
-    def _block(self, layer: _Layer, ring: Any, x: npt.NDArray[np.float32], position: int) -> None:
-        is_pre_norm = self.model.config.norm_position == "pre"
-        sublayers = (self._attention, self._mlp)
-        for norm, sublayer in zip(layer.norms, sublayers, strict=True):
-            source = self._norm(x, norm) if is_pre_norm else x
-            linear, sums = sublayer(layer, ring, source, position)
-            kernels_cpu.add_product(x, sums, self.scale, linear.scale, linear.bias)
-            if not is_pre_norm:
-                x[:] = self._norm(x, norm)
+    A decoder makes the same few dozen calls for every step: it should not slice arrays each time.
+    """
 
-    def _attention(
-        self, layer: _Layer, ring: Any, x: npt.NDArray[np.float32], position: int
-    ) -> tuple[_Linear, npt.NDArray[np.int32]]:
-        model, config, lanes = self.model, self.model.config, self.lanes
-        sums, scale = self._product(x, layer.qkv)
-        q, q_scale = self.q[: len(x)], self.q_scale[: len(x)]
-        model.split(
-            sums, scale, layer.qkv.scale, layer.qkv.bias, lanes, position,
-            config.qk_norm, config.norm_eps, model.cos, model.sin, q, q_scale, *ring,
+    def __init__(self, group: _Group, steps: int) -> None:
+        self.group, self.model = group, group.model
+        self.rows = group.lanes * steps
+        self.x = group.x[: self.rows]
+        self.tokens = np.zeros(self.rows, np.int64)
+        self.sums: npt.NDArray[np.int32] = np.empty((0, 0), np.int32)
+        self.calls: list[Callable[[], Any]] = []
+        self._last: _Linear | None = None
+        self._embed(steps)
+        norms = iter(self.model.norms)
+        for layer, window, ring in zip(
+            self.model.layers, self.model.windows, group.rings, strict=True
+        ):
+            self._product(layer["qkv"], self._enter(next(norms)))
+            self._product(layer["proj"], self._attend(layer["qkv"], layer["proj"], window, ring))
+            self._product(layer["up"], self._enter(next(norms)))
+            self._product(layer["down"], self._activate(layer["up"], layer["down"]))
+        self._product(self.model.output, self._enter(next(norms)))
+
+    def _add(self, function: Callable[..., Any], *args: Any) -> None:
+        self.calls.append(functools.partial(function, *args))
+
+    def _embed(self, steps: int) -> None:
+        arrays: Any = self.model.weights.arrays
+        table = (arrays["token_embedding.q"], arrays["token_embedding.s"])
+        self._add(kernels_cpu.embed_tokens, self.tokens, *table, self.x)
+        if self.model.config.positions == "learned":
+            table = (arrays["position_embedding.q"], arrays["position_embedding.s"])
+            self._add(kernels_cpu.embed_positions, self.group.clock, steps, *table, self.x)
+
+    def _quantized(self, depth: int) -> torch.Tensor:
+        return self.group.quantized[: self.rows * depth].view(self.rows, depth)
+
+    def _enter(self, norm: tuple[int, Any, Any]) -> torch.Tensor:
+        """Ends the sublayer before, if any; returns the next one's quantized input."""
+        config, before, scale = self.model.config, self._last, self.group.scale
+        q = self._quantized(config.n_embd)
+        ended = (_NO_SUMS, scale, _NOTHING, _NOTHING)
+        if before is not None:
+            ended = (self.sums, scale, before.scale, before.bias)
+        self._add(kernels_cpu.add_norm_quantize, self.x, *ended, *norm, config.norm_eps, q.numpy())
+        return q
+
+    def _attend(self, qkv: _Linear, proj: _Linear, window: int, ring: Any) -> torch.Tensor:
+        model, config, group = self.model, self.model.config, self.group
+        q = self._quantized(proj.depth)
+        self._add(
+            model.attend, self.sums, group.scale, qkv.scale, qkv.bias, group.lanes, group.clock,
+            config.n_head, config.qk_norm, config.norm_eps, model.cos, model.sin, *ring, window,
+            model.attention_table, q.numpy(),
         )  # fmt: skip
-        y = self.y.reshape(-1)[: len(x) * layer.proj.depth].reshape(len(x), -1)
-        model.attend(q, q_scale, *ring, lanes, position, layer.window, model.attention_table, y)
-        return layer.proj, self._product(y, layer.proj)[0]
+        return q
 
-    def _mlp(
-        self, layer: _Layer, _ring: Any, x: npt.NDArray[np.float32], _position: int
-    ) -> tuple[_Linear, npt.NDArray[np.int32]]:
-        model, rows = self.model, len(x)
-        sums, scale = self._product(x, layer.up)
-        h = self.h[:rows]
-        q = self.quantized[: h.size].view(h.shape)
-        kernels_cpu.activate_rows(
-            sums, scale, layer.up.scale, layer.up.bias, model.activation,
-            model.logit_table, h, q.numpy(), self.scale,
+    def _activate(self, up: _Linear, down: _Linear) -> torch.Tensor:
+        q = self._quantized(down.depth)
+        self._add(
+            kernels_cpu.activate_quantize, self.sums, self.group.scale, up.scale, up.bias,
+            self.model.activation, self.model.logit_table, q.numpy(),
         )  # fmt: skip
-        out = self.sums[: rows * layer.down.width].view(rows, layer.down.width)
-        return layer.down, layer.down.product(q, out)
+        return q
+
+    def _product(self, linear: _Linear, q: torch.Tensor) -> None:
+        out = self.group.sums[: self.rows * linear.width].view(self.rows, linear.width)
+        self._add(linear.product, q, out)
+        self.sums, self._last = out.numpy(), linear
 
 
 class CpuEngine:
