@@ -44,7 +44,7 @@ class TrainConfig:
     name: str
     model: GPTConfig
     sources: dict[str, float]
-    """Corpus name -> weight: the share of sequences drawn from it."""
+    """Corpus name, or path of a file -> weight: the share of sequences drawn from it."""
     total_bytes: int = 60_000_000
     """Symbols trained on over the whole run."""
     batch_size: int = 16
@@ -124,7 +124,7 @@ class Batches:
         self.texts: dict[str, np.ndarray] = {}
         self.holdouts: dict[str, np.ndarray] = {}
         for name in config.sources:
-            text = np.frombuffer(corpora.load(name), dtype=np.uint8)
+            text = np.frombuffer(_read_source(name), dtype=np.uint8)
             split = len(text) - config.holdout_bytes
             if split <= config.sequence_length:
                 raise TrainingError(f"{name} has {len(text)} bytes: too few to hold some out")
@@ -157,6 +157,12 @@ class Batches:
         rows = text[: len(text) // length * length].reshape(-1, length).astype(np.int64)
         for part in torch.from_numpy(rows).split(self.batch_size):
             yield _shift(part, self.config.model.bos_id)
+
+
+def _read_source(name: str) -> bytes:
+    """Returns the bytes of a named corpus, or of a file of one's own."""
+    path = Path(name)
+    return path.read_bytes() if path.is_file() else corpora.load(name)
 
 
 def _shift(symbols: Tensor, bos_id: int) -> tuple[Tensor, Tensor]:

@@ -92,7 +92,7 @@ def test_weights_that_the_coder_could_not_invert_are_found(change) -> None:  # t
     weights = weights_from(np.eye(4, 8) + 1e-9)
     check_weights(weights)
 
-    with pytest.raises(ValueError, match="weights|alphabet"):
+    with pytest.raises(ValueError, match=r"weights|alphabet"):
         check_weights(change(weights))
 
 

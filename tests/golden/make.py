@@ -1,0 +1,76 @@
+"""Makes the golden files of a format version: once, never again for a version that was released.
+
+    python tests/golden/make.py v1
+
+Each golden file is decoded for ever after by `tests/test_golden.py`. The folder holds two small
+models (one that streams, one with windows), a text and the files that they made of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import lmcompress
+from lmcompress import CodecConfig
+from lmcompress.gpt.checkpoint import save_exact_checkpoint
+from lmcompress.gpt.config import GPTConfig
+from lmcompress.gpt.network import GPT
+from lmcompress.gpt.quantization import quantize_network
+from lmcompress.model_store import load_model
+
+TEXT = (
+    "It was the best of times, it was the worst of times, it was the age of wisdom, it was the "
+    "age of foolishness, it was the epoch of belief, it was the epoch of incredulity, it was the "
+    "season of Light, it was the season of Darkness, it was the spring of hope, it was the winter "
+    "of despair, we had everything before us, we had nothing before us, we were all going direct "
+    "to Heaven, we were all going direct the other way \N{EM DASH} in short.\r\n"
+).encode() * 2
+RANDOM = np.random.default_rng(1).integers(0, 256, 600, np.uint8).tobytes()
+
+CONFIGS = {
+    "golden-stream": GPTConfig(
+        n_layer=2, n_embd=64, n_head=1, context_length=64, attention_windows=(16, 64), qk_norm=True,
+        activation="relu2", norm_gain=False, rotary_period=128, mlp_hidden=128,
+    ),
+    "golden-window": GPTConfig(
+        n_layer=2, n_embd=64, n_head=2, context_length=64, norm="layernorm", positions="learned",
+        activation="gelu", bias=True, tied=True, mlp_hidden=128,
+    ),
+}  # fmt: skip
+
+
+def fit(network: GPT) -> GPT:
+    """Teaches a network the text, so that it is coded, not stored."""
+    symbols = np.frombuffer(TEXT, np.uint8).astype(np.int64)
+    rows = torch.from_numpy(symbols[: len(symbols) // 64 * 64].reshape(-1, 64))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(60):
+        logits = network(F.pad(rows[:, :-1], (1, 0)))
+        F.cross_entropy(logits.flatten(0, 1), rows.flatten()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return network
+
+
+def main(version: str) -> None:
+    """Writes models, text and files into the version's folder, which must not exist."""
+    root = Path(__file__).parent / version
+    root.mkdir()
+    (root / "raw.bin").write_bytes(TEXT + RANDOM)
+    for name, config in CONFIGS.items():
+        torch.manual_seed(1)
+        weights = quantize_network(fit(GPT(config)))
+        save_exact_checkpoint(weights, {"name": name, "trained_on": []}, root / "models" / name)
+        model = load_model(root / "models" / name)
+        settings = CodecConfig(lanes=3, segment_bytes=len(TEXT))
+        frame = lmcompress.compress(TEXT + RANDOM, model, settings)
+        (root / f"{name}.lmc").write_bytes(frame)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,197 @@
+"""Training learns, resumes exactly, survives a kill and writes what compression takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import lmcompress
+from lmcompress.errors import TrainingError
+from lmcompress.training import Batches, TrainConfig, Trainer, learning_rate_scale
+
+TOML = """
+total_bytes = {total_bytes}
+batch_size = 4
+sequence_length = 64
+holdout_bytes = 512
+crlf_fraction = 0.3
+optimizer = "{optimizer}"
+learning_rate = 1e-2
+muon_learning_rate = 1e-2
+warmup_steps = 3
+log_interval = 5
+checkpoint_seconds = 0.0
+
+[model]
+n_layer = 1
+n_embd = 64
+n_head = 1
+context_length = 64
+attention_windows = [16]
+activation = "relu2"
+qk_norm = true
+norm_gain = false
+rotary_period = 128
+
+[sources]
+"{source}" = 1
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    return make_config(tmp_path)
+
+
+def make_config(folder: Path, optimizer: str = "adamw", total_bytes: int = 20 * 256) -> TrainConfig:
+    source = folder / "source.txt"
+    lines = [f"line {i} of a text, that says {i * i} and no more\n" for i in range(400)]
+    source.write_bytes("".join(lines).encode())
+    path = folder / "tiny-run.toml"
+    path.write_text(TOML.format(total_bytes=total_bytes, optimizer=optimizer, source=source))
+    return TrainConfig.from_toml(path)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_training_learns_and_its_checkpoint_compresses(tmp_path: Path, optimizer: str) -> None:
+    config = make_config(tmp_path, optimizer, 60 * 256)
+
+    figures = Trainer(config, tmp_path / "run").run()
+
+    assert figures["validation_bits_per_byte"]["mean"] < 5
+    raw = (tmp_path / "source.txt").read_bytes()[:3000]
+    frame = lmcompress.compress(raw, tmp_path / "run")
+    assert len(frame) < 5 / 8 * len(raw)
+    assert lmcompress.decompress(frame, model=str(tmp_path / "run")) == raw
+    card = json.loads((tmp_path / "run" / "model.json").read_text())["card"]
+    assert card["bytes_seen"] == 60 * 256
+    assert card["trained_on"] == list(config.sources)
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_an_unbroken_one(
+    tmp_path: Path, config: TrainConfig
+) -> None:
+    Trainer(config, tmp_path / "unbroken").run()
+    trainer = Trainer(config, tmp_path / "broken")
+    step = trainer.batches.step
+
+    def interrupted(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if number == 9:
+            raise KeyboardInterrupt
+        return step(number)
+
+    trainer.batches.step = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    resumed = Trainer(config, tmp_path / "broken")
+    assert resumed.start_step == 9
+    resumed.run()
+
+    expected = load_file(tmp_path / "unbroken" / "model.safetensors")
+    found = load_file(tmp_path / "broken" / "model.safetensors")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_killed_process_resumes(tmp_path: Path) -> None:
+    make_config(tmp_path, total_bytes=100_000 * 256)
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "lmcompress", "train"]
+    command += ["--config", str(tmp_path / "tiny-run.toml"), "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (out / "training.safetensors").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    trainer = Trainer(make_config(tmp_path, total_bytes=100_000 * 256), out)
+
+    assert trainer.start_step > 0
+
+
+def test_the_last_bytes_of_a_source_are_never_drawn(config: TrainConfig) -> None:
+    config = dataclasses.replace(config, crlf_fraction=0.0)
+    batches = Batches(config)
+    [name] = config.sources
+    whole = Path(name).read_bytes()
+
+    drawn = [
+        row.numpy().astype(np.uint8).tobytes() for i in range(50) for row in batches.step(i)[1]
+    ]
+
+    assert all(row in whole[:-512] for row in drawn)
+    held_out = torch.cat([t.flatten() for _, t in batches.validation(name)])
+    assert held_out.numpy().astype(np.uint8).tobytes() == whole[-512:]
+
+
+def test_some_sequences_have_crlf_line_ends(config: TrainConfig) -> None:
+    batches = Batches(config)
+
+    rows = [row.numpy().astype(np.uint8).tobytes() for i in range(20) for row in batches.step(i)[1]]
+
+    assert 0 < sum(b"\r\n" in row for row in rows) < len(rows)
+
+
+def test_processes_draw_different_sequences(config: TrainConfig) -> None:
+    first, second = (Batches(config, rank, 2).step(0)[1] for rank in range(2))
+
+    assert first.shape == (2, 64)
+    assert not torch.equal(first, second)
+
+
+def test_learning_rate_warms_up_and_falls(config: TrainConfig) -> None:
+    scales = [learning_rate_scale(config, step) for step in range(config.num_steps)]
+
+    assert scales[:3] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert scales[2:] == sorted(scales[2:], reverse=True)
+    assert scales[-1] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('optimizer = "sgd"', "expected adamw or muon"),
+        ("sequence_length = 128", "over the model's context_length"),
+        ("learning_rat = 1", "unknown option 'learning_rat'"),
+        ("batch_size = [", "not valid TOML"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_line(tmp_path: Path, line: str, message: str) -> None:
+    make_config(tmp_path)
+    path = tmp_path / "tiny-run.toml"
+    key = line.split(" =")[0]
+    lines = [x for x in path.read_text().splitlines() if not x.startswith(f"{key} =")]
+    path.write_text("\n".join([line, *lines]))
+
+    with pytest.raises(TrainingError, match=message):
+        TrainConfig.from_toml(path)
+
+
+def test_a_folder_with_another_network_is_not_overwritten(
+    tmp_path: Path, config: TrainConfig
+) -> None:
+    Trainer(config, tmp_path / "run").run()
+    other = dataclasses.replace(config, model=dataclasses.replace(config.model, n_layer=2,
+                                attention_windows=(16, 16)))  # fmt: skip
+
+    with pytest.raises(TrainingError, match="another shape"):
+        Trainer(other, tmp_path / "run")
+
+
+def test_a_source_that_is_too_short_is_refused(tmp_path: Path, config: TrainConfig) -> None:
+    config = dataclasses.replace(config, holdout_bytes=10**6)
+
+    with pytest.raises(TrainingError, match="too few"):
+        Batches(config)
