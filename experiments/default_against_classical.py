@@ -63,9 +63,7 @@ def main(quick: bool, model: str, threads: int | None, derive: bool) -> None:
 
 def codecs(model: str, threads: int | None) -> list[Codec]:
     loaded = load_model(model)
-    configs = (CodecConfig(threads=threads), CodecConfig(lanes=1, threads=threads))
-    models = [ModelCodec(loaded, config) for config in configs]
-    return [*classical_codecs(["all"]), *models]
+    return [*classical_codecs(["all"]), ModelCodec(loaded, CodecConfig(threads=threads))]
 
 
 def measure(
