@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lmcompress.codec import (
     CodecConfig,
+    FrameCompressor,
     Progress,
     block_steps,
     compress_stream,
@@ -158,23 +159,30 @@ class _SegmentReader(io.RawIOBase):
 
 
 class _FrameFile(io.RawIOBase):
-    """Compresses what was written, when it is closed."""
+    """Compresses what is written, segment by segment."""
 
     def __init__(self, sink: BinaryIO, model: Model, config: CodecConfig) -> None:
-        self._sink, self._model, self._config = sink, model, config
-        self._raw = io.BytesIO()
+        self._sink = sink
+        self._compressor = FrameCompressor(sink, model, config)
+        self._raw = bytearray()
 
     def writable(self) -> bool:
         return True
 
     def write(self, data) -> int:  # type: ignore[no-untyped-def]
-        return self._raw.write(data)
+        self._raw += data
+        size = self._compressor.config.segment_bytes
+        while len(self._raw) >= size:
+            self._compressor.write_segment(bytes(self._raw[:size]))
+            del self._raw[:size]
+        return len(data)
 
     def close(self) -> None:
         if not self.closed:
             try:
-                self._raw.seek(0)
-                compress_stream(self._raw, self._sink, self._model, self._config)
+                if self._raw:
+                    self._compressor.write_segment(bytes(self._raw))
+                self._compressor.finish()
             finally:
                 self._sink.close()
                 super().close()
@@ -189,7 +197,7 @@ def open(
 ) -> BinaryIO | io.TextIOWrapper:
     """Opens an .lmc file as gzip.open opens a .gz: binary by default, text with "t".
 
-    Reading decompresses one segment at a time; writing compresses on close.
+    Reading and writing hold one segment in memory; a file is whole once it was closed.
     """
     action, is_text = mode[0], mode.endswith("t")
     if action not in "rwx" or mode[1:] not in ("", "b", "t"):

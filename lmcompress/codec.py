@@ -176,6 +176,43 @@ def decode_segment(
     return layout.join(symbols)
 
 
+class FrameCompressor:
+    """Compresses segments one by one into a frame."""
+
+    def __init__(self, sink: BinaryIO, model: Model, config: CodecConfig) -> None:
+        """Writes the frame's header at once."""
+        self.config = config
+        self._weights, self._policy = model.weights, ContextPolicy.of(model.weights)
+        self._writer = FrameWriter(sink, frame_header(model, self._policy))
+        self._raw_bytes = self._payload_bytes = 0
+
+    def write_segment(self, raw: bytes, progress: Progress | None = None) -> None:
+        """Compresses 1 to `config.segment_bytes` bytes as one segment."""
+        lanes = self.config.lanes_for(len(raw))
+        payload = self._encode(raw, lanes, progress)
+        if len(payload) < len(raw):
+            self._writer.write_coded(len(raw), lanes, payload, raw_checksum(raw))
+        else:
+            self._writer.write_stored(raw)
+        self._raw_bytes += len(raw)
+        self._payload_bytes += min(len(payload), len(raw))
+
+    def finish(self) -> Sizes:
+        """Ends the frame."""
+        self._writer.finish()
+        return Sizes(self._raw_bytes, self._payload_bytes, self._writer.bytes_written)
+
+    def _encode(self, raw: bytes, lanes: int, progress: Progress | None) -> bytes:
+        threads = resolve_threads(self.config.threads)
+        block = block_steps(lanes, threads)
+        device = resolve_device(self.config.device)
+        predictor = gpt_predictor(self._weights, lanes, block, self._policy, device, threads)
+        try:
+            return encode_segment(raw, predictor, lanes, block, progress)
+        finally:
+            predictor.close()
+
+
 def compress_stream(
     source: BinaryIO,
     sink: BinaryIO,
@@ -184,19 +221,10 @@ def compress_stream(
     progress: Progress | None = None,
 ) -> Sizes:
     """Compresses all of `source` into one frame on `sink`; memory is that of one segment."""
-    policy = ContextPolicy.of(model.weights)
-    writer = FrameWriter(sink, frame_header(model, policy))
-    raw_bytes = payload_bytes = 0
+    compressor = FrameCompressor(sink, model, config)
     while raw := _read_fully(source, config.segment_bytes):
-        lanes = config.lanes_for(len(raw))
-        payload = _encode(raw, model, policy, lanes, config, progress)
-        if len(payload) < len(raw):
-            writer.write_coded(len(raw), lanes, payload, raw_checksum(raw))
-        else:
-            writer.write_stored(raw)
-        raw_bytes, payload_bytes = raw_bytes + len(raw), payload_bytes + min(len(payload), len(raw))
-    writer.finish()
-    return Sizes(raw_bytes, payload_bytes, writer.bytes_written)
+        compressor.write_segment(raw, progress)
+    return compressor.finish()
 
 
 def frame_header(model: Model, policy: ContextPolicy) -> FrameHeader:
@@ -210,24 +238,6 @@ def frame_header(model: Model, policy: ContextPolicy) -> FrameHeader:
         window=policy.window,
         overlap=policy.overlap,
     )
-
-
-def _encode(
-    raw: bytes,
-    model: Model,
-    policy: ContextPolicy,
-    lanes: int,
-    config: CodecConfig,
-    progress: Progress | None,
-) -> bytes:
-    threads = resolve_threads(config.threads)
-    block = block_steps(lanes, threads)
-    device = resolve_device(config.device)
-    predictor = gpt_predictor(model.weights, lanes, block, policy, device, threads)
-    try:
-        return encode_segment(raw, predictor, lanes, block, progress)
-    finally:
-        predictor.close()
 
 
 def decompress_stream(

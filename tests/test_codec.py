@@ -247,3 +247,15 @@ def test_score_is_just_below_what_compression_gives(tiny_model: Model) -> None:
     overhead = 8 * segment.payload_bytes - score.quantized_code_length_bits
     assert 0 <= overhead <= 64
     assert abs(score.ideal_bits_per_byte - score.quantized_bits_per_byte) < 1e-3
+
+
+def test_a_file_written_in_pieces_equals_one_compressed_at_once(  # type: ignore[no-untyped-def]
+    tiny_model: Model, tmp_path
+) -> None:
+    config = CodecConfig(segment_bytes=100)
+    with lmcompress.open(tmp_path / "text.lmc", "wb", tiny_model, config) as file:
+        for start in range(0, len(TEXT), 37):
+            file.write(TEXT[start : start + 37])  # type: ignore[arg-type]
+
+    expected = lmcompress.compress(TEXT, tiny_model, config)
+    assert (tmp_path / "text.lmc").read_bytes() == expected
