@@ -41,8 +41,9 @@ from lmcompress.predictor import (
 DEFAULT_SEGMENT_BYTES = 16 << 20
 MAX_LANES = 4096
 AUTO_LANE_BYTES = 8192
-"""Automatic lanes are at least this long: a shorter one pays too much for starting from nothing."""
-AUTO_MAX_LANES = 64
+"""Automatic lanes are at least this long: 0.13 % more bits on alice29.txt than with one lane."""
+AUTO_MAX_LANES = 16
+"""More lanes decode no faster on two cores: their keys and values no longer fit the cache."""
 
 Progress = Callable[[int], None]
 

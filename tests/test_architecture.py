@@ -27,7 +27,7 @@ LAYERS = (
     "baselines layout corpora records streams gpt.quantization",
     "container provenance report gpt.exact gpt.checkpoint",
     "figures training model_store gpt.kernels_cpu gpt.engine_torch",
-    "gpt.attention_cpu",
+    "gpt.attention_cpu gpt.vnni_cpu",
     "gpt.engine_cpu",
     "predictor",
     "codec",

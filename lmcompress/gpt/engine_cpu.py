@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lmcompress.gpt import exact, kernels_cpu
+from lmcompress.gpt import exact, kernels_cpu, vnni_cpu
 from lmcompress.gpt.attention_cpu import attention_kernel
 from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.quantization import MAX_ACTIVATION, ExactWeights
@@ -26,6 +26,8 @@ _ACTIVATIONS = {
     "gelu": kernels_cpu.GELU,
     "swiglu": kernels_cpu.SWIGLU,
 }
+FUSED_ROWS = 32
+"""Up to so many rows, the products of `vnni_cpu` beat those of PyTorch."""
 _NOTHING = np.empty(0, np.float32)
 _NO_TABLE = np.empty((0, 0), np.float32)
 _NO_SUMS = np.empty((0, 0), np.int32)
@@ -38,6 +40,7 @@ class _Linear:
         q, self.scale, bias = weights.linear(name)
         self.bias = _NOTHING if bias is None else bias
         self.width, self.depth = q.shape
+        self.rows, self.offset = q, vnni_cpu.offsets(q)
         bound = MAX_ACTIVATION * int(np.abs(q.astype(np.int64)).sum(1).max())
         self.is_int8 = exact.int8_product_is_exact("cpu")
         if self.is_int8:
@@ -45,6 +48,11 @@ class _Linear:
         else:
             dtype = torch.float32 if bound < 1 << 24 else torch.float64
             self.weight = torch.tensor(q).to(dtype).T.contiguous()
+
+    @property
+    def fused(self) -> tuple[npt.NDArray[Any], ...]:
+        """Weights, offsets, scales and bias, as the fused kernels take them."""
+        return self.rows, self.offset, self.scale, self.bias
 
     def product(self, q: torch.Tensor, out: torch.Tensor) -> None:
         """Writes q (M, K) int8 times the weights into out (M, N) int32."""
@@ -60,12 +68,13 @@ class CpuModel:
     def __init__(self, weights: ExactWeights) -> None:
         config = weights.config
         self.weights, self.config = weights, config
+        self.output = _Linear(weights, "token_embedding" if config.tied else "output")
         self.layers = [
             {name: _Linear(weights, f"blocks.{i}.{name}") for name in ("qkv", "proj", "up", "down")}
             for i in range(config.n_layer)
         ]
+        self.linears = [self.output, *(y for layer in self.layers for y in layer.values())]
         self.windows = [window or config.context_length for window in config.attention_windows]
-        self.output = _Linear(weights, "token_embedding" if config.tied else "output")
         rotary = weights.rotary()
         self.cos, self.sin = (_NO_TABLE, _NO_TABLE) if rotary is None else rotary
         self.attend = attention_kernel(config.head_dim)
@@ -110,8 +119,7 @@ class _Group:
         self.scale = np.empty(rows, np.float32)
         widest = max(config.n_embd, config.n_head * D, config.mlp_hidden)
         self.quantized = torch.empty(rows * widest, dtype=torch.int8)
-        linears = [model.output, *(linear for layer in model.layers for linear in layer.values())]
-        self.sums = torch.empty(rows * max(y.width for y in linears), dtype=torch.int32)
+        self.sums = torch.empty(rows * max(y.width for y in model.linears), dtype=torch.int32)
         self.rings = []
         for window in model.windows:
             # A block's keys enter before its first query looks: room for both.
@@ -162,9 +170,23 @@ class _Plan:
         self.calls: list[Callable[[], Any]] = []
         self._last: _Linear | None = None
         self._embed(steps)
+        self._is_fused = self.rows <= FUSED_ROWS and all(
+            vnni_cpu.fits(linear.depth, linear.width) for linear in self.model.linears
+        )
+        (self._add_fused if self._is_fused else self._add_layers)()
+
+    def _add_fused(self) -> None:
+        model, norms = self.model, iter(self.model.norms)
+        self._product(model.layers[0]["qkv"], self._enter(next(norms)))
+        following = [*(layer["qkv"] for layer in model.layers[1:]), model.output]
+        for i, layer in enumerate(model.layers):
+            q = self._attend(layer["qkv"], layer["proj"], model.windows[i], self.group.rings[i])
+            self._to_next(layer, following[i], q, next(norms), next(norms))
+
+    def _add_layers(self) -> None:
         norms = iter(self.model.norms)
         for layer, window, ring in zip(
-            self.model.layers, self.model.windows, group.rings, strict=True
+            self.model.layers, self.model.windows, self.group.rings, strict=True
         ):
             self._product(layer["qkv"], self._enter(next(norms)))
             self._product(layer["proj"], self._attend(layer["qkv"], layer["proj"], window, ring))
@@ -214,10 +236,30 @@ class _Plan:
         )  # fmt: skip
         return q
 
+    def _sums(self, linear: _Linear) -> torch.Tensor:
+        return self.group.sums[: self.rows * linear.width].view(self.rows, linear.width)
+
     def _product(self, linear: _Linear, q: torch.Tensor) -> None:
-        out = self.group.sums[: self.rows * linear.width].view(self.rows, linear.width)
-        self._add(linear.product, q, out)
+        out = self._sums(linear)
+        if self._is_fused:
+            self._add(vnni_cpu.product, q.numpy(), linear.rows, linear.offset, out.numpy())
+        else:
+            self._add(linear.product, q, out)
         self.sums, self._last = out.numpy(), linear
+
+    def _to_next(
+        self, layer: dict[str, _Linear], following: _Linear, q: torch.Tensor, *norms: Any
+    ) -> None:
+        model, config = self.model, self.model.config
+        proj, up, down = layer["proj"], layer["up"], layer["down"]
+        self.sums = self._sums(following).numpy()
+        self._add(
+            vnni_cpu.attention_to_next, self.x, self.group.scale, config.norm_eps,
+            model.activation, model.logit_table, q.numpy(),
+            *proj.fused, self._sums(proj).numpy(), *norms[0], self._quantized(up.depth).numpy(),
+            *up.fused, self._sums(up).numpy(), self._quantized(down.depth).numpy(), *down.fused,
+            *norms[1], *following.fused[:2], self.sums,
+        )  # fmt: skip
 
 
 class CpuEngine:
