@@ -24,10 +24,11 @@ from lmcompress.model_store import DEFAULT_MODEL, load_model
 from lmcompress.protocol import Codec
 from lmcompress.provenance import command_line, describe_run
 from lmcompress.records import Record, append_jsonl, csv_text, latest, read_jsonl
-from lmcompress.report import rate_table, speed_table
+from lmcompress.report import rate_table, replace_between_markers, speed_table
 
 NAME = "default_against_classical"
-RESULTS = Path(__file__).resolve().parent.parent / "results"
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
 CORPORA = (
     "canterbury/alice29.txt",
     "canterbury/asyoulik.txt",
@@ -55,7 +56,12 @@ def main(quick: bool, model: str, threads: int | None, derive: bool) -> None:
     try:
         if not derive:
             measure(names, codecs(model, threads), folder / "records.jsonl")
-        write_derived(read_jsonl(folder / "records.jsonl"), names, folder)
+        records = read_jsonl(folder / "records.jsonl")
+        write_derived(records, names, folder)
+        if not quick:
+            readme = ROOT / "README.md"
+            text = readme_text(readme.read_text("utf-8"), records)
+            readme.write_text(text, "utf-8", newline="\n")
     except (LmcompressError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo(f"Wrote {folder.relative_to(RESULTS.parent)}", err=True)
@@ -103,6 +109,11 @@ def in_order(records: Iterable[Record], names: Sequence[str]) -> list[Record]:
     """Returns the current record of each codec on each corpus, in a fixed order."""
     shown = [record for record in latest(records) if record.corpus in names]
     return sorted(shown, key=lambda record: (names.index(record.corpus), record.codec))
+
+
+def readme_text(text: str, records: Iterable[Record]) -> str:
+    """Returns the README with the table of rates that the records give."""
+    return replace_between_markers(text, NAME, rate_table(in_order(records, CORPORA)))
 
 
 def write_derived(records: Sequence[Record], names: Sequence[str], folder: Path) -> None:

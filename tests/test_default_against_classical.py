@@ -11,6 +11,7 @@ from lmcompress import benchmark
 from lmcompress.benchmark import ModelCodec, classical_codecs
 from lmcompress.codec import CodecConfig
 from lmcompress.corpora import info, split_range
+from lmcompress.model_store import DEFAULT_MODEL, load_model
 from lmcompress.records import read_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,7 +88,18 @@ def test_corpora_of_the_experiment_are_known_test_text(experiment):
 
 def test_committed_tables_equal_those_made_from_the_committed_records(experiment):
     folder = experiment.RESULTS / experiment.NAME
-    committed = read_jsonl(folder / "records.jsonl") if folder.exists() else []
-    texts = experiment.derived_texts(committed, experiment.CORPORA) if committed else {}
+    records = read_jsonl(folder / "records.jsonl")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    texts = experiment.derived_texts(records, experiment.CORPORA)
 
     assert {name: (folder / name).read_text(encoding="utf-8") for name in texts} == texts
+    assert experiment.readme_text(readme, records) == readme
+
+
+def test_committed_rows_of_the_default_model_are_the_embedded_ones(experiment):
+    records = read_jsonl(experiment.RESULTS / experiment.NAME / "records.jsonl")
+    fingerprints = {record.fingerprint for record in records if record.codec == DEFAULT_MODEL}
+
+    assert fingerprints == {load_model().fingerprint.hex()}
+    assert all(record.round_trip_ok for record in records)
