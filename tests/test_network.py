@@ -50,6 +50,12 @@ def test_banded_attention_equals_masked_attention(length: int, window: int) -> N
         ({"n_kv_head": 3}, "not a multiple of n_kv_head"),
         ({"attention_windows": (8,)}, "1 entries for 4 layers"),
         ({"rotary_period": 100}, "twice the context length"),
+        ({"rotary_period": 2050}, "not a multiple of 4"),
+        ({"rotary_period": 2048, "positions": "learned"}, "positions are learned"),
+        ({"norm_eps": -1e-5}, "norm_eps is -1e-05"),
+        ({"norm_eps": float("nan")}, "norm_eps is nan"),
+        ({"mlp_hidden": -4}, "mlp_hidden is -4"),
+        ({"head_dim": -2}, "head_dim is -2"),
         ({"bos_id": 256}, "not below vocab_size"),
     ],
 )

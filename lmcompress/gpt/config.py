@@ -9,12 +9,18 @@ rotary positions, gated SiLU, grouped key/value heads; Touvron et al., 2023).
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Literal, get_args
 
 Norm = Literal["layernorm", "rmsnorm"]
 NormPosition = Literal["pre", "post"]
 Positions = Literal["learned", "rotary"]
 Activation = Literal["gelu", "relu2", "swiglu"]
+
+_SIZES = (
+    "vocab_size", "n_layer", "n_head", "n_kv_head", "n_embd", "head_dim", "mlp_hidden",
+    "context_length",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +82,11 @@ class GPTConfig:
         self._check()
 
     def _check(self) -> None:
-        for name in ("vocab_size", "n_layer", "n_head", "n_kv_head", "n_embd", "context_length"):
+        for name in _SIZES:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if not 0 <= self.norm_eps < math.inf:
+            raise ValueError(f"norm_eps is {self.norm_eps}, expected 0 or more")
         if self.vocab_size < 2:
             raise ValueError("vocab_size is 1: there is nothing to predict")
         if not 0 <= self.bos_id < self.vocab_size:
@@ -98,6 +106,10 @@ class GPTConfig:
             )
         if self.positions == "rotary" and self.head_dim % 2:
             raise ValueError(f"head_dim {self.head_dim} is odd: rotary positions need pairs")
+        if self.rotary_period and self.positions != "rotary":
+            raise ValueError(f"rotary_period is set, but positions are {self.positions}")
+        if self.rotary_period % 4:
+            raise ValueError(f"rotary_period {self.rotary_period} is not a multiple of 4")
         if self.rotary_period and self.rotary_period < 2 * self.context_length:
             raise ValueError(
                 f"rotary_period {self.rotary_period} is under twice the context length "
