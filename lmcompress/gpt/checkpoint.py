@@ -62,7 +62,7 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
         weights = ExactWeights(config, load_arrays(path))
     except FileNotFoundError as exc:
         raise ModelNotFoundError(f"{folder} holds no weights: {path.name} is missing") from exc
-    except (ValueError, KeyError, SafetensorError) as exc:
+    except (ValueError, KeyError, TypeError, SafetensorError) as exc:
         raise ModelNotFoundError(f"{path} cannot be used as a model: {exc}") from exc
     if weights.fingerprint.hex() != description.get("fingerprint"):
         raise FingerprintMismatchError(

@@ -29,7 +29,10 @@ MAX_ACTIVATION = 127
 MAX_REDUCTION = 1 << 17
 """Longest row of a product: 127 * 127 * MAX_REDUCTION stays below 2**31."""
 MAX_CONTEXT = 8192
+"""Most keys that a query sees: 2047 * 127 * MAX_CONTEXT stays below 2**31."""
 MAX_EMBEDDING = 8192
+MAX_HEAD_DIM = 1024
+"""127 * 127 * MAX_HEAD_DIM stays below 2**24: scores are exact in float32."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,13 +43,31 @@ class ExactWeights:
     arrays: Mapping[str, npt.NDArray[np.generic]]
 
     def __post_init__(self) -> None:
-        if self.config.context_length > MAX_CONTEXT:
-            raise ValueError(
-                f"context_length {self.config.context_length} is over {MAX_CONTEXT}: "
-                "sums of 32-bit integers could overflow"
-            )
-        if self.config.n_embd > MAX_EMBEDDING:
-            raise ValueError(f"n_embd {self.config.n_embd} is over {MAX_EMBEDDING}")
+        config = self.config
+        for name, value, most in (
+            ("context_length", config.context_length, MAX_CONTEXT),
+            ("n_embd", config.n_embd, MAX_EMBEDDING),
+            ("head_dim", config.head_dim, MAX_HEAD_DIM),
+            ("n_head * head_dim", config.n_head * config.head_dim, MAX_REDUCTION),
+            ("mlp_hidden", config.mlp_hidden, MAX_REDUCTION),
+        ):
+            if value > most:
+                raise ValueError(f"{name} is {value}, expected {most} at most: sums would overflow")
+        self._check_arrays()
+
+    def _check_arrays(self) -> None:
+        """Raises ValueError on other shapes than the kernels, which check no bounds, will read."""
+        expected = expected_arrays(self.config)
+        if odd := sorted(set(self.arrays) ^ set(expected)):
+            raise ValueError(f"array {odd[0]} is missing, or not one of this configuration's")
+        for name, (dtype, shape) in expected.items():
+            array = self.arrays[name]
+            if (array.dtype, array.shape) != (np.dtype(dtype), shape):
+                raise ValueError(
+                    f"array {name} is {array.dtype} {array.shape}, expected {dtype} {shape}"
+                )
+            if dtype == "float32" and not np.isfinite(array).all():
+                raise ValueError(f"array {name} has values that are not finite")
 
     @property
     def fingerprint(self) -> bytes:
@@ -86,6 +107,44 @@ class ExactWeights:
             cos, sin = table[turns % period], table[(turns - period // 4) % period]
         scale = np.float32(2.0**-ROTARY_BITS)
         return cos.astype(np.float32) * scale, sin.astype(np.float32) * scale
+
+
+def expected_arrays(config: GPTConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Returns dtype and shape of each array that a configuration's exact weights have."""
+    d, half = config.n_embd, config.head_dim // 2
+    q, kv = config.n_head * config.head_dim, config.n_kv_head * config.head_dim
+    up = config.mlp_hidden * (2 if config.activation == "swiglu" else 1)
+    blocks = [f"blocks.{i}" for i in range(config.n_layer)]
+    matrices = {"token_embedding": (config.vocab_size, d)}
+    vectors: dict[str, int] = {}
+    for block in blocks:
+        linears = {
+            "qkv": (q + 2 * kv, d),
+            "proj": (d, q),
+            "up": (up, d),
+            "down": (d, config.mlp_hidden),
+        }
+        matrices |= {f"{block}.{name}": shape for name, shape in linears.items()}
+        if config.bias:
+            vectors |= {f"{block}.{name}.b": shape[0] for name, shape in linears.items()}
+    if not config.tied:
+        matrices["output"] = (config.vocab_size, d)
+    if config.positions == "learned":
+        matrices["position_embedding"] = (config.context_length, d)
+    if config.norm_gain:
+        norms = [f"{block}.{norm}" for block in blocks for norm in ("norm_1", "norm_2")]
+        norms += ["final_norm"] if config.norm_position == "pre" else []
+        kinds = ("gain", "bias") if config.norm == "layernorm" else ("gain",)
+        vectors |= {f"{norm}.{kind}": d for norm in norms for kind in kinds}
+    arrays: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, shape in matrices.items():
+        arrays |= {f"{name}.q": ("int8", shape), f"{name}.s": ("float32", shape[:1])}
+    arrays |= {name: ("float32", (length,)) for name, length in vectors.items()}
+    if config.positions == "rotary" and config.rotary_period:
+        arrays["rotary.turns"] = ("int32", (half,))
+    elif config.positions == "rotary":
+        arrays |= {f"rotary.{n}": ("int16", (config.context_length, half)) for n in ("cos", "sin")}
+    return arrays
 
 
 def quantize_rows(matrix: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.generic]]:
