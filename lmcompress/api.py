@@ -22,15 +22,13 @@ from lmcompress.codec import (
     segment_blocks,
 )
 from lmcompress.coding import quantized_code_length_bits
-from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
+from lmcompress.model_store import DEFAULT_MODEL, AnyModel, Model, load_model
 from lmcompress.predictor import (
     ContextPolicy,
     gpt_predictor,
     resolve_device,
     resolve_threads,
 )
-
-AnyModel = str | os.PathLike[str] | Model
 
 
 def _model(model: AnyModel) -> Model:
@@ -55,13 +53,15 @@ def compress(
     return sink.getvalue()
 
 
-def decompress(data: bytes, config: CodecConfig | None = None, model: str | None = None) -> bytes:
+def decompress(
+    data: bytes, config: CodecConfig | None = None, model: AnyModel | None = None
+) -> bytes:
     """Returns the bytes that were compressed into one or more frames.
 
     Args:
       data: What `compress` returned.
       config: Device and threads; the rest stands in the frame.
-      model: Where the model is, if its name in the frame does not find it.
+      model: The model or where it is, if its name in the frame does not find it.
 
     Raises:
       CorruptFrameError: If anything is damaged.
@@ -134,7 +134,7 @@ def _ideal_bits(logits: npt.NDArray[np.float32], symbols: npt.NDArray[np.int32])
 class _SegmentReader(io.RawIOBase):
     """Decompresses segment by segment as bytes are asked for."""
 
-    def __init__(self, source: BinaryIO, config: CodecConfig, model: str | None) -> None:
+    def __init__(self, source: BinaryIO, config: CodecConfig, model: AnyModel | None) -> None:
         self._source = source
         self._segments = decompressed_segments(source, config, model)
         self._rest = memoryview(b"")
@@ -199,15 +199,15 @@ def open(
 
     Reading and writing hold one segment in memory; a file is whole once it was closed.
     """
-    action, is_text = mode[0], mode.endswith("t")
-    if action not in "rwx" or mode[1:] not in ("", "b", "t"):
+    action, is_text = mode[:1], mode.endswith("t")
+    if action not in ("r", "w", "x") or mode[1:] not in ("", "b", "t"):
         raise ValueError(f"mode is {mode!r}, expected r, w or x with b or t")
     config = config or CodecConfig()
     binary: io.BufferedIOBase
     if action == "r":
-        name = None if model == DEFAULT_MODEL or isinstance(model, Model) else str(model)
+        maker = None if model == DEFAULT_MODEL else model
         source = Path(path).open("rb")  # noqa: SIM115 - the file object returned closes it
-        binary = io.BufferedReader(_SegmentReader(source, config, name))
+        binary = io.BufferedReader(_SegmentReader(source, config, maker))
     else:
         chosen = _model(model)
         sink = Path(path).open(f"{action}b")  # noqa: SIM115 - likewise

@@ -28,7 +28,7 @@ from lmcompress.container import (
     read_frames,
 )
 from lmcompress.errors import CorruptFrameError, UnsupportedVersionError
-from lmcompress.model_store import Model, load_model_of
+from lmcompress.model_store import AnyModel, Model, load_model_of
 from lmcompress.predictor import (
     ROWS_PER_THREAD,
     ContextPolicy,
@@ -245,7 +245,7 @@ def decompress_stream(
     source: BinaryIO,
     sink: BinaryIO,
     config: CodecConfig | None = None,
-    model: str | None = None,
+    model: AnyModel | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Decompresses every frame of `source` into `sink`; returns the number of raw bytes.
@@ -266,7 +266,7 @@ def decompress_stream(
 def decompressed_segments(
     source: BinaryIO,
     config: CodecConfig,
-    model: str | None = None,
+    model: AnyModel | None = None,
     progress: Progress | None = None,
 ) -> Iterator[bytes]:
     """Yields the raw bytes of each segment of each frame, checked."""
@@ -275,7 +275,7 @@ def decompressed_segments(
 
 
 def _decode_frame(
-    reader: FrameReader, config: CodecConfig, name: str | None, progress: Progress | None
+    reader: FrameReader, config: CodecConfig, maker: AnyModel | None, progress: Progress | None
 ) -> Iterator[bytes]:
     header, model = reader.header, None
     for segment, payload in reader:
@@ -284,7 +284,7 @@ def _decode_frame(
         else:
             if model is None:
                 _check_supported(header)
-                model = load_model_of(header.model, header.fingerprint, name)
+                model = load_model_of(header.model, header.fingerprint, maker)
             raw = _decode(segment, payload, header, model, config, progress)
         check_raw(segment, raw)
         yield raw
@@ -317,11 +317,11 @@ def _decode(
         raise CorruptFrameError(
             f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
         )
-    policy = ContextPolicy(header.window, header.overlap)
-    if policy.window > model.weights.config.context_length:
+    policy, shape = ContextPolicy(header.window, header.overlap), model.weights.config
+    if policy.window > shape.context_length or not (policy.window or shape.streams):
         raise CorruptFrameError(
-            f"window is {policy.window} tokens, the model's context is "
-            f"{model.weights.config.context_length}: the file is damaged"
+            f"window is {policy.window} tokens, the model's context is {shape.context_length}: "
+            "the file is damaged"
         )
     # Steps come one at a time, but an overlap is read again in one go.
     max_steps = min(policy.overlap, 64) or 1

@@ -50,6 +50,10 @@ class Model:
         return self.weights.model_bytes
 
 
+AnyModel = str | os.PathLike[str] | Model
+"""A name, a checkpoint's folder, or a loaded model."""
+
+
 def folders() -> dict[str, Path]:
     """Returns the models at hand by name, embedded ones first."""
     found: dict[str, Path] = {}
@@ -101,18 +105,18 @@ def _load(folder: Path) -> Model:
     return Model(card.get("name", folder.name), load_exact_checkpoint(folder), card, folder)
 
 
-def load_model_of(name: str, fingerprint: bytes, override: str | None = None) -> Model:
+def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = None) -> Model:
     """Loads the model that made a file.
 
     Args:
       name: The name in the file's header.
       fingerprint: The fingerprint in the file's header.
-      override: A name or folder to take instead of `name`.
+      override: A name, a folder or a loaded model to take instead of `name`.
 
     Raises:
       FingerprintMismatchError: If the model found is another one.
     """
-    model = load_model(override or name)
+    model = override if isinstance(override, Model) else load_model(override or name)
     if model.fingerprint != fingerprint:
         raise FingerprintMismatchError(
             f"the file was made with model {name} {fingerprint.hex()}, {model.folder} is "

@@ -171,6 +171,35 @@ def test_another_model_of_the_same_name_is_refused(tiny_model: Model, tmp_path) 
         lmcompress.decompress(frame, model="no-such-model")
 
 
+def test_a_loaded_model_is_taken_where_its_name_finds_none(tiny_model: Model, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    import dataclasses
+
+    model, path = dataclasses.replace(tiny_model, name="elsewhere"), tmp_path / "text.lmc"
+    path.write_bytes(lmcompress.compress(TEXT, model))
+
+    assert lmcompress.decompress(path.read_bytes(), model=model) == TEXT
+    with lmcompress.open(path, "rb", model) as file:
+        assert file.read() == TEXT
+    with pytest.raises(ModelNotFoundError, match="elsewhere"):
+        lmcompress.decompress(path.read_bytes())
+
+
+@pytest.mark.parametrize("window", [0, 49])
+def test_a_window_that_the_model_does_not_have_is_refused(window: int, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from exactness import random_weights
+
+    from lmcompress.codec import frame_header
+    from lmcompress.container import FrameWriter, raw_checksum
+
+    model, sink = Model("gpt-2", random_weights("gpt-2"), {}, tmp_path), io.BytesIO()
+    writer = FrameWriter(sink, frame_header(model, ContextPolicy(window)))
+    writer.write_coded(len(TEXT), 1, bytes(64), raw_checksum(TEXT))
+    writer.finish()
+
+    with pytest.raises(CorruptFrameError, match="context is 48"):
+        lmcompress.decompress(sink.getvalue(), model=model)
+
+
 def test_a_newer_arithmetic_is_refused(tiny_model: Model) -> None:
     import dataclasses
 
