@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -113,14 +114,14 @@ def score(
         lanes = config.lanes_for(len(raw))
         block = block_steps(lanes, threads)
         predictor = gpt_predictor(model.weights, lanes, block, policy, device, threads)
-        for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
-            logits = np.empty((tokens.shape[1], lanes, predictor.vocab_size), np.float32)
-            rows = predictor.predict(tokens, logits).reshape(-1, predictor.vocab_size)
-            quantized += quantized_code_length_bits(rows[: len(symbols)], symbols)
-            ideal += _ideal_bits(logits.reshape(rows.shape)[: len(symbols)], symbols)
-            if progress:
-                progress(len(symbols))
-        predictor.close()
+        with contextlib.closing(predictor):
+            for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
+                logits = np.empty((tokens.shape[1], lanes, predictor.vocab_size), np.float32)
+                rows = predictor.predict(tokens, logits).reshape(-1, predictor.vocab_size)
+                quantized += quantized_code_length_bits(rows[: len(symbols)], symbols)
+                ideal += _ideal_bits(logits.reshape(rows.shape)[: len(symbols)], symbols)
+                if progress:
+                    progress(len(symbols))
     return Score(len(data), ideal, quantized)
 
 

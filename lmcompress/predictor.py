@@ -170,7 +170,13 @@ def gpt_predictor(
     device: str = "cpu",
     threads: int = 1,
 ) -> GPTPredictor:
-    """Returns a predictor on the fastest engine of the device; the bits do not depend on it."""
+    """Returns a predictor on the fastest engine of the device; the bits do not depend on it.
+
+    Raises:
+      ValueError: If the model has no symbol for some byte.
+    """
+    if weights.config.vocab_size < 256:
+        raise ValueError(f"the model's vocab_size is {weights.config.vocab_size}, expected 256")
     engine: _Engine
     if device == "cpu":
         from lmcompress.gpt.engine_cpu import CpuEngine, cpu_model

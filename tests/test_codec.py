@@ -184,6 +184,18 @@ def test_a_loaded_model_is_taken_where_its_name_finds_none(tiny_model: Model, tm
         lmcompress.decompress(path.read_bytes())
 
 
+def test_a_model_without_a_symbol_for_each_byte_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from lmcompress.gpt.config import GPTConfig
+    from lmcompress.gpt.network import GPT
+    from lmcompress.gpt.quantization import quantize_network
+
+    network = GPT(GPTConfig(vocab_size=128, n_layer=1, n_embd=32, n_head=1, context_length=16))
+    model = Model("ascii", quantize_network(network), {}, tmp_path)
+
+    with pytest.raises(ValueError, match="vocab_size is 128, expected 256"):
+        lmcompress.compress("na\u00efve".encode(), model)
+
+
 @pytest.mark.parametrize("window", [0, 49])
 def test_a_window_that_the_model_does_not_have_is_refused(window: int, tmp_path) -> None:  # type: ignore[no-untyped-def]
     from exactness import random_weights

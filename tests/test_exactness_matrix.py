@@ -21,6 +21,7 @@ from exactness import (
     run,
 )
 
+from lmcompress.gpt import exact
 from lmcompress.gpt.engine_cpu import CpuEngine, CpuModel
 from lmcompress.gpt.engine_torch import TorchEngine
 from lmcompress.gpt.quantization import ExactWeights
@@ -82,6 +83,26 @@ def test_reference_is_equal_over_intra_op_threads(threads: int) -> None:
         found = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
     finally:
         torch.set_num_threads(before)
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("int8", [True, False], ids=["int8", "float"])
+def test_a_callers_autocast_changes_no_bit(int8: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "int8_product_is_exact", lambda device: int8)
+    model, tokens = random_weights("gpt-2"), random_tokens(3)
+    expected = run(CpuEngine(CpuModel(model), 3, 40, 1), tokens, cuts_for("one pass"))
+
+    with torch.autocast("cpu", torch.bfloat16):
+        for engine in (CpuEngine(CpuModel(model), 3, 40, 1), TorchEngine(model, "cpu")):
+            assert np.array_equal(run(engine, tokens, cuts_for("one pass")), expected)
+
+
+def test_kernels_equal_the_reference_where_positions_wrap() -> None:
+    model, tokens = random_weights("default-like"), random_tokens(2, 300)  # period 128
+    expected = run(TorchEngine(model, "cpu"), tokens, [7, 130, 163])
+
+    found = run(CpuEngine(CpuModel(model), 2, 50, 1), tokens, [100, *[1] * 60, 140])
+
     assert np.array_equal(found, expected)
 
 

@@ -59,7 +59,8 @@ class _Linear:
         if self.is_int8:
             torch._int_mm(q, self.weight, out=out)
         else:
-            out.copy_(torch.mm(q.to(self.weight.dtype), self.weight))
+            with torch.autocast("cpu", enabled=False):  # it would round the sums to bf16
+                out.copy_(torch.mm(q.to(self.weight.dtype), self.weight))
 
 
 class CpuModel:

@@ -33,7 +33,9 @@ class TorchEngine:
 
         `logits`, if given, is filled with the exact logits, of the same shape.
         """
-        found = self._gpt.logits(torch.from_numpy(np.ascontiguousarray(tokens)), self._cache)
+        # A caller's autocast would round the sums to bf16.
+        with torch.autocast(self._gpt.device.type, enabled=False):
+            found = self._gpt.logits(torch.from_numpy(np.ascontiguousarray(tokens)), self._cache)
         if logits is not None:
             logits[:] = found.transpose(0, 1).cpu().numpy()
         weights = integer_softmax(found)  # at most 2**24: exact in float32
