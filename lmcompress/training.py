@@ -74,6 +74,16 @@ class TrainConfig:
             raise TrainingError(f"optimizer is {self.optimizer!r}, expected adamw or muon")
         if not self.sources:
             raise TrainingError("no sources: name at least one corpus under [sources]")
+        for name in ("batch_size", "sequence_length", "eval_interval", "log_interval"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.model.vocab_size < 256:
+            raise TrainingError(f"vocab_size is {self.model.vocab_size}, expected 256: bytes")
+        if self.holdout_bytes < self.sequence_length:
+            raise TrainingError(
+                f"holdout_bytes {self.holdout_bytes} is under sequence_length "
+                f"{self.sequence_length}: nothing to validate on"
+            )
         if self.sequence_length > self.model.context_length:
             raise TrainingError(
                 f"sequence_length {self.sequence_length} is over the model's context_length "
@@ -175,8 +185,9 @@ class Trainer:
     """One run: network, optimisers, schedule, state on disk."""
 
     def __init__(self, config: TrainConfig, out: Path, device: str = "cpu") -> None:
-        self.config, self.out, self.device = config, out, torch.device(device)
-        self.rank, self.world_size = _join_process_group()
+        self.config, self.out = config, out
+        self.rank, self.world_size = _join_process_group(device)
+        self.device = _device_of_process(device)
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         self.network = GPT(config.model).to(self.device)
@@ -303,6 +314,11 @@ class Trainer:
                 raise TrainingError(
                     f"{self.state_path} holds a network of another shape: choose another folder"
                 )
+            if before["optimizer"] != self.config.optimizer:
+                raise TrainingError(
+                    f"{self.state_path} holds the state of {before['optimizer']}, the "
+                    f"configuration says {self.config.optimizer}: choose another folder"
+                )
             tensors = {key: state.get_tensor(key) for key in state.keys()}  # noqa: SIM118
         model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
         self.network.load_state_dict(model, strict=not self.config.model.tied)
@@ -358,12 +374,20 @@ def _optimizers(config: TrainConfig, network: GPT) -> list[torch.optim.Optimizer
     return optimizers
 
 
-def _join_process_group() -> tuple[int, int]:
+def _device_of_process(device: str) -> torch.device:
+    """Returns the device; of several processes on one machine, each takes a GPU of its own."""
+    if device == "cuda" and "LOCAL_RANK" in os.environ:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device(device)
+
+
+def _join_process_group(device: str) -> tuple[int, int]:
     """Joins torchrun's group where there is one; returns (rank, world size)."""
     if "RANK" not in os.environ:
         return 0, 1
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("gloo" if device == "cpu" else "nccl")
     return dist.get_rank(), dist.get_world_size()
 
 

@@ -78,9 +78,11 @@ def test_training_learns_and_its_checkpoint_compresses(tmp_path: Path, optimizer
     assert card["trained_on"] == list(config.sources)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_an_interrupted_run_ends_with_the_weights_of_an_unbroken_one(
-    tmp_path: Path, config: TrainConfig
+    tmp_path: Path, optimizer: str
 ) -> None:
+    config = make_config(tmp_path, optimizer)
     Trainer(config, tmp_path / "unbroken").run()
     trainer = Trainer(config, tmp_path / "broken")
     step = trainer.batches.step
@@ -164,6 +166,9 @@ def test_learning_rate_warms_up_and_falls(config: TrainConfig) -> None:
     [
         ('optimizer = "sgd"', "expected adamw or muon"),
         ("sequence_length = 128", "over the model's context_length"),
+        ("holdout_bytes = 63", "under sequence_length 64"),
+        ("batch_size = 0", "batch_size is 0, expected at least 1"),
+        ("log_interval = 0", "log_interval is 0, expected at least 1"),
         ("learning_rat = 1", "unknown option 'learning_rat'"),
         ("batch_size = [", "not valid TOML"),
     ],
@@ -188,6 +193,13 @@ def test_a_folder_with_another_network_is_not_overwritten(
 
     with pytest.raises(TrainingError, match="another shape"):
         Trainer(other, tmp_path / "run")
+
+
+def test_another_optimizers_state_is_refused(tmp_path: Path, config: TrainConfig) -> None:
+    Trainer(config, tmp_path / "run").run()
+
+    with pytest.raises(TrainingError, match="state of adamw, the configuration says muon"):
+        Trainer(dataclasses.replace(config, optimizer="muon"), tmp_path / "run")
 
 
 def test_a_source_that_is_too_short_is_refused(tmp_path: Path, config: TrainConfig) -> None:
