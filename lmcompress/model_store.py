@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
+from lmcompress.errors import FingerprintMismatchError, LmcompressError, ModelNotFoundError
 from lmcompress.gpt.card import read_card
 from lmcompress.gpt.config import GPTConfig
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "lmc-3m"
 EMBEDDED = Path(__file__).parent / "models"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,22 +129,26 @@ def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = Non
 
 
 def describe_models() -> list[dict[str, Any]]:
-    """Returns one row for each model at hand, JSON-ready."""
+    """Returns one row for each model at hand, JSON-ready; what is none is left out, and logged."""
     rows = []
     for name, folder in folders().items():
-        description = read_card(folder)
-        config, card = GPTConfig.from_dict(description["config"]), description["card"]
-        fingerprint = description.get("fingerprint")
-        rows.append(
-            {
-                "name": name,
-                "default": name == DEFAULT_MODEL,
-                "num_parameters": config.num_parameters,
-                "model_bytes": (folder / "model.safetensors").stat().st_size,
-                "context_length": config.context_length,
-                "fingerprint": fingerprint or load_model(name).fingerprint.hex(),
-                "trained_on": card.get("trained_on", []),
-                "bytes_seen": card.get("bytes_seen"),
-            }
-        )
+        try:
+            rows.append(_describe(name, folder))
+        except (LmcompressError, OSError, ValueError) as exc:
+            _log.warning("left out %s: %s", folder, exc)
     return rows
+
+
+def _describe(name: str, folder: Path) -> dict[str, Any]:
+    description = read_card(folder)
+    config, card = GPTConfig.from_dict(description["config"]), description["card"]
+    return {
+        "name": name,
+        "default": name == DEFAULT_MODEL,
+        "num_parameters": config.num_parameters,
+        "model_bytes": (folder / "model.safetensors").stat().st_size,
+        "context_length": config.context_length,
+        "fingerprint": description.get("fingerprint") or load_model(name).fingerprint.hex(),
+        "trained_on": card.get("trained_on", []),
+        "bytes_seen": card.get("bytes_seen"),
+    }

@@ -172,6 +172,32 @@ def test_missing_model_lists_those_known(run: Run, text_file: Path) -> None:
     assert names(text_file.parent) == ["book.txt"]
 
 
+@pytest.mark.parametrize(
+    "description",
+    [
+        '{"format": "exact", "config": {"n_layer": "4"}, "card": {}}',
+        '{"format": "exact", "config": {}, "card": []}',
+        '{"format": "exact", "config": {}, "card": {}}',
+        "{",
+    ],
+)
+def test_broken_model_is_one_line_and_hides_no_other(
+    run: Run, text_file: Path, tmp_path: Path, description: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "models" / "broken"
+    broken.mkdir(parents=True)
+    (broken / "model.json").write_text(description)
+    monkeypatch.setenv(
+        "LMCOMPRESS_MODELS", f"{broken.parent}{os.pathsep}{os.environ['LMCOMPRESS_MODELS']}"
+    )
+
+    assert_one_line_error(run("compress", text_file, "-m", "broken"), "broken")
+    listed = run("models")
+    assert listed.code == 0
+    assert b"tiny" in listed.stdout
+    assert f"left out {broken}" in listed.stderr
+
+
 def test_file_of_a_missing_model_is_one_line_and_leaves_no_output(
     run: Run, frame_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

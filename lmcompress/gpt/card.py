@@ -24,4 +24,6 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise ModelNotFoundError(f"{path} is not valid JSON: {exc}") from exc
     if not isinstance(description, dict) or not {"format", "config", "card"} <= set(description):
         raise ModelNotFoundError(f"{path} lacks format, config or card: not a model of ours")
+    if not all(isinstance(description[key], dict) for key in ("config", "card")):
+        raise ModelNotFoundError(f"{path} has a config or card that is no object: get it again")
     return description

@@ -160,12 +160,15 @@ class GPTConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> GPTConfig:
-        """Builds a configuration; an unknown key is an error that names it."""
+        """Builds a configuration; raises ValueError on unknown keys and values out of range."""
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
             raise ValueError(
                 f"unknown GPT option {unknown[0]!r}, known: {', '.join(sorted(known))}"
             )
-        windows = tuple(values.get("attention_windows", ()))
-        return cls(**{**values, "attention_windows": windows})
+        try:
+            windows = tuple(values.get("attention_windows", ()))
+            return cls(**{**values, "attention_windows": windows})
+        except TypeError as exc:
+            raise ValueError(f"a GPT option has a value of the wrong type: {exc}") from exc
