@@ -15,6 +15,7 @@ import numpy.typing as npt
 from lmcompress.codec import (
     CodecConfig,
     FrameCompressor,
+    LaneLayout,
     Progress,
     block_steps,
     compress_stream,
@@ -82,7 +83,8 @@ class Score:
     ideal_code_length_bits: float
     """-sum(log2 p) with p the softmax of the exact logits, in float64."""
     quantized_code_length_bits: float
-    """-sum(log2(frequency / 2**24)): what the coder is given."""
+    """-sum(log2(frequency / 2**24)): what the coder is given, after the adaptive stage if it is on
+    and helps."""
 
     @property
     def ideal_bits_per_byte(self) -> float:
@@ -105,6 +107,8 @@ def score(
 
     `progress` is called with the number of bytes done since its last call.
     """
+    from lmcompress.adaptive import AdaptiveStage
+
     model, config = _model(model), config or CodecConfig()
     policy, threads = ContextPolicy.of(model.weights), resolve_threads(config.threads)
     device = resolve_device(config.device)
@@ -114,14 +118,22 @@ def score(
         lanes = config.lanes_for(len(raw))
         block = block_steps(lanes, threads)
         predictor = gpt_predictor(model.weights, lanes, block, policy, device, threads)
+        stage = AdaptiveStage(lanes, LaneLayout(len(raw), lanes).steps) if config.adaptive else None
+        direct = mixed = 0.0
         with contextlib.closing(predictor):
             for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
                 logits = np.empty((tokens.shape[1], lanes, predictor.vocab_size), np.float32)
-                rows = predictor.predict(tokens, logits).reshape(-1, predictor.vocab_size)
-                quantized += quantized_code_length_bits(rows[: len(symbols)], symbols)
-                ideal += _ideal_bits(logits.reshape(rows.shape)[: len(symbols)], symbols)
+                weights = predictor.predict(tokens, logits)
+                rows = weights.reshape(-1, predictor.vocab_size)[: len(symbols)]
+                direct += quantized_code_length_bits(rows, symbols)
+                if stage is not None:
+                    bits, bit_weights = stage.predict(symbols, weights)
+                    mixed += quantized_code_length_bits(bit_weights, bits)
+                flat = logits.reshape(-1, predictor.vocab_size)[: len(symbols)]
+                ideal += _ideal_bits(flat, symbols)
                 if progress:
                     progress(len(symbols))
+        quantized += min(direct, mixed) if stage is not None else direct
     return Score(len(data), ideal, quantized)
 
 

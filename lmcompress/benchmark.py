@@ -52,6 +52,8 @@ class ModelCodec:
         self.num_threads = resolve_threads(self.config.threads)
         lanes = self.config.lanes
         suffix = "" if lanes == "auto" else f" ({lanes} lane{'s' if lanes > 1 else ''})"
+        if not self.config.adaptive:
+            suffix += " (no adaptive stage)"
         self.name = f"{model.name}{suffix}"
         self.version = f"format {FORMAT_VERSION}, arithmetic {ARITHMETIC_VERSION}"
         self.model_bytes = model.model_bytes

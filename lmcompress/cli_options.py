@@ -78,8 +78,15 @@ def device_options(command: Command) -> Command:
 
 
 def layout_options(command: Command) -> Command:
-    """Adds --lanes and --segment-bytes."""
+    """Adds --lanes, --segment-bytes and --adaptive."""
     for option in (
+        click.option(
+            "--adaptive",
+            type=click.Choice(["on", "off"]),
+            default="on",
+            show_default=True,
+            help="Whether models that learn from the file itself join the GPT.",
+        ),
         click.option(
             "--segment-bytes",
             type=byte_count,
@@ -100,7 +107,11 @@ def layout_options(command: Command) -> Command:
 
 
 def codec_config(
-    device: str, threads: int | None, lanes: Any = None, segment_bytes: int | None = None
+    device: str,
+    threads: int | None,
+    lanes: Any = None,
+    segment_bytes: int | None = None,
+    adaptive: str = "on",
 ) -> CodecConfig:
     """Returns the configuration that the options ask for; out of range is wrong usage."""
     from lmcompress.codec import CodecConfig
@@ -110,6 +121,7 @@ def codec_config(
         return CodecConfig(
             device=device,
             threads=threads,
+            adaptive=adaptive == "on",
             **{name: value for name, value in given.items() if value is not None},
         )
     except ValueError as exc:

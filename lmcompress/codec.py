@@ -9,13 +9,13 @@ many steps at once; the decoder, which must know a symbol before the next, asks 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.coding import RangeDecoder, RangeEncoder
+from lmcompress.coding import RangeDecoder, RangeEncoder, Weights
 from lmcompress.container import (
     MAX_SEGMENT_BYTES,
     FrameHeader,
@@ -50,11 +50,13 @@ Progress = Callable[[int], None]
 
 @dataclasses.dataclass(frozen=True)
 class CodecConfig:
-    """How to compress and decompress; none of it but lanes and segments changes a bit."""
+    """How to compress and decompress; device and threads change no bit."""
 
     lanes: int | Literal["auto"] = "auto"
     """Streams that the model steps through together: more are faster, fewer compress better."""
     segment_bytes: int = DEFAULT_SEGMENT_BYTES
+    adaptive: bool = True
+    """Whether online models may learn from the segment; it is left out where it does not help."""
     device: str = "auto"
     threads: int | None = None
 
@@ -115,25 +117,74 @@ class LaneLayout:
         return symbols[:full].tobytes() + symbols[full:, : self.steps - 1].tobytes()
 
 
+class Stage(Protocol):
+    """What stands between predictor and coder; new for each segment."""
+
+    def encode(
+        self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], weights: Weights
+    ) -> None:
+        """Encodes symbols (n,), step-major, under weights (steps, lanes, vocab_size)."""
+
+    def decode(
+        self, decoder: RangeDecoder, weights: Weights, active: int
+    ) -> npt.NDArray[np.integer[Any]]:
+        """Decodes one step of the first `active` lanes under weights (lanes, vocab_size)."""
+
+
+class DirectStage:
+    """Hands weights on as they are."""
+
+    def encode(
+        self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], weights: Weights
+    ) -> None:
+        """Encodes symbols (n,), step-major, under weights (steps, lanes, vocab_size)."""
+        encoder.encode(symbols, weights.reshape(-1, weights.shape[-1])[: len(symbols)])
+
+    def decode(
+        self, decoder: RangeDecoder, weights: Weights, active: int
+    ) -> npt.NDArray[np.integer[Any]]:
+        """Decodes one step of the first `active` lanes under weights (lanes, vocab_size)."""
+        return decoder.decode(weights[:active])
+
+
+def new_stage(method: Method, layout: LaneLayout) -> Stage:
+    """Returns the stage of a method that codes."""
+    if method is Method.CODED:
+        return DirectStage()
+    from lmcompress.adaptive import AdaptiveStage
+
+    return AdaptiveStage(layout.lanes, layout.steps)
+
+
 def encode_segment(
-    raw: bytes, predictor: Predictor, lanes: int, block: int, progress: Progress | None = None
-) -> bytes:
-    """Returns the payload of one segment; the predictor must be new and have `lanes` lanes.
+    raw: bytes,
+    predictor: Predictor,
+    lanes: int,
+    block: int,
+    methods: Sequence[Method] = (Method.CODED,),
+    progress: Progress | None = None,
+) -> list[bytes]:
+    """Returns one segment's payload for each method.
+
+    The predictor must be new and have `lanes` lanes; the methods share what it predicts.
 
     Args:
       raw: At least `lanes` bytes.
       predictor: Gives the weights.
       lanes: Streams to cut the bytes into.
       block: Steps to ask the predictor for at once; changes speed only.
+      methods: CODED, MIXED or both.
       progress: Called with the number of bytes done since its last call.
     """
-    encoder = RangeEncoder()
+    layout = LaneLayout(len(raw), lanes)
+    coders = [(RangeEncoder(), new_stage(method, layout)) for method in methods]
     for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
         weights = predictor.predict(tokens)
-        encoder.encode(symbols, weights.reshape(-1, predictor.vocab_size)[: len(symbols)])
+        for encoder, stage in coders:
+            stage.encode(encoder, symbols, weights)
         if progress:
             progress(len(symbols))
-    return encoder.payload()
+    return [encoder.payload() for encoder, _ in coders]
 
 
 def segment_blocks(
@@ -161,16 +212,18 @@ def decode_segment(
     raw_bytes: int,
     predictor: Predictor,
     lanes: int,
+    method: Method = Method.CODED,
     progress: Progress | None = None,
 ) -> bytes:
     """Inverts `encode_segment`; damage gives wrong bytes, which the caller's checksum finds."""
     layout, decoder = LaneLayout(raw_bytes, lanes), RangeDecoder(payload)
+    stage = new_stage(method, layout)
     symbols = np.zeros((lanes, layout.steps), np.uint8)
     tokens = np.full((lanes, 1), predictor.bos_id, np.int64)
     for step in range(layout.steps):
         weights = predictor.predict(tokens)[0]
         count = lanes if step < layout.steps - 1 else layout.last_lanes
-        decoded = decoder.decode(weights[:count])
+        decoded = stage.decode(decoder, weights, count)
         symbols[:count, step] = tokens[:count, 0] = decoded
         if progress:
             progress(count)
@@ -190,9 +243,9 @@ class FrameCompressor:
     def write_segment(self, raw: bytes, progress: Progress | None = None) -> None:
         """Compresses 1 to `config.segment_bytes` bytes as one segment."""
         lanes = self.config.lanes_for(len(raw))
-        payload = self._encode(raw, lanes, progress)
+        method, payload = self._encode(raw, lanes, progress)
         if len(payload) < len(raw):
-            self._writer.write_coded(len(raw), lanes, payload, raw_checksum(raw))
+            self._writer.write_coded(len(raw), lanes, payload, raw_checksum(raw), method)
         else:
             self._writer.write_stored(raw)
         self._raw_bytes += len(raw)
@@ -203,13 +256,16 @@ class FrameCompressor:
         self._writer.finish()
         return Sizes(self._raw_bytes, self._payload_bytes, self._writer.bytes_written)
 
-    def _encode(self, raw: bytes, lanes: int, progress: Progress | None) -> bytes:
+    def _encode(self, raw: bytes, lanes: int, progress: Progress | None) -> tuple[Method, bytes]:
+        """Returns the method that gives the shorter payload, and the payload."""
+        methods = [Method.CODED, Method.MIXED] if self.config.adaptive else [Method.CODED]
         threads = resolve_threads(self.config.threads)
         block = block_steps(lanes, threads)
         device = resolve_device(self.config.device)
         predictor = gpt_predictor(self._weights, lanes, block, self._policy, device, threads)
         try:
-            return encode_segment(raw, predictor, lanes, block, progress)
+            payloads = encode_segment(raw, predictor, lanes, block, methods, progress)
+            return min(zip(methods, payloads, strict=True), key=lambda pair: len(pair[1]))
         finally:
             predictor.close()
 
@@ -330,7 +386,9 @@ def _decode(
         resolve_device(config.device), resolve_threads(config.threads),
     )  # fmt: skip
     try:
-        return decode_segment(payload, segment.raw_bytes, predictor, segment.lanes, progress)
+        return decode_segment(
+            payload, segment.raw_bytes, predictor, segment.lanes, segment.method, progress
+        )
     finally:
         predictor.close()
 

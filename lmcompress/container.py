@@ -78,11 +78,18 @@ class FrameWriter:
             Segment(Method.STORED, len(raw), 0, len(raw), zlib.crc32(raw), raw_checksum(raw)), raw
         )
 
-    def write_coded(self, raw_bytes: int, lanes: int, payload: bytes, raw_checksum: bytes) -> None:
+    def write_coded(
+        self,
+        raw_bytes: int,
+        lanes: int,
+        payload: bytes,
+        raw_checksum: bytes,
+        method: Method = Method.CODED,
+    ) -> None:
         """Writes a segment that the coder made; raises ValueError if no reader would take it."""
         crc32 = zlib.crc32(payload)
         self._write_segment(
-            Segment(Method.CODED, raw_bytes, lanes, len(payload), crc32, raw_checksum), payload
+            Segment(method, raw_bytes, lanes, len(payload), crc32, raw_checksum), payload
         )
 
     def finish(self) -> None:
@@ -160,11 +167,11 @@ class FrameReader:
 
     def _read_segment_header(self, method: int, name: str) -> Segment:
         stream, what = self._stream, f"the header of {name}"
-        if method not in (Method.STORED, Method.CODED):
-            raise CorruptFrameError(f"{name} has method {method}, expected 0, 1 or 2: get it again")
+        if method not in set(Method):
+            raise CorruptFrameError(f"{name} has method {method}, expected 0 to 3: get it again")
         payload_bytes = raw_bytes = stream.read_varint(what)
         lanes = 0
-        if method == Method.CODED:
+        if method != Method.STORED:
             lanes, payload_bytes = stream.read_varint(what), stream.read_varint(what)
         crc32, checksum = stream.read_u32(what), stream.read(RAW_CHECKSUM_BYTES, what)
         self._chain = stream.check_crc32(what)

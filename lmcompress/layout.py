@@ -43,6 +43,8 @@ class Method(enum.IntEnum):
 
     STORED = 1
     CODED = 2
+    MIXED = 3
+    """Coded after the adaptive stage."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Segment:
             raise ValueError(f"a segment has {self.raw_bytes} raw bytes, expected 1 to 2**30")
         if not 0 <= self.payload_bytes <= MAX_SEGMENT_BYTES:
             raise ValueError(f"a segment has {self.payload_bytes} payload bytes, expected <= 2**30")
-        if self.method is Method.CODED and not 1 <= self.lanes <= self.raw_bytes:
+        if self.method is not Method.STORED and not 1 <= self.lanes <= self.raw_bytes:
             raise ValueError(f"{self.lanes} lanes, expected 1 to {self.raw_bytes} (raw bytes)")
         if self.method is Method.STORED and (self.lanes, self.payload_bytes) != (0, self.raw_bytes):
             raise ValueError("a stored segment has no lanes, and its payload is the raw bytes")
@@ -148,7 +150,7 @@ class Segment:
         be moved.
         """
         packed = bytes([self.method]) + encode_varint(self.raw_bytes)
-        if self.method is Method.CODED:
+        if self.method is not Method.STORED:
             packed += encode_varint(self.lanes) + encode_varint(self.payload_bytes)
         packed += self.payload_crc32.to_bytes(4, "little") + self.raw_checksum
         return _with_crc32(packed, chain)

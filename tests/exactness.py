@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -89,7 +90,17 @@ def digests(model: ExactWeights) -> dict[str, str]:
     tokens = random_tokens(3)
     reference = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
     fast = run(CpuEngine(CpuModel(model), 3, 18, 1), tokens, cuts_for("chunks"))
-    return {"reference": digest(reference), "cpu": digest(fast)}
+    return {"reference": digest(reference), "cpu": digest(fast), "frame": frame_digest(model)}
+
+
+def frame_digest(model: ExactWeights) -> str:
+    """Returns a hash of a compressed text: the adaptive stage and the coder take part."""
+    from lmcompress import CodecConfig, compress
+    from lmcompress.model_store import Model
+
+    raw = b"The same words come again, and again the same words come. " * 6
+    named = Model("digest", model, {}, Path())
+    return hashlib.sha256(compress(raw, named, CodecConfig(lanes=3))).hexdigest()
 
 
 def all_digests(model_names: list[str]) -> dict[str, dict[str, str]]:

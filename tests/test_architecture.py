@@ -22,10 +22,10 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
-    "errors metrics progress protocol gpt.config gpt.integers",
+    "errors logistic metrics progress protocol gpt.config gpt.integers",
     "wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
     "baselines layout corpora records streams gpt.quantization",
-    "container provenance report gpt.exact gpt.checkpoint",
+    "adaptive container provenance report gpt.exact gpt.checkpoint",
     "figures training model_store gpt.kernels_cpu gpt.engine_torch",
     "gpt.attention_cpu gpt.vnni_cpu",
     "gpt.engine_cpu",

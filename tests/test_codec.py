@@ -48,15 +48,18 @@ def test_lanes_cut_and_join_without_loss(raw_bytes: int, lanes: int) -> None:
 def test_uniform_predictor_costs_8_bits_a_byte(lanes: int) -> None:
     raw = bytes(np.random.default_rng(0).integers(0, 256, 5000, np.uint8))
 
-    payload = encode_segment(raw, UniformPredictor(), lanes, 10)
+    [payload] = encode_segment(raw, UniformPredictor(), lanes, 10)
 
     assert abs(len(payload) - len(raw)) <= 8
     assert decode_segment(payload, len(raw), UniformPredictor(), lanes) == raw
 
 
+@pytest.mark.parametrize("adaptive", [False, True], ids=["direct", "adaptive"])
 @pytest.mark.parametrize("lanes", ["auto", 1, 3, 64])
-def test_awkward_inputs_come_back(tiny_model: Model, awkward_input: bytes, lanes: object) -> None:
-    config = CodecConfig(lanes=lanes)  # type: ignore[arg-type]
+def test_awkward_inputs_come_back(
+    tiny_model: Model, awkward_input: bytes, lanes: object, adaptive: bool
+) -> None:
+    config = CodecConfig(lanes=lanes, adaptive=adaptive)  # type: ignore[arg-type]
     raw = awkward_input[:3000]
 
     frame = lmcompress.compress(raw, tiny_model, config)
@@ -82,11 +85,13 @@ def test_threads_and_blocks_change_no_bit(tiny_model: Model) -> None:
 @pytest.mark.parametrize("block", [1, 2, 5, 1000])
 def test_the_encoder_writes_the_same_bytes_for_any_block(tiny_model: Model, block: int) -> None:
     policy = ContextPolicy.of(tiny_model.weights)
-    expected = encode_segment(TEXT, gpt_predictor(tiny_model.weights, 3, 40, policy), 3, 40)
+    methods = [Method.CODED, Method.MIXED]
+    predictor = gpt_predictor(tiny_model.weights, 3, 40, policy)
+    expected = encode_segment(TEXT, predictor, 3, 40, methods)
 
     predictor = gpt_predictor(tiny_model.weights, 3, block, policy)
 
-    assert encode_segment(TEXT, predictor, 3, block) == expected
+    assert encode_segment(TEXT, predictor, 3, block, methods) == expected
 
 
 def test_segments_decode_alone(tiny_model: Model) -> None:
@@ -95,7 +100,7 @@ def test_segments_decode_alone(tiny_model: Model) -> None:
 
     segments = [segment for segment, _ in reader]
 
-    assert all(segment.method is Method.CODED for segment in segments)
+    assert all(segment.method is not Method.STORED for segment in segments)
     assert [s.raw_bytes for s in segments] == [100, 100, 100, 100, len(TEXT) - 400]
     assert lmcompress.decompress(frame) == TEXT
 
@@ -236,7 +241,7 @@ def test_texts_longer_than_the_context_come_back(name: str) -> None:
     policy = ContextPolicy.of(weights)
     assert policy == ContextPolicy(48, 12)
 
-    payload = encode_segment(TEXT, gpt_predictor(weights, 2, 30, policy), 2, 30)
+    [payload] = encode_segment(TEXT, gpt_predictor(weights, 2, 30, policy), 2, 30)
     decoded = decode_segment(payload, len(TEXT), gpt_predictor(weights, 2, 12, policy), 2)
 
     assert decoded == TEXT
@@ -287,6 +292,11 @@ def test_score_is_just_below_what_compression_gives(tiny_model: Model) -> None:
 
     overhead = 8 * segment.payload_bytes - score.quantized_code_length_bits
     assert 0 <= overhead <= 64
+
+
+def test_without_the_adaptive_stage_scores_are_the_models_own(tiny_model: Model) -> None:
+    score = lmcompress.score(TEXT, tiny_model, CodecConfig(lanes=3, adaptive=False))
+
     assert abs(score.ideal_bits_per_byte - score.quantized_bits_per_byte) < 1e-3
 
 

@@ -30,16 +30,20 @@ def test_golden_file_is_still_made_byte_for_byte(path: Path) -> None:
     raw = (path.parent / "raw.bin").read_bytes()
     reader = FrameReader(io.BytesIO(path.read_bytes()))
     segments = [segment for segment, _ in reader]
-    assert [segment.method for segment in segments] == [Method.CODED, Method.STORED]
+    name, kind = path.stem.split(".")
+    assert [segment.method for segment in segments] == [Method[kind.upper()], Method.STORED]
 
-    config = CodecConfig(lanes=segments[0].lanes, segment_bytes=segments[0].raw_bytes)
-    found = lmcompress.compress(raw, load_model(path.parent / "models" / path.stem), config)
+    config = CodecConfig(
+        lanes=segments[0].lanes, segment_bytes=segments[0].raw_bytes, adaptive=kind == "mixed"
+    )
+    found = lmcompress.compress(raw, load_model(path.parent / "models" / name), config)
 
     assert found == path.read_bytes()
 
 
-def test_there_is_a_golden_file_of_each_context_policy() -> None:
-    windows = [FrameReader(io.BytesIO(p.read_bytes())).header.window for p in GOLDEN]
+def test_there_is_a_golden_file_of_each_method_and_context_policy() -> None:
+    readers = [FrameReader(io.BytesIO(p.read_bytes())) for p in GOLDEN]
 
-    assert any(window == 0 for window in windows)
-    assert any(window > 0 for window in windows)
+    kinds = {(reader.header.window > 0, next(reader)[0].method) for reader in readers}
+
+    assert kinds == {(w, m) for w in (False, True) for m in (Method.CODED, Method.MIXED)}

@@ -67,9 +67,11 @@ def main(version: str) -> None:
         weights = quantize_network(fit(GPT(config)))
         save_exact_checkpoint(weights, {"name": name, "trained_on": []}, root / "models" / name)
         model = load_model(root / "models" / name)
-        settings = CodecConfig(lanes=3, segment_bytes=len(TEXT))
-        frame = lmcompress.compress(TEXT + RANDOM, model, settings)
-        (root / f"{name}.lmc").write_bytes(frame)
+        for adaptive in (False, True):
+            settings = CodecConfig(lanes=3, segment_bytes=len(TEXT), adaptive=adaptive)
+            frame = lmcompress.compress(TEXT + RANDOM, model, settings)
+            kind = "mixed" if adaptive else "coded"
+            (root / f"{name}.{kind}.lmc").write_bytes(frame)
 
 
 if __name__ == "__main__":
