@@ -9,13 +9,13 @@ predicted, then all learn, in lane order. Encoder and decoder make the same call
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from lmcompress.coding import PRECISION_BITS, RangeDecoder, RangeEncoder, Weights
+from lmcompress.compiled import kernel
 from lmcompress.logistic import LIMIT, TOTAL, rate_table, squash_table, stretch_table
 
 ADAPTIVE_VERSION = 1
@@ -94,22 +94,21 @@ def new_state(lanes: int, steps: int) -> State:
     )
 
 
-_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 _HASH_BITS = (1 << 44) - 1
 
 
-@njit(**_options)
+@kernel
 def _hash(h, value):
     h = ((h + value + 1) * 0x2C9277B5) & _HASH_BITS
     return h ^ (h >> 17)
 
 
-@njit(**_options)
+@kernel
 def _clamp(x, limit):
     return -limit if x < -limit else (limit if x > limit else x)
 
 
-@njit(**_options)
+@kernel
 def _start_byte(S, i, weights):
     """Sets up lane i for its next byte: context hashes, expected byte, the GPT's distribution."""
     lane, step = S.lane[i], S.clock[0]
@@ -134,7 +133,7 @@ def _start_byte(S, i, weights):
     S.cumulative[i, 256] = total
 
 
-@njit(**_options)
+@kernel
 def _find_buckets(S, i):
     """Finds, or takes over, the bucket of each context for the next four bits."""
     mask = (S.slots.shape[0] >> 4) - 1
@@ -157,7 +156,7 @@ def _find_buckets(S, i):
             S.buckets[i, j] = chosen
 
 
-@njit(**_options)
+@kernel
 def _predict(S, i, bit):
     """Returns the probability of a one, out of TOTAL, for lane i's next bit."""
     lane, inputs = S.lane[i], S.inputs[i]
@@ -195,7 +194,7 @@ def _predict(S, i, bit):
     return _mix(S, i)
 
 
-@njit(**_options)
+@kernel
 def _mix(S, i):
     lane, inputs = S.lane[i], S.inputs[i]
     c0 = lane[C0]
@@ -219,7 +218,7 @@ def _mix(S, i):
     return min(max(p, FLOOR), TOTAL - FLOOR)
 
 
-@njit(**_options)
+@kernel
 def _learn(S, i, bit, y):
     """Moves everything that predicted lane i's bit towards the bit y that came."""
     lane, inputs = S.lane[i], S.inputs[i]
@@ -255,7 +254,7 @@ def _learn(S, i, bit, y):
     lane[HIGH] = lane[HIGH] if y else middle
 
 
-@njit(**_options)
+@kernel
 def _end_byte(S, i):
     """Enters lane i's finished byte into its history, word and matches."""
     lane, step, steps = S.lane[i], S.clock[0], S.history.shape[1]
@@ -287,14 +286,14 @@ def _end_byte(S, i):
         S.match_index[at] = i * steps + step + 1
 
 
-@njit(**_options)
+@kernel
 def _write(out, row, p):
     """Writes a bit's weights: the coder adds 1 to each."""
     out[row, 1] = np.float32((p << (PRECISION_BITS - 16)) - 1)
     out[row, 0] = np.float32(((TOTAL - p) << (PRECISION_BITS - 16)) - 1)
 
 
-@njit(**_options)
+@kernel
 def _encode_block(S, weights, symbols, out, bits):
     """Predicts and learns a block; symbols uint8 (steps x lanes, step-major, the last may end)."""
     lanes = weights.shape[1]
@@ -316,7 +315,7 @@ def _encode_block(S, weights, symbols, out, bits):
         S.clock[0] += 1
 
 
-@njit(**_options)
+@kernel
 def _decode_start(S, weights, active, out):
     for i in range(active):
         _start_byte(S, i, weights[i])
@@ -324,7 +323,7 @@ def _decode_start(S, weights, active, out):
         _write(out, i, _predict(S, i, 0))
 
 
-@njit(**_options)
+@kernel
 def _decode_bit(S, bit, bits, active, out, symbols):
     for i in range(active):
         _learn(S, i, bit, np.int64(bits[i]))

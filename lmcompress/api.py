@@ -24,6 +24,7 @@ from lmcompress.codec import (
     segment_blocks,
 )
 from lmcompress.coding import quantized_code_length_bits
+from lmcompress.errors import LmcompressError
 from lmcompress.model_store import DEFAULT_MODEL, AnyModel, Model, load_model
 from lmcompress.predictor import (
     ContextPolicy,
@@ -56,14 +57,14 @@ def compress(
 
 
 def decompress(
-    data: bytes, config: CodecConfig | None = None, model: AnyModel | None = None
+    data: bytes, model: AnyModel | None = None, config: CodecConfig | None = None
 ) -> bytes:
     """Returns the bytes that were compressed into one or more frames.
 
     Args:
       data: What `compress` returned.
-      config: Device and threads; the rest stands in the frame.
       model: The model or where it is, if its name in the frame does not find it.
+      config: Device and threads; the rest stands in the frame.
 
     Raises:
       CorruptFrameError: If anything is damaged.
@@ -151,13 +152,14 @@ class _SegmentReader(io.RawIOBase):
         self._source = source
         self._segments = decompressed_segments(source, config, model)
         self._rest = memoryview(b"")
+        self._error: LmcompressError | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
         while not self._rest:
-            segment = next(self._segments, None)
+            segment = self._next_segment()
             if segment is None:
                 return 0
             self._rest = memoryview(segment)
@@ -165,6 +167,15 @@ class _SegmentReader(io.RawIOBase):
         buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
+
+    def _next_segment(self) -> bytes | None:
+        if self._error is not None:  # a generator that raised would look like one that ended
+            raise self._error
+        try:
+            return next(self._segments, None)
+        except LmcompressError as exc:
+            self._error = exc
+            raise
 
     def close(self) -> None:
         self._source.close()

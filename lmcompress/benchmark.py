@@ -66,7 +66,7 @@ class ModelCodec:
 
     def decompress(self, compressed: bytes) -> bytes:
         """Inverts `compress`."""
-        return api.decompress(compressed, self.config, str(self.model.folder))
+        return api.decompress(compressed, self.model, self.config)
 
     def lanes_for(self, raw_bytes: int) -> int:
         """Returns the lanes of the largest segment."""

@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import time
 import tomllib
 from collections.abc import Iterator
@@ -190,6 +191,8 @@ class Trainer:
         self.device = _device_of_process(device)
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
+        if config.compile and device == "cpu" and not _has_compiler():
+            raise TrainingError("no C++ compiler here: install g++, or set compile = false")
         self.network = GPT(config.model).to(self.device)
         self.forward = torch.compile(self.network) if config.compile else self.network
         self.optimizers = _optimizers(config, self.network)
@@ -341,6 +344,10 @@ def learning_rate_scale(config: TrainConfig, step: int) -> float:
     span = max(1, config.num_steps - config.warmup_steps)
     cosine = 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
     return config.final_lr_fraction + (1 - config.final_lr_fraction) * cosine
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
 
 
 def _optimizers(config: TrainConfig, network: GPT) -> list[torch.optim.Optimizer]:

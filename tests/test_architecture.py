@@ -22,7 +22,7 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
-    "errors logistic metrics progress protocol gpt.config gpt.integers",
+    "compiled errors logistic metrics progress protocol gpt.config gpt.integers",
     "wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
     "baselines layout corpora records streams gpt.quantization",
     "adaptive container provenance report gpt.exact gpt.checkpoint",

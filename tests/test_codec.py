@@ -79,7 +79,7 @@ def test_threads_and_blocks_change_no_bit(tiny_model: Model) -> None:
     for threads in (1, 2):
         for device in ("cpu", "reference"):
             config = CodecConfig(threads=threads, device=device)
-            assert lmcompress.decompress(next(iter(frames)), config) == TEXT
+            assert lmcompress.decompress(next(iter(frames)), config=config) == TEXT
 
 
 @pytest.mark.parametrize("block", [1, 2, 5, 1000])

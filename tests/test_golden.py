@@ -20,7 +20,7 @@ GOLDEN = sorted((Path(__file__).parent / "golden").glob("v*/*.lmc"))
 def test_golden_file_decodes(path: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMCOMPRESS_MODELS", str(path.parent / "models"))
 
-    raw = lmcompress.decompress(path.read_bytes(), CodecConfig(device=device))
+    raw = lmcompress.decompress(path.read_bytes(), config=CodecConfig(device=device))
 
     assert raw == (path.parent / "raw.bin").read_bytes()
 

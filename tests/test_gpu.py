@@ -42,5 +42,5 @@ def test_a_file_made_on_one_decodes_on_the_other(made_on: str, read_on: str) -> 
 
     frame = lmcompress.compress(raw, config=CodecConfig(lanes=16, device=made_on))
 
-    assert lmcompress.decompress(frame, CodecConfig(device=read_on)) == raw
+    assert lmcompress.decompress(frame, config=CodecConfig(device=read_on)) == raw
     assert frame == lmcompress.compress(raw, config=CodecConfig(lanes=16, device=read_on))

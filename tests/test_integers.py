@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from lmcompress.gpt.integers import EXP2_BITS, cosine_table, exp2_table
+from lmcompress.gpt.integers import EXP2_BITS, cosine_table, exp2_table, rotary_tables
 
 
 @pytest.mark.parametrize("scale_bits", [16, 30])
@@ -34,6 +34,16 @@ def test_cosine_table_is_the_rounded_cosine(period: int) -> None:
 def test_cosine_table_needs_whole_quarter_turns() -> None:
     with pytest.raises(ValueError, match="multiple of 4"):
         cosine_table(10, 14)
+
+
+@pytest.mark.parametrize("base", [10000.0, 100000.0])
+def test_rotary_tables_are_the_rounded_functions(base: float) -> None:
+    angles = np.arange(300)[:, None] * base ** (-np.arange(8) / 8)
+
+    cos, sin = rotary_tables(base, 8, 300, 14)
+
+    assert np.abs(cos - 2**14 * np.cos(angles)).max() <= 0.5 + 1e-6
+    assert np.abs(sin - 2**14 * np.sin(angles)).max() <= 0.5 + 1e-6
 
 
 def test_tables_never_change() -> None:

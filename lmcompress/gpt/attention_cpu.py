@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from lmcompress.compiled import device_function, kernel
 from lmcompress.gpt import exact
 from lmcompress.gpt.kernels_cpu import (
     BITS,
     MAGIC,
     MASK,
     MAX_EXPONENT,
-    device_function,
     f32,
-    kernel,
     largest_of,
     norm_row,
     quantize_row,

@@ -6,9 +6,10 @@ step, and each product runs on its own core.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -42,12 +43,21 @@ class _Linear:
         self.width, self.depth = q.shape
         self.rows, self.offset = q, vnni_cpu.offsets(q)
         bound = MAX_ACTIVATION * int(np.abs(q.astype(np.int64)).sum(1).max())
-        self.is_int8 = exact.int8_product_is_exact("cpu")
-        if self.is_int8:
-            self.weight = torch.tensor(q).T.contiguous()  # (K, N)
-        else:
+        self.weight = torch.tensor(q).T.contiguous()  # (K, N)
+        self.is_int8 = exact.int8_product_is_exact() and self._gives_known_answers()
+        if not self.is_int8:
             dtype = torch.float32 if bound < 1 << 24 else torch.float64
             self.weight = torch.tensor(q).to(dtype).T.contiguous()
+
+    def _gives_known_answers(self) -> bool:
+        """Whether the fast product is exact for this shape, on the largest sums there can be."""
+        largest = MAX_ACTIVATION * np.sign(self.rows[:: max(1, self.width // 16)])
+        for q in (largest[:1], np.tile(largest, (4, 1))):
+            out = torch.empty(len(q), self.width, dtype=torch.int32)
+            torch._int_mm(torch.from_numpy(q.astype(np.int8)), self.weight, out=out)
+            if not np.array_equal(out.numpy(), q.astype(np.int64) @ self.rows.T.astype(np.int64)):
+                return False
+        return True
 
     @property
     def fused(self) -> tuple[npt.NDArray[Any], ...]:
@@ -139,7 +149,6 @@ class _Group:
         logits: npt.NDArray[np.float32] | None,
     ) -> None:
         """Reads tokens (lanes, steps); fills out (and logits) of shape (steps, lanes, V)."""
-        torch.set_num_threads(1)  # of this thread: groups run side by side
         steps = tokens.shape[1]
         if steps not in self.plans:
             self.plans[steps] = _Plan(self, steps)
@@ -263,6 +272,20 @@ class _Plan:
         )  # fmt: skip
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keeps the products of the caller's thread on one core, and its setting as it was."""
+    before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class CpuEngine:
     """Steps `lanes` streams of one model through the kernels, on `threads` threads."""
 
@@ -273,7 +296,9 @@ class CpuEngine:
         bounds = [lanes * i // count for i in range(count + 1)]
         self._slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
         self._groups = [_Group(model, s.stop - s.start, max_steps) for s in self._slices]
-        self._pool = ThreadPoolExecutor(count, "lmcompress") if count > 1 else None
+        self._pool = None
+        if count > 1:  # groups run side by side, each product on its own core
+            self._pool = ThreadPoolExecutor(count, "lmcompress", torch.set_num_threads, (1,))
 
     def reset(self) -> None:
         """Forgets all tokens."""
@@ -311,7 +336,8 @@ class CpuEngine:
             for group, s in zip(self._groups, self._slices, strict=True)
         ]
         if self._pool is None:
-            jobs[0]()
+            with _one_thread():
+                jobs[0]()
         else:
             for future in [self._pool.submit(job) for job in jobs]:
                 future.result()

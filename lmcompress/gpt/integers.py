@@ -6,6 +6,7 @@ cos and even sqrt differ in their last bit from library to library.
 
 from __future__ import annotations
 
+import decimal
 import functools
 import math
 
@@ -55,6 +56,27 @@ def cosine_table(period: int, scale_bits: int) -> npt.NDArray[np.int64]:
     result = np.array(half + [-v for v in half], dtype=np.int64)  # cos(x + pi) = -cos(x)
     result.flags.writeable = False
     return result
+
+
+def rotary_tables(
+    base: float, half: int, num_positions: int, scale_bits: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Returns round(2**scale_bits * cos and sin(p * base**(-i / half))), (num_positions, half)."""
+    cos, sin = (np.empty((num_positions, half), np.int64) for _ in range(2))
+    one, half_step = 1 << _GUARD_BITS, 1 << (_GUARD_BITS - scale_bits - 1)
+    with decimal.localcontext(prec=50):
+        for i in range(half):
+            angle = int(decimal.Decimal(base) ** (decimal.Decimal(-i) / half) * one)
+            step_cos, step_sin = _cosine(angle), _cosine(_pi(_GUARD_BITS) // 2 - angle)
+            x, y = one, 0
+            for p in range(num_positions):
+                cos[p, i] = (x + half_step) >> (_GUARD_BITS - scale_bits)
+                sin[p, i] = (y + half_step) >> (_GUARD_BITS - scale_bits)
+                x, y = (
+                    (x * step_cos - y * step_sin) >> _GUARD_BITS,
+                    (x * step_sin + y * step_cos) >> _GUARD_BITS,
+                )
+    return cos, sin
 
 
 def _pi(bits: int) -> int:

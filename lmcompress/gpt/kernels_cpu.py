@@ -11,15 +11,11 @@ in slot p % capacity.
 
 from __future__ import annotations
 
-import functools
-import logging
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numba import njit
 
+from lmcompress.compiled import device_function, kernel
 from lmcompress.gpt import exact
 from lmcompress.gpt.integers import EXP2_BITS
 from lmcompress.gpt.quantization import MAX_ACTIVATION
@@ -43,29 +39,6 @@ _BUDGET = 1 << exact.PRECISION_BITS
 
 RELU2, GELU, SWIGLU = 0, 1, 2
 NORM, CENTRED, POST = 1, 2, 4
-
-_log = logging.getLogger(__name__)
-_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-
-
-@functools.cache
-def _warn_once(line: str) -> None:
-    _log.warning(line)
-
-
-def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a kernel: strict IEEE, no GIL, cached on disk where a folder can be written."""
-    try:
-        return njit(**_options)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # numba found no folder for its cache
-        _warn_once("each start compiles anew: set NUMBA_CACHE_DIR to a folder that can be written")
-        return njit(**{**_options, "cache": False})(function)  # type: ignore[no-any-return]
-
-
-def device_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function that kernels inline."""
-    # Not cached: it only ever runs as a part of a kernel.
-    return njit(inline="always", **{**_options, "cache": False})(function)  # type: ignore[no-any-return]
 
 
 @device_function

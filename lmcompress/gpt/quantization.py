@@ -16,7 +16,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.gpt.integers import cosine_table
+from lmcompress.gpt.integers import cosine_table, rotary_tables
 from lmcompress.gpt.network import GPT, Block, rotary_angles
 
 ARITHMETIC_VERSION = 1
@@ -73,7 +73,10 @@ class ExactWeights:
     def fingerprint(self) -> bytes:
         """16 bytes that change with any weight, shape or rule of the arithmetic."""
         digest = hashlib.blake2b(digest_size=16)
-        header = {"arithmetic": ARITHMETIC_VERSION, "config": self.config.to_dict()}
+        # Only what differs from a default: an option added later leaves old fingerprints alone.
+        defaults = {field.name: field.default for field in dataclasses.fields(GPTConfig)}
+        config = {k: v for k, v in self.config.to_dict().items() if v != defaults[k]}
+        header = {"arithmetic": ARITHMETIC_VERSION, "config": config}
         digest.update(json.dumps(header, sort_keys=True).encode())
         for name in sorted(self.arrays):
             array = self.arrays[name]
@@ -173,9 +176,10 @@ def quantize_network(network: GPT) -> ExactWeights:
         step = rotary_angles(config, 2)[1].numpy() * config.rotary_period / (2 * np.pi)
         arrays["rotary.turns"] = np.rint(step).astype(np.int32)
     else:
-        angles = rotary_angles(config, config.context_length).numpy()
-        for name, values in (("cos", np.cos(angles)), ("sin", np.sin(angles))):
-            arrays[f"rotary.{name}"] = np.rint(values * 2**ROTARY_BITS).astype(np.int16)
+        half = config.head_dim // 2
+        tables = rotary_tables(config.rotary_base, half, config.context_length, ROTARY_BITS)
+        for name, table in zip(("cos", "sin"), tables, strict=True):
+            arrays[f"rotary.{name}"] = table.astype(np.int16)
     for i, block in enumerate(network.blocks):
         assert isinstance(block, Block)
         for name, linear in (

@@ -19,7 +19,8 @@ from numba import types
 from numba.core import config
 from numba.extending import intrinsic
 
-from lmcompress.gpt.kernels_cpu import activate_quantize, add_norm_quantize, kernel
+from lmcompress.compiled import kernel
+from lmcompress.gpt.kernels_cpu import activate_quantize, add_norm_quantize
 
 TILE = 4
 DEPTH_STEP = 64

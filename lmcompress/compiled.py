@@ -1,0 +1,66 @@
+"""Compiling kernels with numba: strict IEEE, no GIL, machine code cached on disk.
+
+numba notices a change of the file that a kernel stands in, but not of what the kernel inlines or
+freezes from other files: stale code would give other bits. So the cache lies in a folder that is
+named after the text of all modules that kernels are made from.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import config
+
+_log = logging.getLogger(__name__)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a kernel, at its first call for the types of its arguments."""
+    folder = _cache_folder()
+    if folder is None:
+        return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+    before = config.CACHE_DIR  # type: ignore[attr-defined]
+    config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    finally:
+        config.CACHE_DIR = before  # type: ignore[attr-defined]
+
+
+def device_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function that kernels inline; it runs as a part of them only."""
+    return numba.njit(inline="always", **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _cache_folder() -> Path | None:
+    """Returns the folder for this version's machine code, or None if none can be written."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = os.environ.get("NUMBA_CACHE_DIR") or Path(home, "lmcompress", "kernels")
+    folder = Path(root, _digest())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        _log.warning(
+            "%s cannot be written, so each start compiles anew: set NUMBA_CACHE_DIR", folder
+        )
+        return None
+
+
+def _digest() -> str:
+    package = Path(__file__).parent
+    digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
+    for path in sorted([*package.glob("*.py"), *(package / "gpt").glob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

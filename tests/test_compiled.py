@@ -1,0 +1,55 @@
+"""Kernels run where nothing can be written, and never from stale machine code."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lmcompress import compiled
+
+
+@pytest.fixture(autouse=True)
+def _fresh_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_cache_folder", compiled._cache_folder.__wrapped__)
+
+
+def test_a_kernel_compiles_where_no_cache_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "below"))
+
+    with caplog.at_level(logging.WARNING, "lmcompress"):
+
+        @compiled.kernel
+        def add_one(x):  # type: ignore[no-untyped-def]
+            for i in range(x.shape[0]):
+                x[i] += 1
+
+    x = np.zeros(3, np.int64)
+    add_one(x)
+
+    assert x.tolist() == [1, 1, 1]
+    assert "NUMBA_CACHE_DIR" in caplog.text
+
+
+def test_the_cache_is_named_after_the_text_of_all_kernels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = tmp_path / "package"
+    (package / "gpt").mkdir(parents=True)
+    (package / "gpt" / "kernels.py").write_text("A = 1\n")
+    monkeypatch.setattr(compiled, "__file__", str(package / "compiled.py"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+
+    before = compiled._cache_folder()
+    (package / "gpt" / "kernels.py").write_text("A = 2\n")
+    after = compiled._cache_folder()
+
+    assert before is not None
+    assert after is not None
+    assert before != after
+    assert before.parent == after.parent == tmp_path / "cache"
