@@ -15,16 +15,14 @@ import numpy.typing as npt
 from lmcompress.codec import (
     CodecConfig,
     FrameCompressor,
-    LaneLayout,
     Progress,
-    block_steps,
     compress_stream,
     decompress_stream,
     decompressed_segments,
-    segment_blocks,
 )
 from lmcompress.coding import quantized_code_length_bits
 from lmcompress.errors import LmcompressError
+from lmcompress.lanes import LaneLayout, block_steps, segment_blocks
 from lmcompress.model_store import DEFAULT_MODEL, AnyModel, Model, load_model
 from lmcompress.predictor import (
     ContextPolicy,

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.codec import LaneLayout, decode_segment, encode_segment
+from lmcompress.codec import decode_segment, encode_segment
 from lmcompress.coding import PRECISION_BITS, check_weights
 from lmcompress.container import Method
+from lmcompress.lanes import LaneLayout
 from lmcompress.logistic import LIMIT, TOTAL, rate_table, squash_table, stretch_table
 from lmcompress.predictor import UniformPredictor
 

@@ -30,6 +30,7 @@ LAYERS = (
     "gpt.attention_cpu gpt.vnni_cpu",
     "gpt.engine_cpu",
     "predictor",
+    "lanes",
     "codec",
     "api cli_options",
     "benchmark cli_files cli_info cli_models",

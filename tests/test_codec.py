@@ -10,7 +10,6 @@ import pytest
 import lmcompress
 from lmcompress import CodecConfig
 from lmcompress.codec import (
-    LaneLayout,
     compress_stream,
     decode_segment,
     decompress_stream,
@@ -25,6 +24,7 @@ from lmcompress.errors import (
     TruncatedFrameError,
     UnsupportedVersionError,
 )
+from lmcompress.lanes import LaneLayout
 from lmcompress.model_store import Model
 from lmcompress.predictor import ContextPolicy, GPTPredictor, UniformPredictor, gpt_predictor
 
