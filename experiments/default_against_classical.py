@@ -24,7 +24,7 @@ from lmcompress.model_store import DEFAULT_MODEL, load_model
 from lmcompress.protocol import Codec
 from lmcompress.provenance import command_line, describe_run
 from lmcompress.records import Record, append_jsonl, csv_text, latest, read_jsonl
-from lmcompress.report import rate_table, replace_between_markers, speed_table
+from lmcompress.report import rate_table, replace_between_markers
 
 NAME = "default_against_classical"
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,8 +99,6 @@ def derived_texts(records: Iterable[Record], names: Sequence[str]) -> dict[str, 
 Files compressed, decompressed and compared; whole files for the classical codecs.
 
 {rate_table(shown)}
-
-Speeds, of the codec alone. {speed_table(shown)}
 """
     return {"summary.csv": csv_text(shown), "table.md": table}
 
