@@ -25,13 +25,22 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a kernel, at its first call for the types of its arguments."""
+    return _compile(function)
+
+
+def lean_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a kernel that allocates nothing: arrays are not counted as they are passed on."""
+    return _compile(function, _nrt=False)
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     folder = _cache_folder()
     if folder is None:
-        return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+        return numba.njit(**_OPTIONS, **options)(function)  # type: ignore[no-any-return]
     before = config.CACHE_DIR  # type: ignore[attr-defined]
     config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     try:
-        return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, **_OPTIONS, **options)(function)  # type: ignore[no-any-return]
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
 
@@ -61,6 +70,6 @@ def _cache_folder() -> Path | None:
 def _digest() -> str:
     package = Path(__file__).parent
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
-    for path in sorted([*package.glob("*.py"), *(package / "gpt").glob("*.py")]):
+    for path in sorted(package.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

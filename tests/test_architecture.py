@@ -22,11 +22,11 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
-    "compiled errors logistic metrics progress protocol gpt.config gpt.integers",
-    "wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
-    "baselines layout corpora records streams gpt.quantization",
-    "adaptive container provenance report gpt.exact gpt.checkpoint",
-    "figures training model_store gpt.kernels_cpu gpt.engine_torch",
+    "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.integers",
+    "adaptive.state wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
+    "adaptive.contexts baselines layout corpora records streams gpt.quantization",
+    "adaptive.matches adaptive.mixing container provenance report gpt.exact gpt.checkpoint",
+    "adaptive.stage figures training model_store gpt.kernels_cpu gpt.engine_torch",
     "gpt.attention_cpu gpt.vnni_cpu",
     "gpt.engine_cpu",
     "predictor",
@@ -39,7 +39,7 @@ LAYERS = (
     "__main__",
 )
 LAYER = {name: i for i, line in enumerate(LAYERS) for name in line.split()}
-INITS = {"", "gpt"}
+INITS = {"", "adaptive", "gpt"}
 """Packages themselves: `import lmcompress` reaches for the rest only when asked."""
 
 

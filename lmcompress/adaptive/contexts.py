@@ -1,0 +1,164 @@
+"""Counters in hashed contexts: what followed when the text last looked like this?
+
+A bucket holds the 15 counters of four bits of a byte in one context, in one cache line. A counter
+is an adaptive probability and how often it was seen; a map from both to the probability that held
+in such cases (learned, for each context) tells how far counters of this file can be believed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmcompress.adaptive.state import (
+    CERTAINTIES,
+    CONTEXTS,
+    COUNT_LIMIT,
+    ORDERS,
+)
+from lmcompress.compiled import lean_kernel
+from lmcompress.logistic import COARSE, NEAR, TOTAL, TOTAL_BITS
+from lmcompress.prefetch import prefetch
+
+_CONTEXTS, _ORDERS = len(CONTEXTS), len(ORDERS)
+_HASH_BITS = (1 << 44) - 1
+_FRESH = np.uint32(1 << 31)
+_CERTAINTY_SHIFT = TOTAL_BITS - (CERTAINTIES.bit_length() - 1)
+_STRETCH_SHIFT = TOTAL_BITS - (COARSE.bit_length() - 1)
+_MAP_RATE = 7
+_WELL_KNOWN = 24
+"""A counter seen so often is as sure as it gets."""
+
+
+@lean_kernel
+def hash_with(h, value):
+    """Returns 44 bits of h and value."""
+    h = ((h + value + 1) * 0x2C9277B5) & _HASH_BITS
+    return h ^ (h >> 17)
+
+
+@lean_kernel
+def stretch(shared, p):
+    """Returns ln(p / (1 - p)) for p out of TOTAL, finer near 0 and 1 than the table alone."""
+    if p > TOTAL - NEAR:
+        return shared.near_one[TOTAL - p]
+    if p < NEAR:
+        return -shared.near_one[p]
+    return shared.stretch[p >> _STRETCH_SHIFT]
+
+
+@lean_kernel
+def start_contexts(S, i):
+    """Hashes lane i's contexts for its next byte."""
+    lane = S.lanes[i]
+    h, recent = np.int64(0), lane.recent
+    j = 0
+    for order in range(1, ORDERS[_ORDERS - 1] + 1):
+        h = hash_with(h, recent & 255)
+        recent >>= 8
+        if order == ORDERS[j]:
+            lane.hashes[j] = hash_with(h, j)
+            j += 1
+    last, back = lane.recent & 255, (lane.recent >> 8) & 0xFFFFFF
+    position = lane.line_above + lane.at - lane.line
+    is_above = lane.line_above >= 0 and position < lane.line
+    above = np.int64(S.history[position]) if is_above else 0
+    column = hash_with(lane.at - lane.line, above)
+    line_start = hash_with(hash_with(lane.first, lane.word), last)
+    lane.hashes[_ORDERS] = hash_with(hash_with(lane.word, last), _ORDERS)
+    lane.hashes[_ORDERS + 1] = hash_with(hash_with(lane.word, lane.word_before), _ORDERS + 1)
+    lane.hashes[_ORDERS + 2] = hash_with(column, _ORDERS + 2)
+    lane.hashes[_ORDERS + 3] = hash_with(line_start, _ORDERS + 3)
+    lane.hashes[_ORDERS + 4] = hash_with(hash_with(last, above), _ORDERS + 4)
+    lane.hashes[_ORDERS + 5] = hash_with(back, _ORDERS + 5)
+
+
+@lean_kernel
+def probe_buckets(S, i):
+    """Says where each context's bucket for the next four bits would lie, before it is needed."""
+    lane, mask = S.lanes[i], (S.slots.shape[0] >> 4) - 1
+    for j in range(_CONTEXTS):
+        h = hash_with(lane.hashes[j], lane.c0)
+        lane.probes[j] = h
+        prefetch(S.slots, (h & mask) << 4)
+        prefetch(S.slots, ((h & mask) << 4) ^ 16)
+
+
+@lean_kernel
+def find_buckets(S, i):
+    """Finds, or takes over, the bucket of each context for the next four bits."""
+    lane, slots = S.lanes[i], S.slots
+    mask = (slots.shape[0] >> 4) - 1
+    for j in range(_CONTEXTS):
+        h = lane.probes[j]
+        check = np.uint32((h >> 28) & 0xFFFF)
+        first = (h & mask) << 4
+        second = first ^ 16
+        if slots[first] == check:
+            lane.buckets[j] = first
+        elif slots[second] == check:
+            lane.buckets[j] = second
+        else:
+            # The one whose first counter has seen less gives way.
+            less = (slots[second + 1] & 1023) < (slots[first + 1] & 1023)
+            chosen = second if less else first
+            slots[chosen] = check
+            for node in range(1, 16):
+                slots[chosen + node] = _FRESH
+            lane.buckets[j] = chosen
+
+
+@lean_kernel
+def node_of(c0, bit):
+    """Returns which counter of a bucket is the next bit's."""
+    return c0 if bit < 4 else (c0 & ((1 << (bit - 4)) - 1)) | (1 << (bit - 4))
+
+
+@lean_kernel
+def predict_contexts(S, i, bit):
+    """Sets each context's inputs for lane i's bit; returns how many orders were seen before."""
+    lane, shared = S.lanes[i], S.shared[0]
+    node, hits = node_of(lane.c0, bit), 0
+    for j in range(_CONTEXTS):
+        counter = np.int64(S.slots[lane.buckets[j] + node])
+        count, p = counter & 1023, counter >> 10
+        if count == 0:
+            lane.cells[j] = -1
+            lane.inputs[2 * j] = lane.inputs[2 * j + 1] = 0
+            continue
+        hits += j < _ORDERS
+        cell = shared.count_class[count] * CERTAINTIES + (p >> _CERTAINTY_SHIFT)
+        lane.cells[j] = cell
+        lane.inputs[2 * j] = stretch(shared, np.int64(shared.counter_maps[j, cell]))
+        lane.inputs[2 * j + 1] = ((p - TOTAL // 2) * min(count, _WELL_KNOWN)) >> 15
+    return hits
+
+
+@lean_kernel
+def learn_contexts(S, i, bit, target):
+    """Moves lane i's counters, and the maps that they were looked up in, towards target."""
+    lane, shared = S.lanes[i], S.shared[0]
+    node = node_of(lane.c0, bit)
+    for j in range(_CONTEXTS):
+        cell = lane.cells[j]
+        if cell >= 0:
+            p = shared.counter_maps[j, cell]
+            shared.counter_maps[j, cell] = p + ((target - p) >> _MAP_RATE)
+        at = lane.buckets[j] + node
+        counter = np.int64(S.slots[at])
+        count, p = counter & 1023, counter >> 10
+        p += ((target - p) * shared.rates[count]) >> 16
+        S.slots[at] = np.uint32(p << 10 | min(count + 1, COUNT_LIMIT))
+
+
+@lean_kernel
+def end_contexts(lane, c):
+    """Enters byte c into lane's words and lines; lane.at is its position."""
+    lane.recent = (lane.recent << 8) | c
+    if 97 <= c <= 122 or 65 <= c <= 90 or c >= 128:
+        lane.word = hash_with(lane.word, c)
+    elif lane.word:
+        lane.word_before, lane.word = lane.word, 0
+    if lane.at == lane.line:
+        lane.first = c
+    if c == 10:
+        lane.line_above, lane.line = lane.line, lane.at + 1

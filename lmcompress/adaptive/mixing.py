@@ -1,0 +1,147 @@
+"""Mixing in the logistic domain, and adaptive probability maps (Mahoney, 2005)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmcompress.adaptive.contexts import hash_with, stretch
+from lmcompress.adaptive.state import (
+    GPT_INPUT,
+    INPUTS,
+    MAP_ROWS,
+    MAP_SIZE,
+    MAP_STEP,
+    MAPS,
+    MATCHES,
+    ORDER_1_INPUT,
+    SETS,
+)
+from lmcompress.compiled import lean_kernel
+from lmcompress.logistic import LIMIT, TOTAL, TOTAL_BITS
+from lmcompress.prefetch import prefetch
+
+_FLOOR = 8
+"""A bit's probability stays within _FLOOR .. TOTAL - _FLOOR."""
+_MAP_RATE = 6
+_ORDER_1_RATE = 5
+_START_RATE, _LAST_RATE = 60, 3
+"""The mixers' learning rate falls from the first to the second, as the steps' reciprocal."""
+
+
+@lean_kernel
+def clamp(x, limit):
+    """Returns x within -limit .. limit."""
+    return -limit if x < -limit else (limit if x > limit else x)
+
+
+@lean_kernel
+def set_learning_rate(shared, lanes):
+    """Sets the mixers' rate for a step, by the number of bytes learned from."""
+    learned = shared.step * lanes
+    falling = (_START_RATE - _LAST_RATE) * 4096 // (4096 + learned)
+    shared.learning_rate = _LAST_RATE + falling
+
+
+@lean_kernel
+def start_gpt(lane, weights):
+    """Takes over the GPT's weights (256) for the next byte."""
+    total = np.int64(0)
+    for v in range(256):
+        lane.cumulative[v] = total
+        total += np.int64(weights[v]) + 1
+    lane.cumulative[256] = total
+    lane.low, lane.high = 0, 256
+
+
+@lean_kernel
+def predict_gpt(S, i):
+    """Sets the inputs of the GPT, order 1 and the constant; returns the GPT's stretched p."""
+    lane, shared = S.lanes[i], S.shared[0]
+    middle = (lane.low + lane.high) >> 1
+    upper = lane.cumulative[lane.high] - lane.cumulative[middle]
+    p = (upper << TOTAL_BITS) // (lane.cumulative[lane.high] - lane.cumulative[lane.low])
+    gpt = np.int64(stretch(shared, min(max(p, 1), TOTAL - 1)))
+    lane.inputs[GPT_INPUT] = gpt
+    lane.inputs[GPT_INPUT + 1] = (p - TOTAL // 2) >> (TOTAL_BITS - 11)
+    lane.inputs[ORDER_1_INPUT] = stretch(
+        shared, np.int64(shared.order_1[lane.recent & 255, lane.c0])
+    )
+    lane.inputs[ORDER_1_INPUT + 1] = 256
+    return gpt
+
+
+@lean_kernel
+def choose_maps(S, i, bit):
+    """Chooses the row of each probability map for lane i's next bit, before it is needed."""
+    lane, shared = S.lanes[i], S.shared[0]
+    expected = np.int64(-1)
+    for m in range(MATCHES):
+        if expected < 0 and lane.expected[m] >= 0 and lane.expected[m] >> (8 - bit) == lane.c0:
+            expected = lane.expected[m] & 255
+    order_3 = hash_with(hash_with(lane.recent & 0xFFFF, (lane.recent >> 16) & 255), lane.c0)
+    lane.map_rows[0] = (lane.c0 | (lane.recent & 255) << 8) * MAP_SIZE
+    lane.map_rows[1] = (MAP_ROWS + (order_3 & 0xFFFF)) * MAP_SIZE
+    lane.map_rows[2] = (2 * MAP_ROWS + (lane.c0 | (expected + 1) << 8)) * MAP_SIZE
+    for k in range(MAPS):
+        prefetch(shared.maps, lane.map_rows[k])
+        prefetch(shared.maps, lane.map_rows[k] + MAP_SIZE // 2)
+
+
+@lean_kernel
+def mix(S, i, bit, gpt, match_class, hits):
+    """Returns the probability of a one, out of TOTAL, from lane i's inputs."""
+    lane, shared = S.lanes[i], S.shared[0]
+    lane.chosen[0] = lane.c0
+    lane.chosen[1] = match_class * 8 + bit
+    sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
+    lane.chosen[2] = (sureness * 8 + bit) * 8 + ((lane.recent & 255) >> 5)
+    lane.chosen[3] = hits * 8 + bit
+    mixed = np.int64(0)
+    for s in range(SETS):
+        row = shared.mixers[s, lane.chosen[s]]
+        dot = np.int64(0)
+        for k in range(INPUTS):
+            dot += np.int64(row[k]) * np.int64(lane.inputs[k])
+        dot = clamp(dot >> 16, LIMIT)
+        lane.dots[s] = dot
+        mixed += dot * shared.final[lane.c0, s]
+    mixed = clamp(mixed >> 16, LIMIT)
+    lane.mixed = shared.squash[mixed + LIMIT]
+    return _correct(S, i, mixed)
+
+
+@lean_kernel
+def _correct(S, i, mixed):
+    """Returns the mean of the mixed probability and what came of it in three contexts."""
+    lane, shared = S.lanes[i], S.shared[0]
+    lane.map_column = (mixed + LIMIT + 1) // MAP_STEP
+    lane.fraction = (mixed + LIMIT + 1) % MAP_STEP
+    total = np.int64(lane.mixed)
+    for k in range(MAPS):
+        at = lane.map_rows[k] + lane.map_column
+        left, right = np.int64(shared.maps[at]), np.int64(shared.maps[at + 1])
+        total += (left * (MAP_STEP - lane.fraction) + right * lane.fraction) // MAP_STEP
+    return min(max(total >> 2, _FLOOR), TOTAL - _FLOOR)
+
+
+@lean_kernel
+def learn_mixing(S, i, y, target):
+    """Moves weights and maps towards lane i's bit y."""
+    lane, shared = S.lanes[i], S.shared[0]
+    error = (y << TOTAL_BITS) - lane.mixed
+    for s in range(SETS):
+        p = np.int64(shared.squash[lane.dots[s] + LIMIT])
+        own_error = np.int64(np.int32(((y << TOTAL_BITS) - p) * shared.learning_rate))
+        shared.final[lane.c0, s] += (lane.dots[s] * error) >> (TOTAL_BITS - 1)
+        row = shared.mixers[s, lane.chosen[s]]
+        for k in range(INPUTS):
+            change = np.int64(lane.inputs[k]) * own_error + (1 << (TOTAL_BITS + 3))
+            row[k] += np.int32(change >> (TOTAL_BITS + 4))
+    nearest = lane.map_column + (2 * lane.fraction >= MAP_STEP)
+    for k in range(MAPS):
+        at = lane.map_rows[k] + nearest
+        shared.maps[at] += (target - shared.maps[at]) >> _MAP_RATE
+    last = lane.recent & 255
+    shared.order_1[last, lane.c0] += (target - shared.order_1[last, lane.c0]) >> _ORDER_1_RATE
+    middle = (lane.low + lane.high) >> 1
+    lane.low, lane.high = (middle, lane.high) if y else (lane.low, middle)

@@ -1,0 +1,170 @@
+"""The stage itself: the same sequence of predictions and lessons for encoder and decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.adaptive.contexts import (
+    end_contexts,
+    find_buckets,
+    learn_contexts,
+    predict_contexts,
+    probe_buckets,
+    start_contexts,
+)
+from lmcompress.adaptive.matches import (
+    end_matches,
+    learn_matches,
+    predict_matches,
+    probe_matches,
+    start_matches,
+)
+from lmcompress.adaptive.mixing import (
+    choose_maps,
+    learn_mixing,
+    mix,
+    predict_gpt,
+    set_learning_rate,
+    start_gpt,
+)
+from lmcompress.adaptive.state import new_state
+from lmcompress.coding import PRECISION_BITS, RangeDecoder, RangeEncoder, Weights
+from lmcompress.compiled import lean_kernel
+from lmcompress.logistic import TOTAL, TOTAL_BITS
+
+
+@lean_kernel
+def _start_byte(S, i, weights):
+    start_gpt(S.lanes[i], weights)
+    S.lanes[i].c0 = 1
+    start_contexts(S, i)
+    start_matches(S, i)
+
+
+@lean_kernel
+def _prepare(S, active, bit):
+    """Asks for the memory that the next bit of each lane needs."""
+    for i in range(active):
+        choose_maps(S, i, bit)
+        if bit == 0 or bit == 4:
+            probe_buckets(S, i)
+
+
+@lean_kernel
+def _predict(S, i, bit):
+    """Returns the probability of a one, out of TOTAL, for lane i's next bit."""
+    if bit == 0 or bit == 4:
+        find_buckets(S, i)
+    hits = predict_contexts(S, i, bit)
+    match_class = predict_matches(S, i, bit)
+    gpt = predict_gpt(S, i)
+    return mix(S, i, bit, gpt, match_class, hits)
+
+
+@lean_kernel
+def _learn(S, i, bit, y):
+    """Moves everything that predicted lane i's bit towards the bit y that came."""
+    target = np.int64(TOTAL - 1 if y else 0)
+    learn_mixing(S, i, y, target)
+    learn_matches(S, i, bit, y)
+    learn_contexts(S, i, bit, target)
+    S.lanes[i].c0 = S.lanes[i].c0 << 1 | y
+
+
+@lean_kernel
+def _end_step(S, active):
+    """Enters each lane's finished byte into its history, words and matches."""
+    for i in range(active):
+        lane = S.lanes[i]
+        S.history[lane.at] = lane.c0 & 255
+        end_contexts(lane, lane.c0 & 255)
+        probe_matches(S, i)
+    for i in range(active):
+        end_matches(S, i, S.lanes[i].c0 & 255)
+        S.lanes[i].at += 1
+    S.shared[0].step += 1
+
+
+@lean_kernel
+def _write(out, row, p):
+    """Writes a bit's weights: the coder adds 1 to each."""
+    out[row, 1] = np.float32((p << (PRECISION_BITS - TOTAL_BITS)) - 1)
+    out[row, 0] = np.float32(((TOTAL - p) << (PRECISION_BITS - TOTAL_BITS)) - 1)
+
+
+@lean_kernel
+def _encode_block(S, weights, symbols, out, bits):
+    """Predicts and learns a block; symbols uint8 (steps x lanes, step-major, the last may end)."""
+    lanes = weights.shape[1]
+    row = 0
+    for start in range(0, symbols.shape[0], lanes):
+        step, active = start // lanes, min(lanes, symbols.shape[0] - start)
+        set_learning_rate(S.shared[0], lanes)
+        for i in range(active):
+            _start_byte(S, i, weights[step, i])
+        for bit in range(8):
+            _prepare(S, active, bit)
+            for i in range(active):
+                _write(out, row + i, _predict(S, i, bit))
+            for i in range(active):
+                y = (np.int64(symbols[start + i]) >> (7 - bit)) & 1
+                bits[row + i] = y
+                _learn(S, i, bit, y)
+            row += active
+        _end_step(S, active)
+
+
+@lean_kernel
+def _decode_start(S, weights, active, out):
+    set_learning_rate(S.shared[0], S.lanes.shape[0])
+    for i in range(active):
+        _start_byte(S, i, weights[i])
+    _prepare(S, active, 0)
+    for i in range(active):
+        _write(out, i, _predict(S, i, 0))
+
+
+@lean_kernel
+def _decode_bit(S, bit, bits, active, out, symbols):
+    for i in range(active):
+        _learn(S, i, bit, np.int64(bits[i]))
+    if bit < 7:
+        _prepare(S, active, bit + 1)
+        for i in range(active):
+            _write(out, i, _predict(S, i, bit + 1))
+        return
+    for i in range(active):
+        symbols[i] = S.lanes[i].c0 & 255
+    _end_step(S, active)
+
+
+class AdaptiveStage:
+    """Stands between a predictor of bytes and the coder, for one segment."""
+
+    def __init__(self, lanes: int, steps: int) -> None:
+        self._state = new_state(lanes, steps)
+
+    def encode(
+        self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], weights: Weights
+    ) -> None:
+        """Encodes symbols (n,), step-major, under weights (steps, lanes, 256)."""
+        encoder.encode(*self.predict(symbols, weights))
+
+    def predict(
+        self, symbols: npt.NDArray[np.int32], weights: Weights
+    ) -> tuple[npt.NDArray[np.int32], Weights]:
+        """Returns the bits of symbols (n,) and their weights (8 n, 2), and learns from them."""
+        out = np.empty((8 * len(symbols), 2), np.float32)
+        bits = np.empty(8 * len(symbols), np.int32)
+        _encode_block(self._state, weights, symbols.astype(np.uint8), out, bits)
+        return bits, out
+
+    def decode(self, decoder: RangeDecoder, weights: Weights, active: int) -> npt.NDArray[np.uint8]:
+        """Decodes one step of the first `active` lanes under weights (lanes, 256)."""
+        out = np.empty((active, 2), np.float32)
+        symbols = np.empty(active, np.uint8)
+        _decode_start(self._state, weights, active, out)
+        for bit in range(8):
+            _decode_bit(self._state, bit, decoder.decode(out), active, out, symbols)
+        return symbols

@@ -1,0 +1,147 @@
+"""What the adaptive stage knows: two record arrays and three plain ones, all integers.
+
+Records, not dozens of arrays, because each array that compiled code is called with costs time, and
+a decoder makes nine calls a step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.logistic import (
+    COARSE,
+    LIMIT,
+    NEAR,
+    TOTAL,
+    near_one_stretch_table,
+    rate_table,
+    squash_table,
+    stretch_table,
+)
+
+ORDERS = (2, 3, 4, 5, 6, 8)
+"""Contexts of the last so many bytes; order 1 is a table of its own."""
+TEXT_CONTEXTS = ("word", "two words", "column", "line start", "above", "skip 1")
+CONTEXTS = (*(f"order {n}" for n in ORDERS), *TEXT_CONTEXTS)
+"""Hashed contexts. word: the letters since the last other byte, and the last byte; two words: the
+present word and the one before it; column: the position in the line and the byte above; line
+start: the line's first byte, the word, the last byte; above: the last byte and the one above the
+next; skip 1: the second to fourth byte back (records of fixed length)."""
+MIN_MATCH = (5, 12, 24)
+"""Shortest match of each match model; the first looks in its own lane, the others in all."""
+MATCHES = len(MIN_MATCH)
+
+# Inputs of the mixers: two each, of a context, the GPT, a match model, order 1 (and a constant).
+GPT_INPUT = 2 * len(CONTEXTS)
+MATCH_INPUT = GPT_INPUT + 2
+ORDER_1_INPUT = MATCH_INPUT + 2 * MATCHES
+INPUTS = ORDER_1_INPUT + 2
+
+SETS = 4
+MIXER_CONTEXTS = 1024
+COUNT_LIMIT = 255
+COUNT_CLASSES = 11
+CERTAINTIES = 64
+"""A counter's probability is one of so many classes where its map is looked up."""
+MATCH_CELLS = 1024
+MAP_STEP = 256
+MAP_SIZE = 32
+"""A map's row: 25 points of the logistic domain, filled up to two cache lines."""
+MAP_ROWS = (1 << 16) + 256
+MAPS = 3
+MAX_SIZE_BITS = 22
+"""At most 2**22 buckets of 64 bytes."""
+WEIGHT_ONE = 1 << 16
+
+LANE = np.dtype(
+    [
+        # What was read.
+        ("recent", "i8"), ("word", "i8"), ("word_before", "i8"),
+        ("line", "i8"), ("line_above", "i8"), ("first", "i8"), ("at", "i8"), ("origin", "i8"),
+        # Matches: where the next byte is expected, how long they held, their last misses.
+        ("pointer", "i8", MATCHES), ("length", "i8", MATCHES), ("misses", "i8", MATCHES),
+        ("expected", "i8", MATCHES), ("match_cell", "i8", MATCHES), ("match_slot", "i8", MATCHES),
+        # The byte being decided: its bits after a leading one, the GPT's interval and weights.
+        ("c0", "i8"), ("low", "i8"), ("high", "i8"), ("cumulative", "i8", 257),
+        ("hashes", "i8", len(CONTEXTS)), ("probes", "i8", len(CONTEXTS)),
+        ("buckets", "i8", len(CONTEXTS)), ("cells", "i8", len(CONTEXTS)),
+        # The bit being decided: what each mixer set and map saw and said.
+        ("inputs", "i4", INPUTS), ("chosen", "i8", SETS), ("dots", "i8", SETS), ("mixed", "i8"),
+        ("map_rows", "i8", MAPS), ("map_column", "i8"), ("fraction", "i8"),
+    ],
+    align=True,
+)  # fmt: skip
+"""One stream. Positions are indices into State.history; -1 is nowhere."""
+
+SHARED = np.dtype(
+    [
+        ("maps", "i4", MAPS * MAP_ROWS * MAP_SIZE), ("order_1", "i4", (256, 256)),
+        ("mixers", "i4", (SETS, MIXER_CONTEXTS, INPUTS)), ("final", "i4", (256, SETS)),
+        ("step", "i8"), ("end", "i8"), ("learning_rate", "i8"),
+        ("counter_maps", "i4", (len(CONTEXTS), COUNT_CLASSES * CERTAINTIES)),
+        ("match_rates", "i4", (MATCHES, MATCH_CELLS)), ("enabled", "i4", INPUTS),
+        ("squash", "i4", 2 * LIMIT + 1), ("stretch", "i4", COARSE),
+        ("near_one", "i4", NEAR), ("rates", "i4", COUNT_LIMIT + 1),
+        ("count_class", "i4", COUNT_LIMIT + 1),
+    ],
+    align=True,
+)  # fmt: skip
+"""What all lanes learn together, and constant tables. Probabilities are out of TOTAL."""
+
+
+class State(NamedTuple):
+    """All that the stage knows; arrays only, so that compiled code takes it as it is."""
+
+    shared: npt.NDArray[Any]
+    lanes: npt.NDArray[Any]
+    slots: npt.NDArray[np.uint32]
+    """Buckets of 16: a check, then 15 counters (22 bits of probability, 10 of count)."""
+    match_index: npt.NDArray[np.int64]
+    history: npt.NDArray[np.uint8]
+
+
+def new_state(lanes: int, steps: int) -> State:
+    """Returns the state before the first byte of a segment of so many lanes and steps."""
+    size_bits = max(10, min(MAX_SIZE_BITS, (lanes * steps).bit_length() + 1))
+    streams = np.zeros(lanes, LANE)
+    streams["origin"] = np.arange(lanes) * steps
+    streams["at"] = streams["line"] = streams["origin"]
+    for field in ("line_above", "pointer", "expected", "match_cell", "cells"):
+        streams[field] = -1
+    return State(
+        shared=_new_shared(steps),
+        lanes=streams,
+        slots=_aligned_zeros(64 << size_bits).view(np.uint32),
+        match_index=np.full(MATCHES << max(10, size_bits - 1), -1, np.int64),
+        history=np.zeros(lanes * steps, np.uint8),
+    )
+
+
+def _new_shared(steps: int) -> npt.NDArray[Any]:
+    shared = _aligned_zeros(SHARED.itemsize).view(SHARED)
+    shared["end"] = steps
+    shared["mixers"] = WEIGHT_ONE * 4 // 100
+    shared["mixers"][..., GPT_INPUT] = WEIGHT_ONE * 8 // 10
+    shared["final"] = WEIGHT_ONE // SETS
+    x = np.clip(np.arange(MAP_SIZE) * MAP_STEP - LIMIT - 1, -LIMIT, LIMIT)
+    shared["maps"] = np.tile(squash_table()[x + LIMIT], MAPS * MAP_ROWS)
+    shared["order_1"] = TOTAL // 2
+    middles = (2 * np.arange(CERTAINTIES) + 1) * (TOTAL // (2 * CERTAINTIES))
+    shared["counter_maps"] = np.tile(middles, COUNT_CLASSES)
+    shared["match_rates"] = TOTAL * 3 // 4
+    shared["enabled"] = 1
+    shared["squash"], shared["stretch"] = squash_table(), stretch_table()
+    shared["near_one"], shared["rates"] = near_one_stretch_table(), rate_table(COUNT_LIMIT + 1)
+    edges = [1, 2, 3, 4, 5, 7, 11, 19, 40, 120]
+    shared["count_class"] = np.searchsorted(edges, np.arange(COUNT_LIMIT + 1), side="right")
+    return shared
+
+
+def _aligned_zeros(size: int) -> npt.NDArray[np.uint8]:
+    """Returns zero bytes from a multiple of 64 on: a bucket is one cache line."""
+    memory = np.zeros(size + 64, np.uint8)
+    skip = -memory.ctypes.data % 64
+    return memory[skip : skip + size]
