@@ -183,8 +183,8 @@ def test_file_tree_in_readme_is_complete() -> None:
         name = line.split()[0]
         if not line.startswith("    "):
             folder = ""
-        if name == "gpt/":
-            folder = "gpt."
+        if name.endswith("/"):
+            folder = name.replace("/", ".")
         elif name.endswith(".py"):
             listed.add(folder + name.removesuffix(".py"))
 
