@@ -15,8 +15,9 @@ LIMIT = 3071
 SCALE = 256
 TOTAL_BITS = 22
 TOTAL = 1 << TOTAL_BITS
-COARSE, NEAR = 1 << 12, 1 << 16
-"""Entries of the two tables that invert `squash_table`: all of 0 .. 1, and the last 64th."""
+FINE_BITS = (10, 4, 0)
+STRETCH_SIZE = 1 << 12
+"""`stretch_tables` has 2**12 steps of each of these sizes, 2**10, 2**4 and 1, from 0 up."""
 _GUARD_BITS = 128
 
 
@@ -36,25 +37,20 @@ def squash_table() -> npt.NDArray[np.int32]:
 
 
 @functools.cache
-def stretch_table() -> npt.NDArray[np.int32]:
-    """Returns the least x with squash(x) >= p for p = k * TOTAL / COARSE, k = 0 .. COARSE - 1."""
-    return _inverse(np.arange(COARSE) * (TOTAL // COARSE))
+def stretch_tables() -> npt.NDArray[np.int32]:
+    """Returns the least x with squash(x) >= p, for p amid each of STRETCH_SIZE steps: (3, k).
 
-
-@functools.cache
-def near_one_stretch_table() -> npt.NDArray[np.int32]:
-    """Returns the least x with squash(x) >= TOTAL - k for k = 0 .. NEAR - 1."""
-    return _inverse(TOTAL - np.arange(NEAR))
+    The later rows have finer steps, and end sooner: ln(p / (1 - p)) is steep near 0.
+    """
+    steps = 1 << np.array(FINE_BITS)[:, None]
+    p = np.arange(STRETCH_SIZE) * steps + steps // 2
+    return _frozen(np.minimum(np.searchsorted(squash_table(), p) - LIMIT, LIMIT))
 
 
 @functools.cache
 def rate_table(size: int) -> npt.NDArray[np.int32]:
     """Returns 2**16 / (n + 1.6), rounded down: how far the n-th sighting moves a probability."""
     return _frozen([(10 << 16) // (10 * n + 16) for n in range(size)])
-
-
-def _inverse(p: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    return _frozen(np.minimum(np.searchsorted(squash_table(), p) - LIMIT, LIMIT))
 
 
 def _frozen(values: npt.ArrayLike) -> npt.NDArray[np.int32]:

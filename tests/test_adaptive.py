@@ -13,14 +13,13 @@ from lmcompress.coding import PRECISION_BITS, check_weights
 from lmcompress.container import Method
 from lmcompress.lanes import LaneLayout
 from lmcompress.logistic import (
-    COARSE,
+    FINE_BITS,
     LIMIT,
-    NEAR,
+    STRETCH_SIZE,
     TOTAL,
-    near_one_stretch_table,
     rate_table,
     squash_table,
-    stretch_table,
+    stretch_tables,
 )
 from lmcompress.predictor import UniformPredictor
 
@@ -43,28 +42,20 @@ def test_squash_is_the_rounded_logistic_function() -> None:
     assert (table[::-1] + table == TOTAL).all()
 
 
-@pytest.mark.parametrize(
-    ("table", "p"),
-    [
-        (stretch_table(), np.arange(COARSE) * (TOTAL // COARSE)),
-        (near_one_stretch_table(), TOTAL - np.arange(NEAR)),
-    ],
-)
-def test_stretch_inverts_squash(table: np.ndarray, p: np.ndarray) -> None:
-    least = np.searchsorted(squash_table(), p) - LIMIT
+@pytest.mark.parametrize(("row", "bits"), list(enumerate(FINE_BITS)))
+def test_stretch_inverts_squash(row: int, bits: int) -> None:
+    p, x = (np.arange(STRETCH_SIZE) << bits) + (1 << bits >> 1), stretch_tables()[row]
 
-    assert np.array_equal(table, np.minimum(least, LIMIT))
-    assert (squash_table()[table + LIMIT] >= np.minimum(p, squash_table()[-1])).all()
+    assert (squash_table()[x + LIMIT] >= p).all()
+    assert (squash_table()[np.maximum(x - 1, -LIMIT) + LIMIT] < p)[x > -LIMIT].all()
 
 
 def test_tables_never_change() -> None:
-    tables = np.concatenate(
-        [squash_table(), stretch_table(), near_one_stretch_table(), rate_table(256)]
-    )
+    tables = np.concatenate([squash_table(), stretch_tables().ravel(), rate_table(256)])
 
     digest = hashlib.sha256(tables.astype("<i4").tobytes()).hexdigest()
 
-    assert digest == "0b640648cdc46b3d734096c933c9953f11d22d8eabd7f3a224a60941372859f6"
+    assert digest == "46e7f73bfaffdf6b4dc7829cd6079351bd7e3cedf058519f58bbf6e0b93043b0"
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 5, 40])

@@ -16,14 +16,13 @@ from lmcompress.adaptive.state import (
     ORDERS,
 )
 from lmcompress.compiled import lean_kernel
-from lmcompress.logistic import COARSE, NEAR, TOTAL, TOTAL_BITS
+from lmcompress.logistic import FINE_BITS, STRETCH_SIZE, TOTAL, TOTAL_BITS
 from lmcompress.prefetch import prefetch
 
 _CONTEXTS, _ORDERS = len(CONTEXTS), len(ORDERS)
 _HASH_BITS = (1 << 44) - 1
 _FRESH = np.uint32(1 << 31)
 _CERTAINTY_SHIFT = TOTAL_BITS - (CERTAINTIES.bit_length() - 1)
-_STRETCH_SHIFT = TOTAL_BITS - (COARSE.bit_length() - 1)
 _MAP_RATE = 7
 _WELL_KNOWN = 24
 """A counter seen so often is as sure as it gets."""
@@ -38,12 +37,13 @@ def hash_with(h, value):
 
 @lean_kernel
 def stretch(shared, p):
-    """Returns ln(p / (1 - p)) for p out of TOTAL, finer near 0 and 1 than the table alone."""
-    if p > TOTAL - NEAR:
-        return shared.near_one[TOTAL - p]
-    if p < NEAR:
-        return -shared.near_one[p]
-    return shared.stretch[p >> _STRETCH_SHIFT]
+    """Returns ln(p / (1 - p)) for p out of TOTAL, exact at the ends."""
+    rest, sign = (TOTAL - p, -1) if p > TOTAL // 2 else (p, 1)
+    if rest >= STRETCH_SIZE << FINE_BITS[1]:
+        return sign * shared.stretch[0, rest >> FINE_BITS[0]]
+    if rest >= STRETCH_SIZE:
+        return sign * shared.stretch[1, rest >> FINE_BITS[1]]
+    return sign * shared.stretch[2, rest]
 
 
 @lean_kernel
@@ -128,7 +128,8 @@ def predict_contexts(S, i, bit):
         hits += j < _ORDERS
         cell = shared.count_class[count] * CERTAINTIES + (p >> _CERTAINTY_SHIFT)
         lane.cells[j] = cell
-        lane.inputs[2 * j] = stretch(shared, np.int64(shared.counter_maps[j, cell]))
+        # The coarse table alone: a dozen times a bit, branches would cost more than they bring.
+        lane.inputs[2 * j] = shared.stretch[0, shared.counter_maps[j, cell] >> FINE_BITS[0]]
         lane.inputs[2 * j + 1] = ((p - TOTAL // 2) * min(count, _WELL_KNOWN)) >> 15
     return hits
 

@@ -13,6 +13,7 @@ from lmcompress.adaptive.state import (
     MAP_STEP,
     MAPS,
     MATCHES,
+    MIXER_CONTEXTS,
     ORDER_1_INPUT,
     SETS,
 )
@@ -71,12 +72,26 @@ def predict_gpt(S, i):
 
 
 @lean_kernel
-def choose_maps(S, i, bit):
+def choose_sets(S, i, bit, gpt, match_class):
+    """Chooses the weights of all mixers but the last for lane i's bit, before they are needed."""
+    lane, shared = S.lanes[i], S.shared[0]
+    sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
+    lane.chosen[0] = lane.c0 * INPUTS
+    lane.chosen[1] = (MIXER_CONTEXTS + match_class * 8 + bit) * INPUTS
+    by_gpt = (sureness * 8 + bit) * 8 + ((lane.recent & 255) >> 5)
+    lane.chosen[2] = (2 * MIXER_CONTEXTS + by_gpt) * INPUTS
+    for s in range(SETS - 1):
+        for k in range(0, INPUTS, 16):
+            prefetch(shared.mixers, lane.chosen[s] + k)
+
+
+@lean_kernel
+def choose_maps(S, i):
     """Chooses the row of each probability map for lane i's next bit, before it is needed."""
     lane, shared = S.lanes[i], S.shared[0]
     expected = np.int64(-1)
     for m in range(MATCHES):
-        if expected < 0 and lane.expected[m] >= 0 and lane.expected[m] >> (8 - bit) == lane.c0:
+        if expected < 0 and lane.match_cell[m] >= 0:
             expected = lane.expected[m] & 255
     order_3 = hash_with(hash_with(lane.recent & 0xFFFF, (lane.recent >> 16) & 255), lane.c0)
     lane.map_rows[0] = (lane.c0 | (lane.recent & 255) << 8) * MAP_SIZE
@@ -88,17 +103,13 @@ def choose_maps(S, i, bit):
 
 
 @lean_kernel
-def mix(S, i, bit, gpt, match_class, hits):
+def mix(S, i, bit, hits):
     """Returns the probability of a one, out of TOTAL, from lane i's inputs."""
     lane, shared = S.lanes[i], S.shared[0]
-    lane.chosen[0] = lane.c0
-    lane.chosen[1] = match_class * 8 + bit
-    sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
-    lane.chosen[2] = (sureness * 8 + bit) * 8 + ((lane.recent & 255) >> 5)
-    lane.chosen[3] = hits * 8 + bit
+    lane.chosen[3] = (3 * MIXER_CONTEXTS + hits * 8 + bit) * INPUTS
     mixed = np.int64(0)
     for s in range(SETS):
-        row = shared.mixers[s, lane.chosen[s]]
+        row = shared.mixers[lane.chosen[s] : lane.chosen[s] + INPUTS]
         dot = np.int64(0)
         for k in range(INPUTS):
             dot += np.int64(row[k]) * np.int64(lane.inputs[k])
@@ -133,7 +144,7 @@ def learn_mixing(S, i, y, target):
         p = np.int64(shared.squash[lane.dots[s] + LIMIT])
         own_error = np.int64(np.int32(((y << TOTAL_BITS) - p) * shared.learning_rate))
         shared.final[lane.c0, s] += (lane.dots[s] * error) >> (TOTAL_BITS - 1)
-        row = shared.mixers[s, lane.chosen[s]]
+        row = shared.mixers[lane.chosen[s] : lane.chosen[s] + INPUTS]
         for k in range(INPUTS):
             change = np.int64(lane.inputs[k]) * own_error + (1 << (TOTAL_BITS + 3))
             row[k] += np.int32(change >> (TOTAL_BITS + 4))

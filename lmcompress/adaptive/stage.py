@@ -22,6 +22,7 @@ from lmcompress.adaptive.matches import (
 )
 from lmcompress.adaptive.mixing import (
     choose_maps,
+    choose_sets,
     learn_mixing,
     mix,
     predict_gpt,
@@ -44,9 +45,11 @@ def _start_byte(S, i, weights):
 
 @lean_kernel
 def _prepare(S, active, bit):
-    """Asks for the memory that the next bit of each lane needs."""
+    """Predicts what needs no counters; asks for the memory that the rest of the bit needs."""
     for i in range(active):
-        choose_maps(S, i, bit)
+        match_class = predict_matches(S, i, bit)
+        choose_sets(S, i, bit, predict_gpt(S, i), match_class)
+        choose_maps(S, i)
         if bit == 0 or bit == 4:
             probe_buckets(S, i)
 
@@ -56,10 +59,7 @@ def _predict(S, i, bit):
     """Returns the probability of a one, out of TOTAL, for lane i's next bit."""
     if bit == 0 or bit == 4:
         find_buckets(S, i)
-    hits = predict_contexts(S, i, bit)
-    match_class = predict_matches(S, i, bit)
-    gpt = predict_gpt(S, i)
-    return mix(S, i, bit, gpt, match_class, hits)
+    return mix(S, i, bit, predict_contexts(S, i, bit))
 
 
 @lean_kernel

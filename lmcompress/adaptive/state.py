@@ -12,14 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.logistic import (
-    COARSE,
     LIMIT,
-    NEAR,
+    STRETCH_SIZE,
     TOTAL,
-    near_one_stretch_table,
     rate_table,
     squash_table,
-    stretch_table,
+    stretch_tables,
 )
 
 ORDERS = (2, 3, 4, 5, 6, 8)
@@ -79,12 +77,12 @@ LANE = np.dtype(
 SHARED = np.dtype(
     [
         ("maps", "i4", MAPS * MAP_ROWS * MAP_SIZE), ("order_1", "i4", (256, 256)),
-        ("mixers", "i4", (SETS, MIXER_CONTEXTS, INPUTS)), ("final", "i4", (256, SETS)),
+        ("mixers", "i4", SETS * MIXER_CONTEXTS * INPUTS), ("final", "i4", (256, SETS)),
         ("step", "i8"), ("end", "i8"), ("learning_rate", "i8"),
         ("counter_maps", "i4", (len(CONTEXTS), COUNT_CLASSES * CERTAINTIES)),
         ("match_rates", "i4", (MATCHES, MATCH_CELLS)), ("enabled", "i4", INPUTS),
-        ("squash", "i4", 2 * LIMIT + 1), ("stretch", "i4", COARSE),
-        ("near_one", "i4", NEAR), ("rates", "i4", COUNT_LIMIT + 1),
+        ("squash", "i4", 2 * LIMIT + 1), ("stretch", "i4", (3, STRETCH_SIZE)),
+        ("rates", "i4", COUNT_LIMIT + 1),
         ("count_class", "i4", COUNT_LIMIT + 1),
     ],
     align=True,
@@ -123,8 +121,9 @@ def new_state(lanes: int, steps: int) -> State:
 def _new_shared(steps: int) -> npt.NDArray[Any]:
     shared = _aligned_zeros(SHARED.itemsize).view(SHARED)
     shared["end"] = steps
-    shared["mixers"] = WEIGHT_ONE * 4 // 100
-    shared["mixers"][..., GPT_INPUT] = WEIGHT_ONE * 8 // 10
+    weights = np.full(INPUTS, WEIGHT_ONE * 4 // 100)
+    weights[GPT_INPUT] = WEIGHT_ONE * 8 // 10
+    shared["mixers"] = np.tile(weights, SETS * MIXER_CONTEXTS)
     shared["final"] = WEIGHT_ONE // SETS
     x = np.clip(np.arange(MAP_SIZE) * MAP_STEP - LIMIT - 1, -LIMIT, LIMIT)
     shared["maps"] = np.tile(squash_table()[x + LIMIT], MAPS * MAP_ROWS)
@@ -133,8 +132,8 @@ def _new_shared(steps: int) -> npt.NDArray[Any]:
     shared["counter_maps"] = np.tile(middles, COUNT_CLASSES)
     shared["match_rates"] = TOTAL * 3 // 4
     shared["enabled"] = 1
-    shared["squash"], shared["stretch"] = squash_table(), stretch_table()
-    shared["near_one"], shared["rates"] = near_one_stretch_table(), rate_table(COUNT_LIMIT + 1)
+    shared["squash"], shared["stretch"] = squash_table(), stretch_tables()
+    shared["rates"] = rate_table(COUNT_LIMIT + 1)
     edges = [1, 2, 3, 4, 5, 7, 11, 19, 40, 120]
     shared["count_class"] = np.searchsorted(edges, np.arange(COUNT_LIMIT + 1), side="right")
     return shared
