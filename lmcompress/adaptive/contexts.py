@@ -13,6 +13,7 @@ from lmcompress.adaptive.state import (
     CERTAINTIES,
     CONTEXTS,
     COUNT_LIMIT,
+    MAP_COUNT_LIMIT,
     ORDERS,
 )
 from lmcompress.compiled import lean_kernel
@@ -23,7 +24,6 @@ _CONTEXTS, _ORDERS = len(CONTEXTS), len(ORDERS)
 _HASH_BITS = (1 << 44) - 1
 _FRESH = np.uint32(1 << 31)
 _CERTAINTY_SHIFT = TOTAL_BITS - (CERTAINTIES.bit_length() - 1)
-_MAP_RATE = 7
 _WELL_KNOWN = 24
 """A counter seen so often is as sure as it gets."""
 
@@ -129,26 +129,32 @@ def predict_contexts(S, i, bit):
         cell = shared.count_class[count] * CERTAINTIES + (p >> _CERTAINTY_SHIFT)
         lane.cells[j] = cell
         # The coarse table alone: a dozen times a bit, branches would cost more than they bring.
-        lane.inputs[2 * j] = shared.stretch[0, shared.counter_maps[j, cell] >> FINE_BITS[0]]
+        mapped = np.int64(shared.counter_maps[j, cell]) >> 10
+        lane.inputs[2 * j] = shared.stretch[0, mapped >> FINE_BITS[0]]
         lane.inputs[2 * j + 1] = ((p - TOTAL // 2) * min(count, _WELL_KNOWN)) >> 15
     return hits
+
+
+@lean_kernel
+def learned(counter, target, rates, limit):
+    """Returns a counter that has seen target once more."""
+    counter = np.int64(counter)
+    count, p = counter & 1023, counter >> 10
+    p += ((target - p) * rates[count]) >> 16
+    return np.uint32(p << 10 | min(count + 1, limit))
 
 
 @lean_kernel
 def learn_contexts(S, i, bit, target):
     """Moves lane i's counters, and the maps that they were looked up in, towards target."""
     lane, shared = S.lanes[i], S.shared[0]
-    node = node_of(lane.c0, bit)
+    node, rates, maps = node_of(lane.c0, bit), shared.rates, shared.counter_maps
     for j in range(_CONTEXTS):
         cell = lane.cells[j]
         if cell >= 0:
-            p = shared.counter_maps[j, cell]
-            shared.counter_maps[j, cell] = p + ((target - p) >> _MAP_RATE)
+            maps[j, cell] = learned(maps[j, cell], target, rates, MAP_COUNT_LIMIT)
         at = lane.buckets[j] + node
-        counter = np.int64(S.slots[at])
-        count, p = counter & 1023, counter >> 10
-        p += ((target - p) * shared.rates[count]) >> 16
-        S.slots[at] = np.uint32(p << 10 | min(count + 1, COUNT_LIMIT))
+        S.slots[at] = learned(S.slots[at], target, rates, COUNT_LIMIT)
 
 
 @lean_kernel

@@ -50,7 +50,7 @@ def start_matches(S, i):
     lane, shared = S.lanes[i], S.shared[0]
     for m in range(MATCHES):
         at = lane.pointer[m]
-        is_known = at >= 0 and at % shared.end < shared.step
+        is_known = at >= 0 and (at < shared.base or (at - shared.base) % shared.end < shared.step)
         lane.expected[m] = 256 | np.int64(S.history[at]) if is_known else -1
 
 
@@ -110,13 +110,14 @@ def end_matches(S, i, c):
     lane, shared = S.lanes[i], S.shared[0]
     step, end = shared.step, shared.end
     for m in range(MATCHES):
-        _follow(lane, m, c, end)
+        _follow(lane, m, c, shared)
         slot, shortest = lane.match_slot[m], MIN_MATCH[m]
         if slot < 0:
             continue
         candidate = S.match_index[slot]
         if candidate >= 0 and lane.length[m] < shortest + 2 and candidate != lane.pointer[m]:
-            length = _agreement(S, candidate, lane.at + 1, min(candidate % end, step + 1))
+            before = _bytes_before(candidate, shared)
+            length = _agreement(S.history, candidate, lane.at + 1, before)
             if length >= shortest and length > lane.length[m]:
                 lane.pointer[m], lane.length[m], lane.misses[m] = candidate, length, 0
         if step + 1 < end:
@@ -124,7 +125,7 @@ def end_matches(S, i, c):
 
 
 @lean_kernel
-def _follow(lane, m, c, end):
+def _follow(lane, m, c, shared):
     if lane.pointer[m] < 0:
         return
     lane.pointer[m] += 1
@@ -132,17 +133,28 @@ def _follow(lane, m, c, end):
     lane.length[m] = lane.length[m] + 1 if right else 0
     lane.misses[m] = ((lane.misses[m] << 1) | (not right)) & 0xFFFF
     is_lost = lane.expected[m] < 0 or count_ones(lane.misses[m]) > _MAX_MISSES
-    if is_lost or lane.pointer[m] % end == 0:  # the next lane's first byte does not follow
+    if is_lost or _begins_lane(lane.pointer[m], shared):
         lane.pointer[m], lane.length[m] = -1, 0
 
 
 @lean_kernel
-def _agreement(S, a, b, limit):
-    """Returns how many bytes before a and b are the same."""
-    length = 0
-    while (
-        length < min(limit, _MAX_VERIFIED)
-        and S.history[a - 1 - length] == S.history[b - 1 - length]
-    ):
+def _begins_lane(at, shared):
+    """Returns whether what stands at a position does not follow what stands before it."""
+    return at >= shared.base and (at - shared.base) % shared.end == 0
+
+
+@lean_kernel
+def _bytes_before(at, shared):
+    """Returns how many bytes of its lane, but no more than were read, stand before a position."""
+    if at < shared.base:
+        return min(at, shared.step + 1)
+    return min((at - shared.base) % shared.end, shared.step + 1)
+
+
+@lean_kernel
+def _agreement(history, a, b, limit):
+    """Returns how many of up to `limit` bytes before a and b are the same."""
+    length, limit = 0, min(limit, _MAX_VERIFIED)
+    while length < limit and history[a - 1 - length] == history[b - 1 - length]:
         length += 1
     return length

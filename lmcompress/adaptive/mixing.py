@@ -36,11 +36,11 @@ def clamp(x, limit):
 
 
 @lean_kernel
-def set_learning_rate(shared, lanes):
-    """Sets the mixers' rate for a step, by the number of bytes learned from."""
-    learned = shared.step * lanes
-    falling = (_START_RATE - _LAST_RATE) * 4096 // (4096 + learned)
+def set_learning_rate(shared, active):
+    """Sets the mixers' rate for a step of so many lanes, by the bytes learned from before."""
+    falling = (_START_RATE - _LAST_RATE) * 4096 // (4096 + shared.learned)
     shared.learning_rate = _LAST_RATE + falling
+    shared.learned += active
 
 
 @lean_kernel

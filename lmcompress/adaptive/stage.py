@@ -100,7 +100,7 @@ def _encode_block(S, weights, symbols, out, bits):
     row = 0
     for start in range(0, symbols.shape[0], lanes):
         step, active = start // lanes, min(lanes, symbols.shape[0] - start)
-        set_learning_rate(S.shared[0], lanes)
+        set_learning_rate(S.shared[0], active)
         for i in range(active):
             _start_byte(S, i, weights[step, i])
         for bit in range(8):
@@ -117,7 +117,7 @@ def _encode_block(S, weights, symbols, out, bits):
 
 @lean_kernel
 def _decode_start(S, weights, active, out):
-    set_learning_rate(S.shared[0], S.lanes.shape[0])
+    set_learning_rate(S.shared[0], active)
     for i in range(active):
         _start_byte(S, i, weights[i])
     _prepare(S, active, 0)
@@ -142,8 +142,9 @@ def _decode_bit(S, bit, bits, active, out, symbols):
 class AdaptiveStage:
     """Stands between a predictor of bytes and the coder, for one segment."""
 
-    def __init__(self, lanes: int, steps: int) -> None:
-        self._state = new_state(lanes, steps)
+    def __init__(self, lanes: int, steps: int, primed: AdaptiveStage | None = None) -> None:
+        """Begins with what `primed` has learned, if given; that is copied, not changed."""
+        self._state = new_state(lanes, steps, primed._state if primed else None)
 
     def encode(
         self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], weights: Weights

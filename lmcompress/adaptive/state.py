@@ -41,6 +41,7 @@ INPUTS = ORDER_1_INPUT + 2
 SETS = 4
 MIXER_CONTEXTS = 1024
 COUNT_LIMIT = 255
+MAP_COUNT_LIMIT, MAP_START_COUNT = 600, 6
 COUNT_CLASSES = 11
 CERTAINTIES = 64
 """A counter's probability is one of so many classes where its map is looked up."""
@@ -50,8 +51,8 @@ MAP_SIZE = 32
 """A map's row: 25 points of the logistic domain, filled up to two cache lines."""
 MAP_ROWS = (1 << 16) + 256
 MAPS = 3
-MAX_SIZE_BITS = 22
-"""At most 2**22 buckets of 64 bytes."""
+MIN_SIZE_BITS, MAX_SIZE_BITS = 10, 22
+"""2**10 to 2**22 buckets of 64 bytes."""
 WEIGHT_ONE = 1 << 16
 
 LANE = np.dtype(
@@ -78,11 +79,11 @@ SHARED = np.dtype(
     [
         ("maps", "i4", MAPS * MAP_ROWS * MAP_SIZE), ("order_1", "i4", (256, 256)),
         ("mixers", "i4", SETS * MIXER_CONTEXTS * INPUTS), ("final", "i4", (256, SETS)),
-        ("step", "i8"), ("end", "i8"), ("learning_rate", "i8"),
-        ("counter_maps", "i4", (len(CONTEXTS), COUNT_CLASSES * CERTAINTIES)),
+        ("step", "i8"), ("base", "i8"), ("end", "i8"), ("learned", "i8"), ("learning_rate", "i8"),
+        ("counter_maps", "u4", (len(CONTEXTS), COUNT_CLASSES * CERTAINTIES)),
         ("match_rates", "i4", (MATCHES, MATCH_CELLS)), ("enabled", "i4", INPUTS),
         ("squash", "i4", 2 * LIMIT + 1), ("stretch", "i4", (3, STRETCH_SIZE)),
-        ("rates", "i4", COUNT_LIMIT + 1),
+        ("rates", "i4", MAP_COUNT_LIMIT + 1),
         ("count_class", "i4", COUNT_LIMIT + 1),
     ],
     align=True,
@@ -101,26 +102,46 @@ class State(NamedTuple):
     history: npt.NDArray[np.uint8]
 
 
-def new_state(lanes: int, steps: int) -> State:
-    """Returns the state before the first byte of a segment of so many lanes and steps."""
-    size_bits = max(10, min(MAX_SIZE_BITS, (lanes * steps).bit_length() + 1))
+def new_state(lanes: int, steps: int, primed: State | None = None) -> State:
+    """Returns the state before the first byte of a segment of so many lanes and steps.
+
+    With `primed`, the state after another text, it goes on from what that has taught: its tables,
+    its bytes to match, and the context that its last lane ended in.
+    """
+    base = len(primed.history) if primed else 0
     streams = np.zeros(lanes, LANE)
-    streams["origin"] = np.arange(lanes) * steps
+    if primed:
+        for field in ("recent", "word", "word_before"):
+            streams[field] = primed.lanes[-1][field]
+    streams["origin"] = base + np.arange(lanes) * steps
     streams["at"] = streams["line"] = streams["origin"]
     for field in ("line_above", "pointer", "expected", "match_cell", "cells"):
         streams[field] = -1
+    shared = primed.shared.copy() if primed else _new_shared()
+    shared["step"], shared["base"], shared["end"] = 0, base, steps
+    size_bits = max(MIN_SIZE_BITS, min(MAX_SIZE_BITS, (lanes * steps).bit_length() + 1))
+    fresh = np.zeros(lanes * steps, np.uint8)
     return State(
-        shared=_new_shared(steps),
+        shared=shared,
         lanes=streams,
-        slots=_aligned_zeros(64 << size_bits).view(np.uint32),
-        match_index=np.full(MATCHES << max(10, size_bits - 1), -1, np.int64),
-        history=np.zeros(lanes * steps, np.uint8),
+        slots=_copy(primed.slots) if primed else _aligned_zeros(64 << size_bits).view(np.uint32),
+        match_index=(
+            primed.match_index.copy()
+            if primed
+            else np.full(MATCHES << (size_bits - 1), -1, np.int64)
+        ),
+        history=np.concatenate((primed.history, fresh)) if primed else fresh,
     )
 
 
-def _new_shared(steps: int) -> npt.NDArray[Any]:
+def _copy(slots: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    copied = _aligned_zeros(slots.nbytes).view(np.uint32)
+    copied[:] = slots
+    return copied
+
+
+def _new_shared() -> npt.NDArray[Any]:
     shared = _aligned_zeros(SHARED.itemsize).view(SHARED)
-    shared["end"] = steps
     weights = np.full(INPUTS, WEIGHT_ONE * 4 // 100)
     weights[GPT_INPUT] = WEIGHT_ONE * 8 // 10
     shared["mixers"] = np.tile(weights, SETS * MIXER_CONTEXTS)
@@ -129,11 +150,11 @@ def _new_shared(steps: int) -> npt.NDArray[Any]:
     shared["maps"] = np.tile(squash_table()[x + LIMIT], MAPS * MAP_ROWS)
     shared["order_1"] = TOTAL // 2
     middles = (2 * np.arange(CERTAINTIES) + 1) * (TOTAL // (2 * CERTAINTIES))
-    shared["counter_maps"] = np.tile(middles, COUNT_CLASSES)
+    shared["counter_maps"] = np.tile(middles << 10 | MAP_START_COUNT, COUNT_CLASSES)
     shared["match_rates"] = TOTAL * 3 // 4
     shared["enabled"] = 1
     shared["squash"], shared["stretch"] = squash_table(), stretch_tables()
-    shared["rates"] = rate_table(COUNT_LIMIT + 1)
+    shared["rates"] = rate_table(MAP_COUNT_LIMIT + 1)
     edges = [1, 2, 3, 4, 5, 7, 11, 19, 40, 120]
     shared["count_class"] = np.searchsorted(edges, np.arange(COUNT_LIMIT + 1), side="right")
     return shared
