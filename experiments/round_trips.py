@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def main(quick: bool, processes: int) -> None:
     run = describe_run(command_line(["python", "-m", "experiments.round_trips", *sys.argv[1:]]))
     with ThreadPoolExecutor(processes) as pool:
         jobs = [pool.submit(round_trip, batch, fingerprint) for batch in batches(names) if batch]
-        for job in jobs:
+        for job in as_completed(jobs):
             for row in job.result():
                 with path.open("a", encoding="utf-8") as file:
                     provenance = {

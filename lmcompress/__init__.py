@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lmcompress.api import Score, compress, decompress, open, score
     from lmcompress.codec import CodecConfig
     from lmcompress.model_store import Model, load_model
+    from lmcompress.priming import Prompt
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ __all__ = [
     "CodecConfig",
     "LmcompressError",
     "Model",
+    "Prompt",
     "Score",
     "compress",
     "decompress",
@@ -36,6 +38,7 @@ __all__ = [
 _HOMES = {
     "CodecConfig": "codec",
     "Model": "model_store",
+    "Prompt": "priming",
     "Score": "api",
     "compress": "api",
     "decompress": "api",

@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from lmcompress.adaptive import AdaptiveStage
 from lmcompress.codec import (
     CodecConfig,
     FrameCompressor,
@@ -26,10 +27,11 @@ from lmcompress.lanes import LaneLayout, block_steps, segment_blocks
 from lmcompress.model_store import DEFAULT_MODEL, AnyModel, Model, load_model
 from lmcompress.predictor import (
     ContextPolicy,
-    gpt_predictor,
+    new_predictor,
     resolve_device,
     resolve_threads,
 )
+from lmcompress.priming import primer_of
 
 
 def _model(model: AnyModel) -> Model:
@@ -106,8 +108,6 @@ def score(
 
     `progress` is called with the number of bytes done since its last call.
     """
-    from lmcompress.adaptive import AdaptiveStage
-
     model, config = _model(model), config or CodecConfig()
     policy, threads = ContextPolicy.of(model.weights), resolve_threads(config.threads)
     device = resolve_device(config.device)
@@ -116,11 +116,16 @@ def score(
         raw = data[offset : offset + config.segment_bytes]
         lanes = config.lanes_for(len(raw))
         block = block_steps(lanes, threads)
-        predictor = gpt_predictor(model.weights, lanes, block, policy, device, threads)
-        stage = AdaptiveStage(lanes, LaneLayout(len(raw), lanes).steps) if config.adaptive else None
+        prompt = config.prompt
+        primer = primer_of(prompt, model, policy, device, threads) if prompt else None
+        predictor = new_predictor(model.weights, lanes, block, policy, device, threads)
+        layout = LaneLayout(len(raw), lanes)
+        before = primer.stage if primer else None
+        stage = AdaptiveStage(lanes, layout.steps, before) if config.adaptive else None
         direct = mixed = 0.0
         with contextlib.closing(predictor):
-            for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
+            first = primer.warm(predictor, lanes) if primer else predictor.bos_id
+            for tokens, symbols in segment_blocks(raw, lanes, block, first):
                 logits = np.empty((tokens.shape[1], lanes, predictor.vocab_size), np.float32)
                 weights = predictor.predict(tokens, logits)
                 rows = weights.reshape(-1, predictor.vocab_size)[: len(symbols)]

@@ -18,6 +18,7 @@ from lmcompress.cli_options import (
     layout_options,
     maker_option,
     model_option,
+    prompt_option,
     quiet_option,
 )
 from lmcompress.errors import LmcompressError
@@ -46,6 +47,7 @@ _stdout_option = click.option(
 @_output_option
 @model_option
 @layout_options
+@prompt_option
 @device_options
 @_stdout_option
 @force_option
@@ -55,11 +57,11 @@ def compress(
     quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Compress each FILE to FILE.lmc, and keep it. FILE may be - for stdin to stdout."""
-    from lmcompress.model_store import find_model
+    from lmcompress.model_store import check_model
 
     check_output(files, output, to_stdout)
     config = codec_config(**options)
-    find_model(model)  # one error, not one a file
+    check_model(model)  # one error, not one a file
 
     def action(name: str) -> None:
         target = _target(output, to_stdout or name == STANDARD, name + SUFFIX)
@@ -94,6 +96,7 @@ def _compress(
 @files_argument
 @_output_option
 @maker_option
+@prompt_option
 @device_options
 @_stdout_option
 @force_option
@@ -124,6 +127,7 @@ def decompress(
 )
 @files_argument
 @maker_option
+@prompt_option
 @device_options
 @quiet_option
 def test(files: tuple[str, ...], model: str | None, quiet: bool, **options: Any) -> int:

@@ -119,6 +119,8 @@ def _describe_frame(reader: FrameReader) -> dict[str, Any]:
         "precision_bits": header.precision_bits,
         "window": header.window,
         "overlap": header.overlap,
+        "prompt": header.prompt_name or None,
+        "prompt_sha256": header.prompt_sha256.hex() or None,
         "raw_bytes": reader.totals.raw_bytes,
         "payload_bytes": sum(segment["payload_bytes"] for segment in segments),
         "segments": segments,
@@ -128,8 +130,10 @@ def _describe_frame(reader: FrameReader) -> dict[str, Any]:
 def _model_at_hand(name: str, fingerprint: str) -> dict[str, Any]:
     """Returns whether the model is here (None: not to be told without loading it) and its size."""
     from lmcompress.gpt.card import read_card
-    from lmcompress.model_store import find_model
+    from lmcompress.model_store import NO_MODEL, find_model
 
+    if name == NO_MODEL:
+        return {"model_at_hand": True, "model_bytes": 0}
     try:
         folder = find_model(name)
         found = read_card(folder).get("fingerprint")
@@ -180,6 +184,8 @@ def _header(frame: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "coder precision", f"{frame['precision_bits']} bits"
     window, overlap = frame["window"], frame["overlap"]
     yield "context", f"windows of {window}, overlap {overlap}" if window else "streams without end"
+    if frame["prompt"]:
+        yield "prompt", f"{frame['prompt']} (SHA-256 {frame['prompt_sha256']})"
     yield "segments", f"{len(frame['segments']):,}"
 
 

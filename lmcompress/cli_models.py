@@ -18,6 +18,7 @@ from lmcompress.cli_options import (
     json_option,
     layout_options,
     model_option,
+    prompt_option,
     quiet_option,
 )
 from lmcompress.progress import byte_progress
@@ -30,6 +31,7 @@ from lmcompress.streams import open_input
 @files_argument
 @model_option
 @layout_options
+@prompt_option
 @device_options
 @json_option
 @quiet_option

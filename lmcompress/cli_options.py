@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from lmcompress.errors import LmcompressError
 from lmcompress.model_store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from lmcompress.codec import CodecConfig
+    from lmcompress.priming import Prompt
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -106,12 +109,32 @@ def layout_options(command: Command) -> Command:
     return command
 
 
+prompt_option = click.option(
+    "--prompt",
+    metavar="FILE",
+    help="A text to read first, as a dictionary; decompress needs it too.",
+)
+
+
+def read_prompt(path: str | None) -> Prompt | None:
+    """Returns the file's text and name, if one was given."""
+    from lmcompress.priming import Prompt
+
+    if path is None:
+        return None
+    try:
+        return Prompt(Path(path).read_bytes(), Path(path).name)
+    except ValueError as exc:
+        raise LmcompressError(f"{path}: {exc}") from exc
+
+
 def codec_config(
     device: str,
     threads: int | None,
     lanes: Any = None,
     segment_bytes: int | None = None,
     adaptive: str = "on",
+    prompt: str | None = None,
 ) -> CodecConfig:
     """Returns the configuration that the options ask for; out of range is wrong usage."""
     from lmcompress.codec import CodecConfig
@@ -122,6 +145,7 @@ def codec_config(
             device=device,
             threads=threads,
             adaptive=adaptive == "on",
+            prompt=read_prompt(prompt),
             **{name: value for name, value in given.items() if value is not None},
         )
     except ValueError as exc:

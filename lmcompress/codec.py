@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lmcompress.adaptive import AdaptiveStage
 from lmcompress.coding import RangeDecoder, RangeEncoder, Weights
 from lmcompress.container import (
     MAX_SEGMENT_BYTES,
@@ -27,23 +28,20 @@ from lmcompress.container import (
     raw_checksum,
     read_frames,
 )
-from lmcompress.errors import CorruptFrameError, UnsupportedVersionError
-from lmcompress.lanes import LaneLayout, block_steps, segment_blocks
-from lmcompress.model_store import AnyModel, Model, load_model_of
+from lmcompress.errors import CorruptFrameError, PromptNotFoundError, UnsupportedVersionError
+from lmcompress.lanes import LaneLayout, auto_lanes, block_steps, segment_blocks
+from lmcompress.model_store import NO_MODEL, AnyModel, Model, load_model_of
 from lmcompress.predictor import (
     ContextPolicy,
     Predictor,
-    gpt_predictor,
+    new_predictor,
     resolve_device,
     resolve_threads,
 )
+from lmcompress.priming import Primer, Prompt, primer_of
 
 DEFAULT_SEGMENT_BYTES = 16 << 20
 MAX_LANES = 4096
-AUTO_LANE_BYTES = 8192
-"""Automatic lanes are at least this long: 0.13 % more bits on alice29.txt than with one lane."""
-AUTO_MAX_LANES = 16
-"""More lanes decode no faster on two cores: their keys and values no longer fit the cache."""
 
 Progress = Callable[[int], None]
 
@@ -57,6 +55,8 @@ class CodecConfig:
     segment_bytes: int = DEFAULT_SEGMENT_BYTES
     adaptive: bool = True
     """Whether online models may learn from the segment; it is left out where it does not help."""
+    prompt: Prompt | None = None
+    """A text to read first; the decoder needs it too."""
     device: str = "auto"
     threads: int | None = None
 
@@ -72,7 +72,7 @@ class CodecConfig:
     def lanes_for(self, raw_bytes: int) -> int:
         """Returns the number of lanes for a segment of so many bytes."""
         if self.lanes == "auto":
-            return max(1, min(AUTO_MAX_LANES, raw_bytes // AUTO_LANE_BYTES))
+            return auto_lanes(raw_bytes)
         return min(self.lanes, raw_bytes)
 
 
@@ -115,13 +115,11 @@ class DirectStage:
         return decoder.decode(weights[:active])
 
 
-def new_stage(method: Method, layout: LaneLayout) -> Stage:
+def new_stage(method: Method, layout: LaneLayout, primer: Primer | None = None) -> Stage:
     """Returns the stage of a method that codes."""
     if method is Method.CODED:
         return DirectStage()
-    from lmcompress.adaptive import AdaptiveStage
-
-    return AdaptiveStage(layout.lanes, layout.steps)
+    return AdaptiveStage(layout.lanes, layout.steps, primer.stage if primer else None)
 
 
 def encode_segment(
@@ -131,6 +129,7 @@ def encode_segment(
     block: int,
     methods: Sequence[Method] = (Method.CODED,),
     progress: Progress | None = None,
+    primer: Primer | None = None,
 ) -> list[bytes]:
     """Returns one segment's payload for each method.
 
@@ -143,10 +142,12 @@ def encode_segment(
       block: Steps to ask the predictor for at once; changes speed only.
       methods: CODED, MIXED or both.
       progress: Called with the number of bytes done since its last call.
+      primer: What was read before.
     """
     layout = LaneLayout(len(raw), lanes)
-    coders = [(RangeEncoder(), new_stage(method, layout)) for method in methods]
-    for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
+    coders = [(RangeEncoder(), new_stage(method, layout, primer)) for method in methods]
+    first = primer.warm(predictor, lanes) if primer else predictor.bos_id
+    for tokens, symbols in segment_blocks(raw, lanes, block, first):
         weights = predictor.predict(tokens)
         for encoder, stage in coders:
             stage.encode(encoder, symbols, weights)
@@ -162,12 +163,14 @@ def decode_segment(
     lanes: int,
     method: Method = Method.CODED,
     progress: Progress | None = None,
+    primer: Primer | None = None,
 ) -> bytes:
     """Inverts `encode_segment`; damage gives wrong bytes, which the caller's checksum finds."""
     layout, decoder = LaneLayout(raw_bytes, lanes), RangeDecoder(payload)
-    stage = new_stage(method, layout)
+    stage = new_stage(method, layout, primer)
     symbols = np.zeros((lanes, layout.steps), np.uint8)
-    tokens = np.full((lanes, 1), predictor.bos_id, np.int64)
+    first = primer.warm(predictor, lanes) if primer else predictor.bos_id
+    tokens = np.full((lanes, 1), first, np.int64)
     for step in range(layout.steps):
         weights = predictor.predict(tokens)[0]
         count = lanes if step < layout.steps - 1 else layout.last_lanes
@@ -182,10 +185,12 @@ class FrameCompressor:
     """Compresses segments one by one into a frame."""
 
     def __init__(self, sink: BinaryIO, model: Model, config: CodecConfig) -> None:
-        """Writes the frame's header at once."""
+        """Writes the frame's header at once; raises ValueError if nothing is to predict."""
+        if model.weights is None and not config.adaptive:
+            raise ValueError(f"model {NO_MODEL} without the adaptive stage: nothing would predict")
         self.config = config
-        self._weights, self._policy = model.weights, ContextPolicy.of(model.weights)
-        self._writer = FrameWriter(sink, frame_header(model, self._policy))
+        self._model, self._policy = model, ContextPolicy.of(model.weights)
+        self._writer = FrameWriter(sink, frame_header(model, self._policy, config.prompt))
         self._raw_bytes = self._payload_bytes = 0
 
     def write_segment(self, raw: bytes, progress: Progress | None = None) -> None:
@@ -206,13 +211,17 @@ class FrameCompressor:
 
     def _encode(self, raw: bytes, lanes: int, progress: Progress | None) -> tuple[Method, bytes]:
         """Returns the method that gives the shorter payload, and the payload."""
-        methods = [Method.CODED, Method.MIXED] if self.config.adaptive else [Method.CODED]
+        weights, policy = self._model.weights, self._policy
+        methods = [Method.CODED] if weights is not None else []
+        methods += [Method.MIXED] if self.config.adaptive else []
         threads = resolve_threads(self.config.threads)
         block = block_steps(lanes, threads)
         device = resolve_device(self.config.device)
-        predictor = gpt_predictor(self._weights, lanes, block, self._policy, device, threads)
+        prompt = self.config.prompt
+        primer = primer_of(prompt, self._model, policy, device, threads) if prompt else None
+        predictor = new_predictor(weights, lanes, block, policy, device, threads)
         try:
-            payloads = encode_segment(raw, predictor, lanes, block, methods, progress)
+            payloads = encode_segment(raw, predictor, lanes, block, methods, progress, primer)
             return min(zip(methods, payloads, strict=True), key=lambda pair: len(pair[1]))
         finally:
             predictor.close()
@@ -232,7 +241,7 @@ def compress_stream(
     return compressor.finish()
 
 
-def frame_header(model: Model, policy: ContextPolicy) -> FrameHeader:
+def frame_header(model: Model, policy: ContextPolicy, prompt: Prompt | None = None) -> FrameHeader:
     """Returns the header of files that a model makes."""
     from lmcompress.gpt.quantization import ARITHMETIC_VERSION
 
@@ -242,6 +251,8 @@ def frame_header(model: Model, policy: ContextPolicy) -> FrameHeader:
         arithmetic_version=ARITHMETIC_VERSION,
         window=policy.window,
         overlap=policy.overlap,
+        prompt_sha256=prompt.sha256 if prompt else b"",
+        prompt_name=prompt.name if prompt else "",
     )
 
 
@@ -259,6 +270,7 @@ def decompress_stream(
     Raises:
       CorruptFrameError: If anything is damaged; segments before the damage are on `sink`.
       ModelNotFoundError: If the model that made the file is not at hand.
+      PromptNotFoundError: If the file was compressed with a prompt, and config has not that one.
     """
     raw_bytes = 0
     for raw in decompressed_segments(source, config or CodecConfig(), model, progress):
@@ -288,6 +300,7 @@ def _decode_frame(
         else:
             if model is None:
                 _check_supported(header)
+                _check_prompt(header, config.prompt)
                 model = load_model_of(header.model, header.fingerprint, maker)
             raw = _decode(segment, payload, header, model, config, progress)
         check_raw(segment, raw)
@@ -309,6 +322,16 @@ def _check_supported(header: FrameHeader) -> None:
             )
 
 
+def _check_prompt(header: FrameHeader, prompt: Prompt | None) -> None:
+    if not header.prompt_sha256 or (prompt and prompt.sha256 == header.prompt_sha256):
+        return
+    found = f"found {prompt.name} ({prompt.sha256.hex()})" if prompt else "found none"
+    raise PromptNotFoundError(
+        f"the file was compressed with prompt {header.prompt_name} "
+        f"(SHA-256 {header.prompt_sha256.hex()}), {found}: give it with --prompt FILE"
+    )
+
+
 def _decode(
     segment: Segment,
     payload: bytes,
@@ -321,24 +344,32 @@ def _decode(
         raise CorruptFrameError(
             f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
         )
-    policy, shape = ContextPolicy(header.window, header.overlap), model.weights.config
-    if policy.window > shape.context_length or not (policy.window or shape.streams):
-        raise CorruptFrameError(
-            f"window is {policy.window} tokens, the model's context is {shape.context_length}: "
-            "the file is damaged"
-        )
-    # Steps come one at a time, but an overlap is read again in one go.
-    max_steps = min(policy.overlap, 64) or 1
-    predictor = gpt_predictor(
-        model.weights, segment.lanes, max_steps, policy,
-        resolve_device(config.device), resolve_threads(config.threads),
-    )  # fmt: skip
+    policy = _checked_policy(header, model)
+    prompt = config.prompt if header.prompt_sha256 else None
+    device, threads = resolve_device(config.device), resolve_threads(config.threads)
+    primer = primer_of(prompt, model, policy, device, threads) if prompt else None
+    # Steps come one at a time, but an overlap or a prompt's end is read in one go.
+    max_steps = 64 if primer else min(policy.overlap, 64) or 1
+    predictor = new_predictor(model.weights, segment.lanes, max_steps, policy, device, threads)
     try:
         return decode_segment(
-            payload, segment.raw_bytes, predictor, segment.lanes, segment.method, progress
+            payload, segment.raw_bytes, predictor, segment.lanes, segment.method, progress, primer
         )
     finally:
         predictor.close()
+
+
+def _checked_policy(header: FrameHeader, model: Model) -> ContextPolicy:
+    """Returns the header's policy; raises CorruptFrameError if the model cannot follow it."""
+    policy = ContextPolicy(header.window, header.overlap)
+    if model.weights is not None:
+        shape = model.weights.config
+        if policy.window > shape.context_length or not (policy.window or shape.streams):
+            raise CorruptFrameError(
+                f"window is {policy.window} tokens, the model's context is "
+                f"{shape.context_length}: the file is damaged"
+            )
+    return policy
 
 
 def _read_fully(source: BinaryIO, size: int) -> bytes:

@@ -6,6 +6,7 @@
       UnsupportedVersionError    made by a newer format or arithmetic
       ModelNotFoundError         no model of that name here
         FingerprintMismatchError the model here is not the one that made the file
+      PromptNotFoundError        the file needs the prompt that it was compressed with
       CorpusError                a corpus is missing, cannot be had, or has the wrong bytes
       MissingDependencyError     an optional package is needed
       TrainingError              a training configuration or checkpoint cannot be used
@@ -36,6 +37,10 @@ class ModelNotFoundError(LmcompressError):
 
 class FingerprintMismatchError(ModelNotFoundError):
     """A model of that name is here, but it is not the one that made the file."""
+
+
+class PromptNotFoundError(LmcompressError):
+    """The file was compressed with a prompt that was not given, or another one was."""
 
 
 class CorpusError(LmcompressError):

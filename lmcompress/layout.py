@@ -17,6 +17,7 @@ MAGIC = b"\x89LMC"
 FORMAT_VERSION = 1
 FINGERPRINT_BYTES = 16
 RAW_CHECKSUM_BYTES = 8
+PROMPT_SHA256_BYTES = 32
 MAX_NAME_BYTES = 255
 MAX_HEADER_BYTES = 1 << 16
 MAX_SEGMENT_BYTES = 1 << 30
@@ -33,6 +34,7 @@ class _Tag(enum.IntEnum):
     TOKENIZER = 4
     PRECISION_BITS = 5
     CONTEXT_POLICY = 6
+    PROMPT = 7
 
 
 _MANDATORY = (_Tag.MODEL, _Tag.FINGERPRINT, _Tag.ARITHMETIC_VERSION)
@@ -63,6 +65,10 @@ class FrameHeader:
     """Tokens per model window; 0 if the model streams."""
     overlap: int = 0
     """Tokens that a window takes over from the one before; less than `window`, or 0."""
+    prompt_sha256: bytes = b""
+    """32 bytes: SHA-256 of the text that the decoder must have read before; none if empty."""
+    prompt_name: str = ""
+    """What to call that text where it is missing."""
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -78,6 +84,10 @@ class FrameHeader:
             raise ValueError(f"window is {self.window} tokens, expected 0 or more")
         if not 0 <= self.overlap < max(self.window, 1):
             raise ValueError(f"overlap is {self.overlap}, expected less than window {self.window}")
+        if len(self.prompt_sha256) not in (0, PROMPT_SHA256_BYTES):
+            raise ValueError(f"prompt's hash has {len(self.prompt_sha256)} bytes, expected 32")
+        if self.prompt_sha256:
+            _check_name("prompt name", self.prompt_name)
 
     def pack(self) -> bytes:
         """Returns the frame's first bytes, from the magic to the header's CRC-32."""
@@ -92,6 +102,8 @@ class FrameHeader:
             values[_Tag.PRECISION_BITS] = encode_varint(self.precision_bits)
         if self.window:
             values[_Tag.CONTEXT_POLICY] = encode_varint(self.window) + encode_varint(self.overlap)
+        if self.prompt_sha256:
+            values[_Tag.PROMPT] = self.prompt_sha256 + self.prompt_name.encode()
         fields = b"".join(bytes([t]) + encode_varint(len(v)) + v for t, v in values.items())
         return _with_crc32(MAGIC + bytes([FORMAT_VERSION]) + encode_varint(len(fields)) + fields)
 
@@ -99,8 +111,9 @@ class FrameHeader:
         """Raises ValueError if the payload is too short for the raw bytes it is to hold.
 
         Each of at least 256 symbols has a frequency of 1 or more out of 2**P, so a symbol costs at
-        least -log2(1 - 255 / 2**P) > 255 / (2**P * ln 2) bits. The coder's end may save 64 bits,
-        and ln 2 < 7 / 10 keeps the bound in integers.
+        least -log2(1 - 255 / 2**P) > 255 / (2**P * ln 2) bits. A mixed byte is eight bits that
+        each cost more than an eighth of that. The coder's end may save 64 bits, and ln 2 < 7 / 10
+        keeps the bound in integers.
         """
         if segment.method is Method.STORED:
             return
@@ -205,6 +218,9 @@ def _header_from(values: dict[int, bytes]) -> FrameHeader:
         if mandatory not in values:
             raise ValueError(f"found no field {mandatory.name.lower()}, expected one")
     window, overlap = _unpack_varints(values.get(_Tag.CONTEXT_POLICY, b"\0\0"), 2)
+    prompt = values.get(_Tag.PROMPT, b"")
+    if _Tag.PROMPT in values and len(prompt) <= PROMPT_SHA256_BYTES:
+        raise ValueError(f"field prompt has {len(prompt)} bytes, expected 32 and a name")
     return FrameHeader(
         model=values[_Tag.MODEL].decode(),
         fingerprint=values[_Tag.FINGERPRINT],
@@ -213,6 +229,8 @@ def _header_from(values: dict[int, bytes]) -> FrameHeader:
         precision_bits=_unpack_varints(values.get(_Tag.PRECISION_BITS, b"\x18"), 1)[0],
         window=window,
         overlap=overlap,
+        prompt_sha256=prompt[:PROMPT_SHA256_BYTES],
+        prompt_name=prompt[PROMPT_SHA256_BYTES:].decode(),
     )
 
 

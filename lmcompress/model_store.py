@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
 
 DEFAULT_MODEL = "lmc-3m"
+NO_MODEL = "none"
+"""Names the absence of a GPT: every byte equally likely, but for what the adaptive stage learns."""
 EMBEDDED = Path(__file__).parent / "models"
 
 _log = logging.getLogger(__name__)
@@ -30,27 +32,27 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A quantized GPT with its name and card."""
+    """A quantized GPT with its name and card; without weights, none."""
 
     name: str
-    weights: ExactWeights
+    weights: ExactWeights | None
     card: dict[str, Any]
     folder: Path
 
     @functools.cached_property
     def fingerprint(self) -> bytes:
         """16 bytes over all that can change a prediction."""
-        return self.weights.fingerprint
+        return self.weights.fingerprint if self.weights else bytes(16)
 
     @property
     def num_parameters(self) -> int:
         """Parameters of the network."""
-        return self.weights.config.num_parameters
+        return self.weights.config.num_parameters if self.weights else 0
 
     @property
     def model_bytes(self) -> int:
         """Bytes of the stored weights."""
-        return self.weights.model_bytes
+        return self.weights.model_bytes if self.weights else 0
 
 
 AnyModel = str | os.PathLike[str] | Model
@@ -97,6 +99,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
 
 def load_model(name: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
     """Loads a model by name or folder (cached); a float checkpoint is quantized on the way."""
+    if name == NO_MODEL:
+        return Model(NO_MODEL, None, {}, EMBEDDED)
     return _load(find_model(name).resolve())
 
 
@@ -106,6 +110,12 @@ def _load(folder: Path) -> Model:
 
     card = read_card(folder)["card"]
     return Model(card.get("name", folder.name), load_exact_checkpoint(folder), card, folder)
+
+
+def check_model(name: str | os.PathLike[str]) -> None:
+    """Raises ModelNotFoundError if there is no such model; loads nothing."""
+    if name != NO_MODEL:
+        find_model(name)
 
 
 def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = None) -> Model:
@@ -136,7 +146,21 @@ def describe_models() -> list[dict[str, Any]]:
             rows.append(_describe(name, folder))
         except (LmcompressError, OSError, ValueError) as exc:
             _log.warning("left out %s: %s", folder, exc)
-    return rows
+    return [*rows, _describe_none()]
+
+
+def _describe_none() -> dict[str, Any]:
+    none = load_model(NO_MODEL)
+    return {
+        "name": none.name,
+        "default": False,
+        "num_parameters": none.num_parameters,
+        "model_bytes": none.model_bytes,
+        "context_length": 0,
+        "fingerprint": none.fingerprint.hex(),
+        "trained_on": [],
+        "bytes_seen": 0,
+    }
 
 
 def _describe(name: str, folder: Path) -> dict[str, Any]:

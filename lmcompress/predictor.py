@@ -29,10 +29,11 @@ class Predictor(Protocol):
     vocab_size: int
     bos_id: int
 
-    def predict(self, tokens: npt.NDArray[np.int64]) -> Weights:
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
         """Reads tokens (lanes, steps); returns weights (steps, lanes, vocab_size) after each.
 
         Weights are integer-valued, >= 0, and sum to 2**PRECISION_BITS - vocab_size in each row.
+        `logits`, if given, is filled with the exact logits, of the same shape.
         """
 
     def close(self) -> None:
@@ -50,9 +51,11 @@ class UniformPredictor:
         self._row = np.full(vocab_size, budget // vocab_size, np.float32)
         self._row[: budget % vocab_size] += 1
 
-    def predict(self, tokens: npt.NDArray[np.int64]) -> Weights:
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
         """Returns the same row for each symbol to come."""
         lanes, steps = tokens.shape
+        if logits is not None:
+            logits[:] = 0
         return np.tile(self._row, (steps, lanes, 1))
 
     def close(self) -> None:
@@ -71,8 +74,10 @@ class ContextPolicy:
     overlap: int = 0
 
     @classmethod
-    def of(cls, weights: ExactWeights) -> ContextPolicy:
+    def of(cls, weights: ExactWeights | None) -> ContextPolicy:
         """Returns the policy that new files of a model use."""
+        if weights is None:
+            return cls()
         config = weights.config
         if config.streams:
             return cls()
@@ -160,6 +165,20 @@ def resolve_threads(threads: int | None) -> int:
     if "OMP_NUM_THREADS" in os.environ and os.environ["OMP_NUM_THREADS"].isdigit():
         return max(1, int(os.environ["OMP_NUM_THREADS"]))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def new_predictor(
+    weights: ExactWeights | None,
+    lanes: int,
+    max_steps: int,
+    policy: ContextPolicy,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Predictor:
+    """Returns a predictor of a model, or, without one, of equally likely bytes."""
+    if weights is None:
+        return UniformPredictor()
+    return gpt_predictor(weights, lanes, max_steps, policy, device, threads)
 
 
 def gpt_predictor(

@@ -31,6 +31,7 @@ LAYERS = (
     "gpt.engine_cpu",
     "predictor",
     "lanes",
+    "priming",
     "codec",
     "api cli_options",
     "benchmark cli_files cli_info cli_models",

@@ -20,7 +20,7 @@ from lmcompress.container import (
     Segment,
 )
 from lmcompress.errors import CorruptFrameError, UnsupportedVersionError
-from lmcompress.layout import MAGIC
+from lmcompress.layout import MAGIC, unpack_fields
 from lmcompress.wire import MAX_VARINT, encode_varint
 
 HEADER = FrameHeader("tiny-7m", bytes(range(16)), 1, window=1024, overlap=128)
@@ -65,7 +65,7 @@ def test_unknown_tag_from_128_on_is_skipped():
     assert read_frame(extended) == read_frame(frame_with_fields(MANDATORY))
 
 
-@pytest.mark.parametrize("tag", [7, 127])
+@pytest.mark.parametrize("tag", [8, 127])
 def test_unknown_tag_below_128_needs_a_newer_version(tag):
     with pytest.raises(UnsupportedVersionError, match=f"field {tag}.* newer lmcompress"):
         read_frame(frame_with_fields(MANDATORY + field(tag, b"")))
@@ -94,6 +94,10 @@ def test_unknown_tag_below_128_needs_a_newer_version(tag):
         pytest.param(MANDATORY[:-3] + field(3, b"\xff" * 9 + b"\1"), id="64-bit version"),
         pytest.param(MANDATORY + field(5, b"\x08"), id="precision 8"),
         pytest.param(MANDATORY + field(5, b"\x21"), id="precision 33"),
+        pytest.param(MANDATORY + field(7, bytes(32)), id="prompt without a name"),
+        pytest.param(MANDATORY + field(7, bytes(31)), id="short prompt hash"),
+        pytest.param(MANDATORY + field(7, b""), id="empty prompt"),
+        pytest.param(MANDATORY + field(7, bytes(32) + b"\n"), id="prompt's name not printable"),
         pytest.param(MANDATORY + field(6, b"\x05"), id="no overlap"),
         pytest.param(MANDATORY + field(6, b"\x05\x05"), id="overlap as large as window"),
         pytest.param(MANDATORY + field(6, b"\x00\x01"), id="overlap without window"),
@@ -102,6 +106,12 @@ def test_unknown_tag_below_128_needs_a_newer_version(tag):
 def test_invalid_header_fields_are_corrupt(fields):
     with pytest.raises(CorruptFrameError):
         read_frame(frame_with_fields(fields))
+
+
+def test_a_prompt_comes_back():
+    header = FrameHeader("m", bytes(16), 1, prompt_sha256=bytes(range(32)), prompt_name="records")
+
+    assert unpack_fields(header.pack()[6:-4]) == header
 
 
 def test_largest_name_is_accepted():

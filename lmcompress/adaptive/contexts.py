@@ -121,7 +121,7 @@ def predict_contexts(S, i, bit):
     for j in range(_CONTEXTS):
         counter = np.int64(S.slots[lane.buckets[j] + node])
         count, p = counter & 1023, counter >> 10
-        if count == 0:
+        if count == 0 or (shared.left_out >> j) & 1:
             lane.cells[j] = -1
             lane.inputs[2 * j] = lane.inputs[2 * j + 1] = 0
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lmcompress.adaptive.contexts import hash_with, stretch
-from lmcompress.adaptive.state import MATCH_INPUT, MATCHES, MIN_MATCH
+from lmcompress.adaptive.state import MATCH_INPUT, MATCHES, MIN_MATCH, PARTS
 from lmcompress.compiled import lean_kernel
 from lmcompress.logistic import TOTAL, TOTAL_BITS
 from lmcompress.prefetch import prefetch
@@ -17,6 +17,7 @@ from lmcompress.prefetch import prefetch
 _MAX_MISSES = 8
 _MAX_VERIFIED = 40
 _RATE = 6
+_FIRST_PART = PARTS.index(f"match {MIN_MATCH[0]}")
 
 
 @lean_kernel
@@ -63,7 +64,11 @@ def predict_matches(S, i, bit):
         lane.match_cell[m] = -1
         lane.inputs[MATCH_INPUT + 2 * m] = lane.inputs[MATCH_INPUT + 2 * m + 1] = 0
         expected = lane.expected[m]
-        if expected < 0 or expected >> (8 - bit) != lane.c0:
+        if (
+            (shared.left_out >> (_FIRST_PART + m)) & 1
+            or expected < 0
+            or expected >> (8 - bit) != lane.c0
+        ):
             continue
         size, missed = length_class(lane.length[m]), count_ones(lane.misses[m] & 255)
         cell = (size * 4 + min(missed, 3)) * 8 + bit

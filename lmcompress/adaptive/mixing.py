@@ -15,6 +15,7 @@ from lmcompress.adaptive.state import (
     MATCHES,
     MIXER_CONTEXTS,
     ORDER_1_INPUT,
+    PARTS,
     SETS,
 )
 from lmcompress.compiled import lean_kernel
@@ -24,6 +25,7 @@ from lmcompress.prefetch import prefetch
 _FLOOR = 8
 """A bit's probability stays within _FLOOR .. TOTAL - _FLOOR."""
 _MAP_RATE = 6
+_MAPS_PART = PARTS.index("probability maps")
 _ORDER_1_RATE = 5
 _START_RATE, _LAST_RATE = 60, 3
 """The mixers' learning rate falls from the first to the second, as the steps' reciprocal."""
@@ -132,7 +134,8 @@ def _correct(S, i, mixed):
         at = lane.map_rows[k] + lane.map_column
         left, right = np.int64(shared.maps[at]), np.int64(shared.maps[at + 1])
         total += (left * (MAP_STEP - lane.fraction) + right * lane.fraction) // MAP_STEP
-    return min(max(total >> 2, _FLOOR), TOTAL - _FLOOR)
+    p = lane.mixed if (shared.left_out >> _MAPS_PART) & 1 else total >> 2
+    return min(max(p, _FLOOR), TOTAL - _FLOOR)
 
 
 @lean_kernel

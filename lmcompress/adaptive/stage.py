@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,7 +31,7 @@ from lmcompress.adaptive.mixing import (
     set_learning_rate,
     start_gpt,
 )
-from lmcompress.adaptive.state import new_state
+from lmcompress.adaptive.state import MIN_SIZE_BITS, State, new_state
 from lmcompress.coding import PRECISION_BITS, RangeDecoder, RangeEncoder, Weights
 from lmcompress.compiled import lean_kernel
 from lmcompress.logistic import TOTAL, TOTAL_BITS
@@ -142,9 +144,20 @@ def _decode_bit(S, bit, bits, active, out, symbols):
 class AdaptiveStage:
     """Stands between a predictor of bytes and the coder, for one segment."""
 
-    def __init__(self, lanes: int, steps: int, primed: AdaptiveStage | None = None) -> None:
-        """Begins with what `primed` has learned, if given; that is copied, not changed."""
-        self._state = new_state(lanes, steps, primed._state if primed else None)
+    def __init__(
+        self,
+        lanes: int,
+        steps: int,
+        primed: AdaptiveStage | None = None,
+        min_size_bits: int = MIN_SIZE_BITS,
+        without: Collection[str] = (),
+    ) -> None:
+        """Begins with what `primed` has learned, if given; that is copied, not changed.
+
+        `without` leaves out some of `state.PARTS`: what it makes, no file can say how to decode.
+        """
+        before = primed.state if primed else None
+        self.state: State = new_state(lanes, steps, before, min_size_bits, without)
 
     def encode(
         self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], weights: Weights
@@ -158,14 +171,14 @@ class AdaptiveStage:
         """Returns the bits of symbols (n,) and their weights (8 n, 2), and learns from them."""
         out = np.empty((8 * len(symbols), 2), np.float32)
         bits = np.empty(8 * len(symbols), np.int32)
-        _encode_block(self._state, weights, symbols.astype(np.uint8), out, bits)
+        _encode_block(self.state, weights, symbols.astype(np.uint8), out, bits)
         return bits, out
 
     def decode(self, decoder: RangeDecoder, weights: Weights, active: int) -> npt.NDArray[np.uint8]:
         """Decodes one step of the first `active` lanes under weights (lanes, 256)."""
         out = np.empty((active, 2), np.float32)
         symbols = np.empty(active, np.uint8)
-        _decode_start(self._state, weights, active, out)
+        _decode_start(self.state, weights, active, out)
         for bit in range(8):
-            _decode_bit(self._state, bit, decoder.decode(out), active, out, symbols)
+            _decode_bit(self.state, bit, decoder.decode(out), active, out, symbols)
         return symbols

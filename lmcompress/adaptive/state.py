@@ -6,6 +6,7 @@ a decoder makes nine calls a step.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ next; skip 1: the second to fourth byte back (records of fixed length)."""
 MIN_MATCH = (5, 12, 24)
 """Shortest match of each match model; the first looks in its own lane, the others in all."""
 MATCHES = len(MIN_MATCH)
+PARTS = (*CONTEXTS, *(f"match {n}" for n in MIN_MATCH), "probability maps")
+"""What can be left out, to see what it is worth; files are made with all."""
 
 # Inputs of the mixers: two each, of a context, the GPT, a match model, order 1 (and a constant).
 GPT_INPUT = 2 * len(CONTEXTS)
@@ -79,9 +82,10 @@ SHARED = np.dtype(
     [
         ("maps", "i4", MAPS * MAP_ROWS * MAP_SIZE), ("order_1", "i4", (256, 256)),
         ("mixers", "i4", SETS * MIXER_CONTEXTS * INPUTS), ("final", "i4", (256, SETS)),
-        ("step", "i8"), ("base", "i8"), ("end", "i8"), ("learned", "i8"), ("learning_rate", "i8"),
+        ("left_out", "i8"), ("step", "i8"),
+        ("base", "i8"), ("end", "i8"), ("learned", "i8"), ("learning_rate", "i8"),
         ("counter_maps", "u4", (len(CONTEXTS), COUNT_CLASSES * CERTAINTIES)),
-        ("match_rates", "i4", (MATCHES, MATCH_CELLS)), ("enabled", "i4", INPUTS),
+        ("match_rates", "i4", (MATCHES, MATCH_CELLS)),
         ("squash", "i4", 2 * LIMIT + 1), ("stretch", "i4", (3, STRETCH_SIZE)),
         ("rates", "i4", MAP_COUNT_LIMIT + 1),
         ("count_class", "i4", COUNT_LIMIT + 1),
@@ -102,8 +106,16 @@ class State(NamedTuple):
     history: npt.NDArray[np.uint8]
 
 
-def new_state(lanes: int, steps: int, primed: State | None = None) -> State:
+def new_state(
+    lanes: int,
+    steps: int,
+    primed: State | None = None,
+    min_size_bits: int = MIN_SIZE_BITS,
+    without: Collection[str] = (),
+) -> State:
     """Returns the state before the first byte of a segment of so many lanes and steps.
+
+    It has at least 2**min_size_bits buckets, and leaves out some of PARTS.
 
     With `primed`, the state after another text, it goes on from what that has taught: its tables,
     its bytes to match, and the context that its last lane ended in.
@@ -118,8 +130,9 @@ def new_state(lanes: int, steps: int, primed: State | None = None) -> State:
     for field in ("line_above", "pointer", "expected", "match_cell", "cells"):
         streams[field] = -1
     shared = primed.shared.copy() if primed else _new_shared()
+    shared["left_out"] = sum(1 << PARTS.index(part) for part in without)
     shared["step"], shared["base"], shared["end"] = 0, base, steps
-    size_bits = max(MIN_SIZE_BITS, min(MAX_SIZE_BITS, (lanes * steps).bit_length() + 1))
+    size_bits = max(min_size_bits, min(MAX_SIZE_BITS, (lanes * steps).bit_length() + 1))
     fresh = np.zeros(lanes * steps, np.uint8)
     return State(
         shared=shared,
@@ -152,7 +165,6 @@ def _new_shared() -> npt.NDArray[Any]:
     middles = (2 * np.arange(CERTAINTIES) + 1) * (TOTAL // (2 * CERTAINTIES))
     shared["counter_maps"] = np.tile(middles << 10 | MAP_START_COUNT, COUNT_CLASSES)
     shared["match_rates"] = TOTAL * 3 // 4
-    shared["enabled"] = 1
     shared["squash"], shared["stretch"] = squash_table(), stretch_tables()
     shared["rates"] = rate_table(MAP_COUNT_LIMIT + 1)
     edges = [1, 2, 3, 4, 5, 7, 11, 19, 40, 120]

@@ -1,0 +1,89 @@
+"""Priming: a text that encoder and decoder have read before the first byte (zstd: a dictionary).
+
+The GPT's context begins with the end of the prompt, and the adaptive stage has learned from all of
+it, as if it had been a segment before. Only its hash and its name stand in the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.adaptive import AdaptiveStage
+from lmcompress.lanes import LaneLayout, auto_lanes, block_steps, segment_blocks
+from lmcompress.model_store import Model
+from lmcompress.predictor import ContextPolicy, Predictor, new_predictor
+
+_MIN_SIZE_BITS = 20
+"""Room for what comes after a small prompt: 2**20 buckets, 64 MiB."""
+_CONTEXT_BLOCK = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A text to read first. Raises ValueError if it is empty."""
+
+    raw: bytes
+    name: str = "prompt"
+    """What a decoder without it asks for."""
+
+    def __post_init__(self) -> None:
+        """Checks that there is something to read."""
+        if not self.raw:
+            raise ValueError("the prompt is empty, expected at least one byte")
+
+    @functools.cached_property
+    def sha256(self) -> bytes:
+        """SHA-256 of the text: what a file asks for."""
+        return hashlib.sha256(self.raw).digest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Primer:
+    """What came of reading a prompt with a model."""
+
+    stage: AdaptiveStage
+    context: npt.NDArray[np.int64]
+    """The prompt's last bytes, (n,): what each lane begins with."""
+
+    def warm(self, predictor: Predictor, lanes: int) -> int:
+        """Has a new predictor read the context but its last byte, which comes next; returns it."""
+        tokens = np.tile(np.append(predictor.bos_id, self.context[:-1]), (lanes, 1))
+        for start in range(0, tokens.shape[1], _CONTEXT_BLOCK):
+            predictor.predict(tokens[:, start : start + _CONTEXT_BLOCK])
+        return int(self.context[-1])
+
+
+_last: dict[tuple[bytes, bytes], Primer] = {}
+"""The newest primer by fingerprint and prompt: many small files are compressed with one prompt."""
+
+
+def primer_of(
+    prompt: Prompt, model: Model, policy: ContextPolicy, device: str, threads: int
+) -> Primer:
+    """Reads a prompt with a model, or returns what came of it last time."""
+    key = (model.fingerprint, prompt.sha256)
+    if key not in _last:
+        primer = _read(prompt.raw, model, policy, device, threads)
+        _last.clear()
+        _last[key] = primer
+    return _last[key]
+
+
+def _read(raw: bytes, model: Model, policy: ContextPolicy, device: str, threads: int) -> Primer:
+    lanes = auto_lanes(len(raw))
+    block = block_steps(lanes, threads)
+    stage = AdaptiveStage(lanes, LaneLayout(len(raw), lanes).steps, min_size_bits=_MIN_SIZE_BITS)
+    predictor = new_predictor(model.weights, lanes, block, policy, device, threads)
+    try:
+        for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
+            stage.predict(symbols, predictor.predict(tokens))
+    finally:
+        predictor.close()
+    length = 1 if model.weights is None else policy.overlap or model.weights.config.context_length
+    context = np.frombuffer(raw[-length:], np.uint8).astype(np.int64)
+    return Primer(stage, context)
