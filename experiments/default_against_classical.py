@@ -20,7 +20,7 @@ from lmcompress.benchmark import ModelCodec, benchmark_row, classical_codecs, re
 from lmcompress.codec import CodecConfig
 from lmcompress.errors import LmcompressError
 from lmcompress.figures import plot_bits_per_byte
-from lmcompress.model_store import DEFAULT_MODEL, load_model
+from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, load_model
 from lmcompress.protocol import Codec
 from lmcompress.provenance import command_line, describe_run
 from lmcompress.records import Record, append_jsonl, csv_text, latest, read_jsonl
@@ -68,8 +68,9 @@ def main(quick: bool, model: str, threads: int | None, derive: bool) -> None:
 
 
 def codecs(model: str, threads: int | None) -> list[Codec]:
-    loaded = load_model(model)
-    return [*classical_codecs(["all"]), ModelCodec(loaded, CodecConfig(threads=threads))]
+    config = CodecConfig(threads=threads)
+    models = [ModelCodec(load_model(name), config) for name in (model, NO_MODEL)]
+    return [*classical_codecs(["all"]), *models]
 
 
 def measure(

@@ -54,7 +54,7 @@ class ModelCodec:
         suffix = "" if lanes == "auto" else f" ({lanes} lane{'s' if lanes > 1 else ''})"
         if not self.config.adaptive:
             suffix += " (no adaptive stage)"
-        self.name = f"{model.name}{suffix}"
+        self.name = f"{model.name if model.weights else 'adaptive stage alone'}{suffix}"
         self.version = f"format {FORMAT_VERSION}, arithmetic {ARITHMETIC_VERSION}"
         self.model_bytes = model.model_bytes
         self.num_parameters = model.num_parameters

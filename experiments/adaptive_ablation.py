@@ -1,0 +1,105 @@
+"""What is each part of the adaptive stage worth?
+
+    python -m experiments.adaptive_ablation [--quick]
+
+Each part is left out alone, on the same text, with the same predictions of the default model, in
+the lanes that a file would have. Quantized code lengths; no files are made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import click
+import numpy as np
+
+from experiments.common import folder_of, predictions, write_records, write_table
+from lmcompress import corpora
+from lmcompress.adaptive import AdaptiveStage
+from lmcompress.adaptive.state import PARTS
+from lmcompress.coding import quantized_code_length_bits
+from lmcompress.lanes import LaneLayout, auto_lanes
+from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+
+NAME = "adaptive_ablation"
+CORPORA = (
+    "canterbury/alice29.txt",
+    "calgary/news",
+    "i18n/ru-crime-and-punishment.txt@0+300000",
+    "i18n/kowiki-extract.txt@0+300000",
+    "code/python-3.11.7-stdlib.py.txt@0+300000",
+    "logs/us-sba-data-catalog.json@0+300000",
+    "logs/Apache_2k.log",
+    "calgary/obj2",
+)
+QUICK_CORPORA = ("canterbury/fields.c", "canterbury/xargs.1")
+NOTHING, GPT, STAGE = "nothing (bits per byte)", "all but the GPT", "the GPT"
+
+
+def code_lengths(raw: bytes, model: Model) -> dict[str, float]:
+    """Returns bits by what is left out; GPT keeps the GPT alone, STAGE the stage alone."""
+    lanes = auto_lanes(len(raw))
+    steps = LaneLayout(len(raw), lanes).steps
+    stages = {part: AdaptiveStage(lanes, steps, without=[part]) for part in PARTS}
+    stages[NOTHING] = AdaptiveStage(lanes, steps)
+    bits = dict.fromkeys([NOTHING, GPT, STAGE, *PARTS], 0.0)
+    for symbols, weights in predictions(raw, model, lanes):
+        bits[GPT] += quantized_code_length_bits(weights.reshape(-1, 256)[: len(symbols)], symbols)
+        for name, stage in stages.items():
+            bits[name] += _learned(stage, symbols, weights)
+    alone = AdaptiveStage(lanes, steps)
+    for symbols, weights in predictions(raw, load_model(NO_MODEL), lanes):
+        bits[STAGE] += _learned(alone, symbols, weights)
+    return bits
+
+
+def _learned(stage: AdaptiveStage, symbols: Any, weights: Any) -> float:
+    decisions, rows = stage.predict(symbols, weights)
+    return quantized_code_length_bits(rows, np.asarray(decisions))
+
+
+def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns a row for each part: by how many percent the bits grow without it, by corpus."""
+    lines = []
+    for name in [NOTHING, GPT, STAGE, *PARTS]:
+        line: dict[str, Any] = {"without": name}
+        for row in rows:
+            whole, found = row["bits"][NOTHING], row["bits"][name]
+            label = row["corpus"].partition("@")[0].rpartition("/")[2]
+            is_whole = name == NOTHING
+            line[label] = (
+                f"{whole / row['raw_bytes']:.4f}"
+                if is_whole
+                else f"{100 * (found / whole - 1):+.2f} %"
+            )
+        lines.append(line)
+    return lines
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Two small files, into results/quick.")
+def main(quick: bool) -> None:
+    """Measures what each part of the adaptive stage is worth."""
+    model, rows = load_model(DEFAULT_MODEL), []
+    for name in QUICK_CORPORA if quick else CORPORA:
+        raw = corpora.load(name)
+        bits = code_lengths(raw, model)
+        rows.append(
+            {
+                "corpus": name,
+                "corpus_sha256": hashlib.sha256(raw).hexdigest(),
+                "raw_bytes": len(raw),
+                "lanes": auto_lanes(len(raw)),
+                "fingerprint": model.fingerprint.hex(),
+                "bits": {part: round(value, 1) for part, value in bits.items()},
+            }
+        )
+        click.echo(f"{name} {bits[NOTHING] / len(raw):.4f} bits per byte", err=True)
+    folder = folder_of(NAME, quick=quick)
+    write_records(NAME, rows, folder)
+    write_table(table(rows), folder, "Code length without each part, against that with all.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What do lanes cost, when they share what the adaptive stage learns and when they do not?
+
+    python -m experiments.adaptive_lanes [--quick]
+
+Quantized code lengths with the default model: the GPT alone, with one state for all lanes, and
+with a state for each lane. No files are made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from experiments.common import folder_of, predictions, write_records, write_table
+from lmcompress import corpora
+from lmcompress.adaptive import AdaptiveStage
+from lmcompress.coding import quantized_code_length_bits
+from lmcompress.lanes import LaneLayout
+from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
+
+NAME = "adaptive_lanes"
+CORPORA = (
+    "canterbury/alice29.txt",
+    "i18n/ru-crime-and-punishment.txt@0+300000",
+    "logs/us-sba-data-catalog.json@0+300000",
+)
+LANES = (1, 2, 4, 8, 16, 32, 64)
+WAYS = ("GPT alone", "own states", "shared state")
+
+
+def code_lengths(raw: bytes, model: Model, lanes: int) -> dict[str, float]:
+    """Returns bits per byte by way."""
+    steps = LaneLayout(len(raw), lanes).steps
+    shared, own = AdaptiveStage(lanes, steps), [AdaptiveStage(1, steps) for _ in range(lanes)]
+    bits = dict.fromkeys(WAYS, 0.0)
+    for symbols, weights in predictions(raw, model, lanes):
+        rows = weights.reshape(-1, 256)[: len(symbols)]
+        bits["GPT alone"] += quantized_code_length_bits(rows, symbols)
+        bits["shared state"] += _bits(shared, symbols, weights)
+        for lane, stage in enumerate(own):
+            mine = np.ascontiguousarray(weights[:, lane : lane + 1])
+            bits["own states"] += _bits(stage, symbols[lane::lanes], mine)
+    return {way: value / len(raw) for way, value in bits.items()}
+
+
+def _bits(stage: AdaptiveStage, symbols: Any, weights: Any) -> float:
+    decisions, rows = stage.predict(symbols, weights)
+    return quantized_code_length_bits(rows, decisions)
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draws bits per byte against lanes, a panel for each corpus."""
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(row["corpus"] for row in rows))
+    figure = Figure(figsize=(4 * len(names), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        mine = [row for row in rows if row["corpus"] == name]
+        for way in WAYS:
+            axes.plot([row["lanes"] for row in mine], [row[way] for row in mine], "o-", label=way)
+        axes.set(xscale="log", xlabel="lanes", ylabel="bits per byte", ylim=(0, None))
+        axes.set_xticks([row["lanes"] for row in mine], [str(row["lanes"]) for row in mine])
+        axes.set_title(name.partition("@")[0].rpartition("/")[2], fontsize=10)
+    panels[0].legend()
+    figure.savefig(path, metadata={"Date": None})
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="One small file, into results/quick.")
+def main(quick: bool) -> None:
+    """Measures what lanes cost with shared and with separate learning."""
+    model, rows = load_model(DEFAULT_MODEL), []
+    for name in ("canterbury/fields.c",) if quick else CORPORA:
+        raw = corpora.load(name)
+        for lanes in LANES:
+            found = {way: round(v, 4) for way, v in code_lengths(raw, model, lanes).items()}
+            rows.append({"corpus": name, "lanes": lanes, **found})
+            click.echo(f"{name} {lanes} lanes: {found}", err=True)
+    folder = folder_of(NAME, quick=quick)
+    more = {"fingerprint": model.fingerprint.hex()}
+    hashes = {
+        name: hashlib.sha256(corpora.load(name)).hexdigest() for name in {r["corpus"] for r in rows}
+    }
+    write_records(NAME, [{**r, **more, "corpus_sha256": hashes[r["corpus"]]} for r in rows], folder)
+    write_table(rows, folder, "Bits per byte (quantized code length) against the number of lanes.")
+    draw(rows, folder / "lanes.svg")
+
+
+if __name__ == "__main__":
+    main()

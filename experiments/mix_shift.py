@@ -1,0 +1,109 @@
+"""How does the mix shift along a file: what do the GPT and the online models give, and when?
+
+    python -m experiments.mix_shift [--quick]
+
+The paper's Figure 4 asks how a model learns in its context; this asks it of real files, in one
+lane, of the default model, of the adaptive stage alone and of both. Quantized code lengths in
+equal pieces of each file; no files are made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from experiments.common import folder_of, predictions, write_records, write_table
+from lmcompress import corpora
+from lmcompress.adaptive import AdaptiveStage
+from lmcompress.coding import PRECISION_BITS, Weights
+from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+
+NAME = "mix_shift"
+CORPORA = (
+    "canterbury/alice29.txt",
+    "code/python-3.11.7-stdlib.py.txt@0+150000",
+    "i18n/ru-crime-and-punishment.txt@0+150000",
+    "logs/us-sba-data-catalog.json@0+150000",
+)
+PIECES = 24
+WAYS = ("GPT alone", "stage alone", "mixed")
+
+
+def bits_by_byte(raw: bytes, model: Model, *, adaptive: bool) -> npt.NDArray[np.float64]:
+    """Returns the code length of each byte, (len(raw),), read as one lane."""
+    stage = AdaptiveStage(1, len(raw)) if adaptive else None
+    parts = []
+    for symbols, weights in predictions(raw, model, 1):
+        if stage is None:
+            parts.append(_row_bits(weights[:, 0], symbols))
+        else:
+            decisions, rows = stage.predict(symbols, weights)
+            parts.append(_row_bits(rows, decisions).reshape(-1, 8).sum(1))
+    return np.concatenate(parts)
+
+
+def _row_bits(rows: Weights, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    freqs = 1.0 + np.take_along_axis(rows, symbols[:, None].astype(np.int64), 1)[:, 0]
+    return PRECISION_BITS - np.log2(freqs, dtype=np.float64)
+
+
+def in_pieces(raw: bytes, model: Model) -> dict[str, list[float]]:
+    """Returns bits per byte of each piece, by way."""
+    found = {
+        "GPT alone": bits_by_byte(raw, model, adaptive=False),
+        "stage alone": bits_by_byte(raw, load_model(NO_MODEL), adaptive=True),
+        "mixed": bits_by_byte(raw, model, adaptive=True),
+    }
+    return {
+        way: [round(float(piece.mean()), 4) for piece in np.array_split(bits, PIECES)]
+        for way, bits in found.items()
+    }
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draws bits per byte along each file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(rows), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(rows), squeeze=False)[0]
+    for axes, row in zip(panels, rows, strict=True):
+        middles = (np.arange(PIECES) + 0.5) * row["raw_bytes"] / PIECES / 1000
+        for way in WAYS:
+            axes.plot(middles, row[way], label=way)
+        axes.set(xlabel="position, kB", ylabel="bits per byte", ylim=(0, None))
+        axes.set_title(row["corpus"].partition("@")[0].rpartition("/")[2], fontsize=10)
+    panels[0].legend()
+    figure.savefig(path, metadata={"Date": None})
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="One small file, into results/quick.")
+def main(quick: bool) -> None:
+    """Measures the GPT, the adaptive stage and both along files."""
+    model, rows = load_model(DEFAULT_MODEL), []
+    for name in ("canterbury/fields.c",) if quick else CORPORA:
+        raw = corpora.load(name)
+        rows.append({"corpus": name, "raw_bytes": len(raw), **in_pieces(raw, model)})
+        click.echo(f"{name} done", err=True)
+    folder = folder_of(NAME, quick=quick)
+    more = {"fingerprint": model.fingerprint.hex()}
+    hashes = {r["corpus"]: hashlib.sha256(corpora.load(r["corpus"])).hexdigest() for r in rows}
+    write_records(NAME, [{**r, **more, "corpus_sha256": hashes[r["corpus"]]} for r in rows], folder)
+    lines = [
+        {"file": row["corpus"], "way": way, "first": row[way][0], "second": row[way][1],
+         "middle": row[way][PIECES // 2], "last": row[way][-1]}
+        for row in rows for way in WAYS
+    ]  # fmt: skip
+    note = f"Bits per byte of pieces (one {PIECES}th each) of a file read as one lane."
+    write_table(lines, folder, note)
+    draw(rows, folder / "along-the-file.svg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""What is a prompt worth to many small files of one kind?
+
+    python -m experiments.prompt_records [--quick]
+
+Records of a JSON catalogue, and pieces of 20 lines of two logs, each compressed as a file of its
+own: the prompt is what came before them. zstd gets the same bytes as a raw-content dictionary
+(what `--patch-from` amounts to for small files). Every file is decompressed and
+compared; sizes are whole files with their headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+import lmcompress
+from experiments.common import folder_of, write_records, write_table
+from lmcompress import CodecConfig, Prompt, corpora
+from lmcompress.metrics import bits_per_byte
+from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+
+NAME = "prompt_records"
+TESTED = 60
+LINES = 20
+KINDS = {
+    "us-sba JSON records": "logs/us-sba-data-catalog.json",
+    "Linux log, 20 lines": "logs/Linux_2k.log",
+    "Apache log, 20 lines": "logs/Apache_2k.log",
+}
+Coder = tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]
+
+
+def records_of(corpus: str) -> list[bytes]:
+    """Returns the small files that a corpus is cut into."""
+    raw = corpora.load(corpus)
+    if corpus.endswith(".json"):
+        return [json.dumps(entry).encode() for entry in json.loads(raw)["dataset"]]
+    lines = raw.splitlines(keepends=True)
+    return [b"".join(lines[i : i + LINES]) for i in range(0, len(lines), LINES)]
+
+
+def zstd_coder(prompt: bytes | None) -> Coder:
+    """Returns zstd at level 22, with a raw-content dictionary if a prompt is given."""
+    import zstandard
+
+    raw_content = zstandard.DICT_TYPE_RAWCONTENT
+    known = zstandard.ZstdCompressionDict(prompt, dict_type=raw_content) if prompt else None
+    encoder = zstandard.ZstdCompressor(level=22, dict_data=known)
+    decoder = zstandard.ZstdDecompressor(dict_data=known)
+    return encoder.compress, decoder.decompress
+
+
+def model_coder(model: Model, prompt: bytes | None) -> Coder:
+    """Returns a model, with a prompt if one is given."""
+    config = CodecConfig(prompt=Prompt(prompt, "p") if prompt else None)
+    return (
+        lambda raw: lmcompress.compress(raw, model, config),
+        lambda frame: lmcompress.decompress(frame, model, config),
+    )
+
+
+def coders(prompt: bytes) -> dict[str, Coder]:
+    """Returns what is compared, by name."""
+    default, none = load_model(DEFAULT_MODEL), load_model(NO_MODEL)
+    return {
+        "zstd-22": zstd_coder(None),
+        "zstd-22, dictionary": zstd_coder(prompt),
+        "lmc-3m": model_coder(default, None),
+        "stage alone, prompt": model_coder(none, prompt),
+        "lmc-3m, prompt": model_coder(default, prompt),
+    }
+
+
+def measure(kind: str, records: Sequence[bytes], tested: int) -> list[dict[str, Any]]:
+    """Returns a row for each coder: the sum over the last records, each a file."""
+    cut = min(len(records) - tested, len(records) * 2 // 3)
+    prompt, files = b"".join(records[:cut]), records[cut : cut + tested]
+    rows = []
+    for name, (encode, decode) in coders(prompt).items():
+        compressed = [encode(raw) for raw in files]
+        if [decode(part) for part in compressed] != list(files):
+            raise click.ClickException(f"{name} did not give {kind} back")
+        raw_bytes, found = sum(map(len, files)), sum(map(len, compressed))
+        rows.append(
+            {
+                "kind": kind,
+                "coder": name,
+                "files": len(files),
+                "raw bytes a file": round(raw_bytes / len(files)),
+                "compressed bytes a file": round(found / len(files), 1),
+                "bits per byte": round(bits_per_byte(found, raw_bytes), 4),
+                "prompt bytes": len(prompt) if "prompt" in name or "dict" in name else 0,
+            }
+        )
+        click.echo(f"{kind} {name}: {rows[-1]['bits per byte']}", err=True)
+    return rows
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Five small files of one kind, into results/quick.")
+def main(quick: bool) -> None:
+    """Compares small files with and without what came before them."""
+    kinds = ["Linux log, 20 lines"] if quick else list(KINDS)
+    rows = []
+    for kind in kinds:
+        records = records_of(KINDS[kind])
+        rows += measure(kind, records[:15] if quick else records, 5 if quick else TESTED)
+    folder = folder_of(NAME, quick=quick)
+    more = {"fingerprint": load_model(DEFAULT_MODEL).fingerprint.hex()}
+    hashes = {kind: hashlib.sha256(corpora.load(KINDS[kind])).hexdigest() for kind in kinds}
+    records = [{**row, **more, "corpus_sha256": hashes[row["kind"]]} for row in rows]
+    write_records(NAME, records, folder)
+    note = "Each small file compressed on its own, decompressed and compared; headers included."
+    write_table(rows, folder, note)
+
+
+if __name__ == "__main__":
+    main()
