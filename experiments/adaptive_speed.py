@@ -4,7 +4,6 @@
 
 With and without the stage in turns in one process, the default model, automatic lanes; medians and
 their ratios. Only ratios of one run mean something on a machine that others use.
-
 """
 
 from __future__ import annotations
@@ -39,9 +38,8 @@ def timed(action: Callable[[], bytes]) -> tuple[float, bytes]:
 
 def measure(raw: bytes, repeats: int) -> dict[str, dict[str, float]]:
     """Returns the median kB/s by way, for compress and decompress."""
-    seconds: dict[str, dict[str, list[float]]] = {
-        w: {"compress": [], "decompress": []} for w in WAYS
-    }
+    seconds: dict[str, dict[str, list[float]]]
+    seconds = {way: {"compress": [], "decompress": []} for way in WAYS}
     for repeat in range(repeats + 1):
         for way, (name, adaptive) in WAYS.items():
             model, config = load_model(name), CodecConfig(adaptive=adaptive)
