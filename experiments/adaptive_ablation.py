@@ -9,6 +9,7 @@ the lanes that a file would have. Quantized code lengths; no files are made.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -37,13 +38,13 @@ QUICK_CORPORA = ("canterbury/fields.c", "canterbury/xargs.1")
 NOTHING, GPT, STAGE = "nothing (bits per byte)", "all but the GPT", "the GPT"
 
 
-def code_lengths(raw: bytes, model: Model) -> dict[str, float]:
+def code_lengths(raw: bytes, model: Model, parts: Sequence[str] = PARTS) -> dict[str, float]:
     """Returns bits by what is left out; GPT keeps the GPT alone, STAGE the stage alone."""
     lanes = auto_lanes(len(raw))
     steps = LaneLayout(len(raw), lanes).steps
-    stages = {part: AdaptiveStage(lanes, steps, without=[part]) for part in PARTS}
+    stages = {part: AdaptiveStage(lanes, steps, without=[part]) for part in parts}
     stages[NOTHING] = AdaptiveStage(lanes, steps)
-    bits = dict.fromkeys([NOTHING, GPT, STAGE, *PARTS], 0.0)
+    bits = dict.fromkeys([NOTHING, GPT, STAGE, *parts], 0.0)
     for symbols, weights in predictions(raw, model, lanes):
         bits[GPT] += quantized_code_length_bits(weights.reshape(-1, 256)[: len(symbols)], symbols)
         for name, stage in stages.items():

@@ -1,0 +1,72 @@
+"""Is the mixture ever much worse than the better of its parts, on what is no text?
+
+    python -m experiments.non_text [--quick]
+
+Executables, images, sound, tables, random bytes: code lengths of the default model alone, of the
+adaptive stage alone and of both, in the lanes that a file would have. A file is stored where 8 bits
+a byte are fewer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import click
+import numpy as np
+
+from experiments.adaptive_ablation import GPT, NOTHING, STAGE, code_lengths
+from experiments.common import folder_of, write_records, write_table
+from lmcompress import corpora
+from lmcompress.model_store import DEFAULT_MODEL, load_model
+
+NAME = "non_text"
+CORPORA = (
+    "silesia/ooffice@0+500000",
+    "silesia/mr.4MiB-head@0+500000",
+    "silesia/x-ray.4MiB-head@0+300000",
+    "silesia/osdb.4MiB-head@0+300000",
+    "canterbury/kennedy.xls",
+    "canterbury/sum",
+    "canterbury/ptt5@0+300000",
+    "canterbury-large/E.coli@0+300000",
+    "calgary/obj2",
+    "calgary/geo",
+    "librispeech/librispeech-1995-1837-0001.wav@0+200000",
+    "librispeech/1089-134691-0000.flac@0+100000",
+    "kodak/kodim01.png@0+200000",
+)
+RANDOM = "random-200000"
+
+
+def read(name: str) -> bytes:
+    """Returns a corpus or the random bytes."""
+    if name == RANDOM:
+        return np.random.default_rng(0).integers(0, 256, 200_000, np.uint8).tobytes()
+    return corpora.load(name)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="One small file, into results/quick.")
+def main(quick: bool) -> None:
+    """Compares the mixture with its parts on what is no text."""
+    model, rows, records = load_model(DEFAULT_MODEL), [], []
+    for name in ("canterbury/sum",) if quick else (*CORPORA, RANDOM):
+        raw = read(name)
+        bits = code_lengths(raw, model, parts=())
+        row: dict[str, Any] = {"file": name, "raw bytes": len(raw)}
+        for label, key in (("GPT alone", GPT), ("stage alone", STAGE), ("mixed", NOTHING)):
+            row[label] = round(bits[key] / len(raw), 4)
+        best = min(bits[GPT], bits[STAGE])
+        row["mixed against the better"] = f"{100 * (bits[NOTHING] / best - 1):+.2f} %"
+        rows.append(row)
+        digest = hashlib.sha256(raw).hexdigest()
+        records.append({**row, "corpus_sha256": digest, "fingerprint": model.fingerprint.hex()})
+        click.echo(row, err=True)
+    folder = folder_of(NAME, quick=quick)
+    write_records(NAME, records, folder)
+    write_table(rows, folder, "Bits per byte (quantized code lengths) on what is no text.")
+
+
+if __name__ == "__main__":
+    main()
