@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import lmcompress
 from experiments import adaptive_ablation, adaptive_lanes, mix_shift
 from experiments.common import write_records, write_table
+from experiments.eager import CachedDecoder, prefix_step
 from lmcompress import CodecConfig
 from lmcompress.adaptive.state import PARTS
-from lmcompress.model_store import Model
+from lmcompress.gpt.network import GPT
+from lmcompress.model_store import Model, load_model
 
 RAW = b"".join(b"item %d costs %d pounds\n" % (i, i * 7 % 90) for i in range(90))
 
@@ -71,3 +74,17 @@ def test_records_say_where_they_come_from(tmp_path: Path) -> None:
     assert "experiments.mix_shift" in record["command"]
     assert record["machine"]
     assert "| a | 1.5 |" in (tmp_path / "table.md").read_text("utf-8")
+
+
+def test_the_eager_decoder_computes_the_networks_logits() -> None:
+    torch.manual_seed(0)
+    network = GPT(load_model().weights.config).eval()
+    tokens = torch.randint(0, 256, (700,))
+    decoder = CachedDecoder(network)
+
+    steps = [decoder.step(int(token)) for token in tokens]
+
+    with torch.inference_mode():
+        expected = network(tokens[None])[0]
+    torch.testing.assert_close(torch.stack(steps), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(prefix_step(network, tokens[:300]), expected[299])

@@ -1,0 +1,177 @@
+"""How fast is the exact engine, against floating point and against other ways to decode?
+
+    python -m experiments.speed [--quick] [--repeats N]
+
+Everything in turns in one process, medians; the ratios mean something, the speeds belong to the
+machine. The float network has the default model's shape and random weights, which cost the same.
+Scoring: batches of 16 x 1,024 bytes. The prefix anew: at lengths from 64 to 1,024, whose mean is
+what a decoder of such a window pays. Pure products: the encoder's int8 products and nothing else.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import click
+import numpy as np
+import torch
+
+import lmcompress
+from experiments.common import folder_of, write_records, write_table
+from experiments.eager import CachedDecoder, prefix_step
+from lmcompress import CodecConfig, corpora
+from lmcompress.gpt.network import GPT
+from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
+from lmcompress.predictor import ROWS_PER_THREAD, resolve_threads
+
+NAME = "speed"
+CORPUS = "text/wikitext-2-test.txt"
+Timed = Callable[[], tuple[float, int]]
+"""Does some work; returns seconds and bytes."""
+
+
+def scoring(network: GPT, raw: bytes, *, bf16: bool) -> Timed:
+    """The float network's forward pass over pieces of the text."""
+    tokens = torch.from_numpy(np.frombuffer(raw, np.uint8).astype(np.int64))
+    pieces = tokens[: len(tokens) // 1024 * 1024].view(-1, 1024)[:64]
+
+    def run() -> tuple[float, int]:
+        started = time.perf_counter()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            for batch in pieces.split(16):
+                network(batch)
+        return time.perf_counter() - started, pieces.numel()
+
+    return run
+
+
+def products(model: Model) -> Timed:
+    """The int8 products of one pass over many rows, on all threads."""
+    assert model.weights is not None
+    shapes = [a.shape for name, a in model.weights.arrays.items() if name.endswith(".q")]
+    rows, generator = ROWS_PER_THREAD * resolve_threads(None), torch.Generator().manual_seed(0)
+    pairs = [
+        (
+            torch.randint(-127, 128, (rows, depth), generator=generator, dtype=torch.int8),
+            torch.randint(-127, 128, (depth, width), generator=generator, dtype=torch.int8),
+        )
+        for width, depth in shapes
+    ]
+
+    def run() -> tuple[float, int]:
+        started = time.perf_counter()
+        for _ in range(40):
+            for a, b in pairs:
+                torch._int_mm(a, b)
+        return time.perf_counter() - started, 40 * rows
+
+    return run
+
+
+def cached_steps(network: GPT) -> Timed:
+    """Eager cached steps behind a context that fills the windows."""
+    decoder = CachedDecoder(network)
+    for _ in range(600):
+        decoder.step(101)
+
+    def run() -> tuple[float, int]:
+        decoder.position = 600
+        started = time.perf_counter()
+        for _ in range(200):
+            decoder.step(101)
+        return time.perf_counter() - started, 200
+
+    return run
+
+
+def prefixes_anew(network: GPT) -> Timed:
+    """Steps that evaluate the whole prefix, at evenly spaced lengths."""
+    tokens = torch.full((1024,), 101)
+
+    def run() -> tuple[float, int]:
+        lengths = range(64, 1025, 64)
+        started = time.perf_counter()
+        for length in lengths:
+            prefix_step(network, tokens[:length])
+        return time.perf_counter() - started, len(lengths)
+
+    return run
+
+
+def coding(raw: bytes, name: str, config: CodecConfig) -> tuple[Timed, Timed]:
+    """Compression and decompression; the second checks that the text came back."""
+    model = load_model(name)
+    frame = lmcompress.compress(raw, model, config)
+
+    def encode() -> tuple[float, int]:
+        started = time.perf_counter()
+        lmcompress.compress(raw, model, config)
+        return time.perf_counter() - started, len(raw)
+
+    def decode() -> tuple[float, int]:
+        started = time.perf_counter()
+        restored = lmcompress.decompress(frame, model)
+        seconds = time.perf_counter() - started
+        if restored != raw:
+            raise click.ClickException("the text did not come back")
+        return seconds, len(raw)
+
+    return encode, decode
+
+
+def ways(raw: bytes) -> dict[str, Timed]:
+    """Returns everything that is timed, by name."""
+    model = load_model(DEFAULT_MODEL)
+    assert model.weights is not None
+    network = GPT(model.weights.config).eval()
+    one_lane = CodecConfig(lanes=1)
+    alone = coding(raw, DEFAULT_MODEL, CodecConfig(adaptive=False))
+    both = coding(raw, DEFAULT_MODEL, CodecConfig())
+    stage = coding(raw, NO_MODEL, CodecConfig())
+    return {
+        "float32 scoring": scoring(network, raw, bf16=False),
+        "bf16 scoring": scoring(network, raw, bf16=True),
+        "pure int8 products": products(model),
+        "encode, GPT alone": alone[0],
+        "encode": both[0],
+        "decode, GPT alone": alone[1],
+        "decode": both[1],
+        "decode, 1 lane": coding(raw[:30_000], DEFAULT_MODEL, one_lane)[1],
+        "eager float32, cached step": cached_steps(network),
+        "eager float32, prefix anew": prefixes_anew(network),
+        "encode, stage alone": stage[0],
+        "decode, stage alone": stage[1],
+    }
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="50 kB, once, into results/quick.")
+@click.option("--repeats", default=3, show_default=True, type=click.IntRange(min=1))
+def main(quick: bool, repeats: int) -> None:
+    """Measures the engine against floating point and against other ways to decode."""
+    raw = corpora.load(CORPUS)
+    raw = raw[:50_000] if quick else raw[:1_000_000]
+    timed = ways(raw)
+    speeds: dict[str, list[float]] = {name: [] for name in timed}
+    for _ in range(1 if quick else repeats):
+        for name, run in timed.items():
+            seconds, done = run()
+            speeds[name].append(done / seconds / 1000)
+            click.echo(f"{name}: {speeds[name][-1]:.2f} kB/s", err=True)
+    medians = {name: statistics.median(found) for name, found in speeds.items()}
+    reference = medians["float32 scoring"]
+    rows = [
+        {"what": name, "kB/s": round(found, 2), "of float32 scoring": round(found / reference, 3)}
+        for name, found in medians.items()
+    ]
+    folder = folder_of(NAME, quick=quick)
+    more = {"corpus": CORPUS, "raw_bytes": len(raw), "threads": resolve_threads(None)}
+    write_records(NAME, [{**row, **more} for row in rows], folder)
+    note = f"Medians in turns, {resolve_threads(None)} threads; models loaded, kernels compiled."
+    write_table(rows, folder, note)
+
+
+if __name__ == "__main__":
+    main()
