@@ -23,7 +23,7 @@ from experiments.common import folder_of, write_records, write_table
 from experiments.eager import CachedDecoder, prefix_step
 from lmcompress import CodecConfig, corpora
 from lmcompress.gpt.network import GPT
-from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
+from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 from lmcompress.predictor import ROWS_PER_THREAD, resolve_threads
 
 NAME = "speed"
