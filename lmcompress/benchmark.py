@@ -49,7 +49,7 @@ class ModelCodec:
 
         self.model, self.config = model, config or CodecConfig()
         self.device = _device_name(resolve_device(self.config.device))
-        self.num_threads = resolve_threads(self.config.threads)
+        self.num_threads = resolve_threads(self.config.threads) if model.weights else 1
         lanes = self.config.lanes
         suffix = "" if lanes == "auto" else f" ({lanes} lane{'s' if lanes > 1 else ''})"
         if not self.config.adaptive:
