@@ -78,11 +78,12 @@ def measure(
     codecs: Sequence[Codec],
     path: Path,
     load: Callable[[str], bytes] = corpora.load,
+    experiment: str = NAME,
 ) -> None:
     """Appends the rows that are not there yet, each as soon as it is measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done = {record.key for record in read_jsonl(path)} if path.exists() else set()
-    run = describe_run(command_line(["python", "-m", f"experiments.{NAME}", *sys.argv[1:]]))
+    run = describe_run(command_line(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]]))
     for name in names:
         raw = load(name)
         for codec in codecs:

@@ -1,0 +1,54 @@
+"""Is the default model below zpaq on every language and every log?
+
+    python -m experiments.languages_and_logs [--quick]
+
+Whole files, compressed, decompressed and compared: `i18n/` and `logs/`, the default model against
+zpaq and PPMd at their best setting. A row that is there already is not measured again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from experiments.common import folder_of, write_table
+from experiments.default_against_classical import measure
+from lmcompress import corpora
+from lmcompress.benchmark import ModelCodec, classical_codecs
+from lmcompress.model_store import DEFAULT_MODEL, load_model
+from lmcompress.records import Record, latest, read_jsonl
+
+NAME = "languages_and_logs"
+RIVALS = ("zpaq-5", "ppmd-16")
+
+
+def table(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Returns bits per byte by file, and by how much the default model is below zpaq."""
+    rows = []
+    for corpus in sorted({record.corpus for record in records}):
+        rates = {r.codec: r.bits_per_byte or 0 for r in latest(records) if r.corpus == corpus}
+        ours, best = rates[DEFAULT_MODEL], rates[RIVALS[0]]
+        raw_bytes = next(r.raw_bytes for r in records if r.corpus == corpus)
+        row: dict[str, Any] = {"file": corpus, "raw bytes": raw_bytes}
+        row |= {codec: f"{rates[codec]:.4f}" for codec in (DEFAULT_MODEL, *RIVALS)}
+        rows.append({**row, "against zpaq": f"{100 * (ours / best - 1):+.1f} %"})
+    return rows
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Two small files, into results/quick.")
+def main(quick: bool) -> None:
+    """Compares the default model with zpaq and PPMd on other languages and on logs."""
+    names = [*corpora.names("i18n/"), *corpora.names("logs/")]
+    chosen = ["i18n/udhr-fra.txt", "i18n/udhr-jpn.txt"] if quick else names
+    path = folder_of(NAME, quick=quick) / "records.jsonl"
+    codecs = [*classical_codecs(RIVALS), ModelCodec(load_model(DEFAULT_MODEL))]
+    measure(chosen, codecs, path, experiment=NAME)
+    note = "Bits per byte of files that were decompressed and compared."
+    write_table(table(read_jsonl(path)), path.parent, note)
+
+
+if __name__ == "__main__":
+    main()
