@@ -20,6 +20,7 @@ import click
 import lmcompress
 from experiments.common import folder_of, write_records, write_table
 from lmcompress import CodecConfig, Prompt, corpora
+from lmcompress.benchmark import payload_bytes
 from lmcompress.metrics import bits_per_byte
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 
@@ -92,12 +93,17 @@ def measure(kind: str, records: Sequence[bytes], tested: int) -> list[dict[str, 
                 "files": len(files),
                 "raw bytes a file": round(raw_bytes / len(files)),
                 "compressed bytes a file": round(found / len(files), 1),
+                "of them payload": _payload(compressed) if "zstd" not in name else "",
                 "bits per byte": round(bits_per_byte(found, raw_bytes), 4),
                 "prompt bytes": len(prompt) if "prompt" in name or "dict" in name else 0,
             }
         )
         click.echo(f"{kind} {name}: {rows[-1]['bits per byte']}", err=True)
     return rows
+
+
+def _payload(frames: Sequence[bytes]) -> float:
+    return round(sum(map(payload_bytes, frames)) / len(frames), 1)
 
 
 @click.command()

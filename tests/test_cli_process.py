@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,16 @@ def test_pipe_round_trips_with_nothing_on_stderr(
     assert [path.name for path in tmp_path.iterdir()] == ["book"]
 
 
+@pytest.fixture
+def sigint_heeded() -> Iterator[None]:
+    """Children inherit an ignored SIGINT, as shells give it to what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @posix_only
+@pytest.mark.usefixtures("sigint_heeded")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_interrupt_in_the_middle_leaves_no_file(
     environment: dict[str, str], tmp_path: Path, name: str
