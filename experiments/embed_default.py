@@ -40,7 +40,8 @@ def card_text(weights: ExactWeights, card: dict[str, Any]) -> str:
         *(f"| {name} | {validation[name]:.4f} |" for name in card["trained_on"]),
         "",
         "Nothing else was trained on: all test corpora (Canterbury, Calgary, Silesia, enwik8, "
-        "WikiText, logs, other languages) were kept out.",
+        "WikiText, logs, other languages) were kept out. Wikipedia articles of 2021 may be later "
+        "versions of some in enwik8 and WikiText.",
     ]
     return "\n".join(lines) + "\n"
 
