@@ -33,7 +33,7 @@ CORPORA = (
     "calgary/obj2",
     "calgary/geo",
     "librispeech/librispeech-1995-1837-0001.wav@0+200000",
-    "librispeech/1089-134691-0000.flac@0+100000",
+    "librispeech/1089-134691-0000.flac",
     "kodak/kodim01.png@0+200000",
 )
 RANDOM = "random-200000"
