@@ -8,20 +8,26 @@ the lanes that a file would have. Quantized code lengths; no files are made.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import click
-import numpy as np
 
-from experiments.common import folder_of, predictions, write_records, write_table
+from experiments.common import (
+    folder_of,
+    identified,
+    learned_bits,
+    predictions,
+    write_records,
+    write_table,
+)
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.adaptive.state import PARTS
 from lmcompress.coding import quantized_code_length_bits
 from lmcompress.lanes import LaneLayout, auto_lanes
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+from lmcompress.report import corpus_labels
 
 NAME = "adaptive_ablation"
 CORPORA = (
@@ -48,28 +54,22 @@ def code_lengths(raw: bytes, model: Model, parts: Sequence[str] = PARTS) -> dict
     for symbols, weights in predictions(raw, model, lanes):
         bits[GPT] += quantized_code_length_bits(weights.reshape(-1, 256)[: len(symbols)], symbols)
         for name, stage in stages.items():
-            bits[name] += _learned(stage, symbols, weights)
+            bits[name] += learned_bits(stage, symbols, weights)
     alone = AdaptiveStage(lanes, steps)
     for symbols, weights in predictions(raw, load_model(NO_MODEL), lanes):
-        bits[STAGE] += _learned(alone, symbols, weights)
+        bits[STAGE] += learned_bits(alone, symbols, weights)
     return bits
-
-
-def _learned(stage: AdaptiveStage, symbols: Any, weights: Any) -> float:
-    decisions, rows = stage.predict(symbols, weights)
-    return quantized_code_length_bits(rows, np.asarray(decisions))
 
 
 def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns a row for each part: by how many percent the bits grow without it, by corpus."""
-    lines = []
+    lines, labels = [], corpus_labels(row["corpus"] for row in rows)
     for name in [NOTHING, GPT, STAGE, *PARTS]:
         line: dict[str, Any] = {"without": name}
         for row in rows:
             whole, found = row["bits"][NOTHING], row["bits"][name]
-            label = row["corpus"].partition("@")[0].rpartition("/")[2]
             is_whole = name == NOTHING
-            line[label] = (
+            line[labels[row["corpus"]]] = (
                 f"{whole / row['raw_bytes']:.4f}"
                 if is_whole
                 else f"{100 * (found / whole - 1):+.2f} %"
@@ -89,16 +89,14 @@ def main(quick: bool) -> None:
         rows.append(
             {
                 "corpus": name,
-                "corpus_sha256": hashlib.sha256(raw).hexdigest(),
                 "raw_bytes": len(raw),
                 "lanes": auto_lanes(len(raw)),
-                "fingerprint": model.fingerprint.hex(),
                 "bits": {part: round(value, 1) for part, value in bits.items()},
             }
         )
         click.echo(f"{name} {bits[NOTHING] / len(raw):.4f} bits per byte", err=True)
     folder = folder_of(NAME, quick=quick)
-    write_records(NAME, rows, folder)
+    write_records(NAME, identified(rows, model), folder)
     write_table(table(rows), folder, "Code length without each part, against that with all.")
 
 

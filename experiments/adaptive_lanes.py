@@ -8,7 +8,6 @@ with a state for each lane. No files are made.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,16 @@ from typing import Any
 import click
 import numpy as np
 
-from experiments.common import folder_of, predictions, write_records, write_table
+from experiments.common import (
+    folder_of,
+    identified,
+    learned_bits,
+    panels,
+    predictions,
+    save,
+    write_records,
+    write_table,
+)
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.coding import quantized_code_length_bits
@@ -41,34 +49,24 @@ def code_lengths(raw: bytes, model: Model, lanes: int) -> dict[str, float]:
     for symbols, weights in predictions(raw, model, lanes):
         rows = weights.reshape(-1, 256)[: len(symbols)]
         bits["GPT alone"] += quantized_code_length_bits(rows, symbols)
-        bits["shared state"] += _bits(shared, symbols, weights)
+        bits["shared state"] += learned_bits(shared, symbols, weights)
         for lane, stage in enumerate(own):
             mine = np.ascontiguousarray(weights[:, lane : lane + 1])
-            bits["own states"] += _bits(stage, symbols[lane::lanes], mine)
+            bits["own states"] += learned_bits(stage, symbols[lane::lanes], mine)
     return {way: value / len(raw) for way, value in bits.items()}
-
-
-def _bits(stage: AdaptiveStage, symbols: Any, weights: Any) -> float:
-    decisions, rows = stage.predict(symbols, weights)
-    return quantized_code_length_bits(rows, decisions)
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draws bits per byte against lanes, a panel for each corpus."""
-    from matplotlib.figure import Figure
-
     names = list(dict.fromkeys(row["corpus"] for row in rows))
-    figure = Figure(figsize=(4 * len(names), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(names), squeeze=False)[0]
-    for axes, name in zip(panels, names, strict=True):
+    figure, row_of_panels = panels(names)
+    for axes, name in zip(row_of_panels, names, strict=True):
         mine = [row for row in rows if row["corpus"] == name]
         for way in WAYS:
             axes.plot([row["lanes"] for row in mine], [row[way] for row in mine], "o-", label=way)
-        axes.set(xscale="log", xlabel="lanes", ylabel="bits per byte", ylim=(0, None))
+        axes.set(xscale="log", xlabel="lanes")
         axes.set_xticks([row["lanes"] for row in mine], [str(row["lanes"]) for row in mine])
-        axes.set_title(name.partition("@")[0].rpartition("/")[2], fontsize=10)
-    panels[0].legend()
-    figure.savefig(path, metadata={"Date": None})
+    save(figure, path)
 
 
 @click.command()
@@ -83,11 +81,7 @@ def main(quick: bool) -> None:
             rows.append({"corpus": name, "lanes": lanes, **found})
             click.echo(f"{name} {lanes} lanes: {found}", err=True)
     folder = folder_of(NAME, quick=quick)
-    more = {"fingerprint": model.fingerprint.hex()}
-    hashes = {
-        name: hashlib.sha256(corpora.load(name)).hexdigest() for name in {r["corpus"] for r in rows}
-    }
-    write_records(NAME, [{**r, **more, "corpus_sha256": hashes[r["corpus"]]} for r in rows], folder)
+    write_records(NAME, identified(rows, model), folder)
     write_table(rows, folder, "Bits per byte (quantized code length) against the number of lanes.")
     draw(rows, folder / "lanes.svg")
 

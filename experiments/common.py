@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.coding import Weights
+from lmcompress import corpora
+from lmcompress.adaptive import AdaptiveStage
+from lmcompress.coding import Weights, quantized_code_length_bits
 from lmcompress.lanes import block_steps, segment_blocks
 from lmcompress.model_store import Model
 from lmcompress.predictor import ContextPolicy, new_predictor, resolve_threads
 from lmcompress.provenance import command_line, describe_run
+from lmcompress.report import corpus_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -33,6 +41,42 @@ def predictions(
             yield symbols, predictor.predict(tokens)
     finally:
         predictor.close()
+
+
+def learned_bits(stage: AdaptiveStage, symbols: npt.NDArray[np.int32], weights: Weights) -> float:
+    """Returns the quantized code length of symbols after the stage, which learns from them."""
+    decisions, rows = stage.predict(symbols, weights)
+    return quantized_code_length_bits(rows, decisions)
+
+
+def panels(names: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
+    """Returns a figure with a panel of bits per byte for each corpus, side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(names), 3.4), layout="constrained")
+    row = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, title in zip(row, corpus_labels(names).values(), strict=True):
+        axes.set_title(title, fontsize=10)
+        axes.set(ylabel="bits per byte", ylim=(0, None))
+    return figure, row
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure, the same bytes each time; its first panel has the legend."""
+    figure.axes[0].legend()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def identified(rows: Sequence[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
+    """Returns the rows with the SHA-256 of their corpus and the model's fingerprint."""
+    hashes = {
+        name: hashlib.sha256(corpora.load(name)).hexdigest()
+        for name in dict.fromkeys(row["corpus"] for row in rows)
+    }
+    fingerprint = model.fingerprint.hex()
+    return [
+        {**row, "corpus_sha256": hashes[row["corpus"]], "fingerprint": fingerprint} for row in rows
+    ]
 
 
 def folder_of(name: str, *, quick: bool) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 
 import click
@@ -18,14 +17,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from experiments.common import folder_of, identified, write_records, write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.api import score
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.gpt.network import GPT
 from lmcompress.model_store import load_model
-from lmcompress.provenance import command_line, describe_run
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 PIECE = 1024
 CORPORA = (
     "canterbury/alice29.txt",
@@ -55,7 +53,6 @@ def float_bits_per_byte(network: GPT, raw: bytes) -> float:
 def main(checkpoint: Path) -> None:
     """Scores the same text with the float network and with its exact form."""
     network, model = load_network(checkpoint), load_model(checkpoint)
-    run = describe_run(command_line(["python", "-m", "experiments.exactness_cost", *sys.argv[1:]]))
     rows = []
     for name in CORPORA:
         raw = corpora.load(name)
@@ -72,16 +69,10 @@ def main(checkpoint: Path) -> None:
             100 * (row["exact_bits_per_byte"] / row["float32_bits_per_byte"] - 1), 3
         )
         click.echo(json.dumps(row), err=True)
-        rows.append({**row, "fingerprint": model.fingerprint.hex(), "git_commit": run.git_commit,
-                     "command": run.command, "machine": run.machine})  # fmt: skip
-    folder = RESULTS / "exactness_cost"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    columns = ["corpus", "raw_bytes", "float32_bits_per_byte",
-               "exact_bits_per_byte", "cost_percent"]  # fmt: skip
-    lines = ["| " + " | ".join(columns) + " |", "| --- " + "| ---: " * (len(columns) - 1) + "|"]
-    lines += ["| " + " | ".join(str(row[column]) for column in columns) + " |" for row in rows]
-    (folder / "table.md").write_text("\n".join(lines) + "\n", "utf-8")
+        rows.append(row)
+    folder = folder_of("exactness_cost", quick=False)
+    write_records("exactness_cost", identified(rows, model), folder)
+    write_table(rows, folder, "The float32 network against its exact form, on the same pieces.")
 
 
 if __name__ == "__main__":

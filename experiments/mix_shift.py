@@ -9,7 +9,6 @@ equal pieces of each file; no files are made.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,18 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.common import folder_of, predictions, write_records, write_table
+from experiments.common import (
+    folder_of,
+    identified,
+    panels,
+    predictions,
+    save,
+    write_records,
+    write_table,
+)
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.coding import PRECISION_BITS, Weights
+from lmcompress.coding import symbol_bits
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 
 NAME = "mix_shift"
@@ -41,16 +48,11 @@ def bits_by_byte(raw: bytes, model: Model, *, adaptive: bool) -> npt.NDArray[np.
     parts = []
     for symbols, weights in predictions(raw, model, 1):
         if stage is None:
-            parts.append(_row_bits(weights[:, 0], symbols))
+            parts.append(symbol_bits(weights[:, 0], symbols))
         else:
             decisions, rows = stage.predict(symbols, weights)
-            parts.append(_row_bits(rows, decisions).reshape(-1, 8).sum(1))
+            parts.append(symbol_bits(rows, decisions).reshape(-1, 8).sum(1))
     return np.concatenate(parts)
-
-
-def _row_bits(rows: Weights, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    freqs = 1.0 + np.take_along_axis(rows, symbols[:, None].astype(np.int64), 1)[:, 0]
-    return PRECISION_BITS - np.log2(freqs, dtype=np.float64)
 
 
 def in_pieces(raw: bytes, model: Model) -> dict[str, list[float]]:
@@ -68,18 +70,13 @@ def in_pieces(raw: bytes, model: Model) -> dict[str, list[float]]:
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draws bits per byte along each file."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4 * len(rows), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(rows), squeeze=False)[0]
-    for axes, row in zip(panels, rows, strict=True):
+    figure, row_of_panels = panels([row["corpus"] for row in rows])
+    for axes, row in zip(row_of_panels, rows, strict=True):
         middles = (np.arange(PIECES) + 0.5) * row["raw_bytes"] / PIECES / 1000
         for way in WAYS:
             axes.plot(middles, row[way], label=way)
-        axes.set(xlabel="position, kB", ylabel="bits per byte", ylim=(0, None))
-        axes.set_title(row["corpus"].partition("@")[0].rpartition("/")[2], fontsize=10)
-    panels[0].legend()
-    figure.savefig(path, metadata={"Date": None})
+        axes.set(xlabel="position, kB")
+    save(figure, path)
 
 
 @click.command()
@@ -92,9 +89,7 @@ def main(quick: bool) -> None:
         rows.append({"corpus": name, "raw_bytes": len(raw), **in_pieces(raw, model)})
         click.echo(f"{name} done", err=True)
     folder = folder_of(NAME, quick=quick)
-    more = {"fingerprint": model.fingerprint.hex()}
-    hashes = {r["corpus"]: hashlib.sha256(corpora.load(r["corpus"])).hexdigest() for r in rows}
-    write_records(NAME, [{**r, **more, "corpus_sha256": hashes[r["corpus"]]} for r in rows], folder)
+    write_records(NAME, identified(rows, model), folder)
     lines = [
         {"file": row["corpus"], "way": way, "first": row[way][0], "second": row[way][1],
          "middle": row[way][PIECES // 2], "last": row[way][-1]}

@@ -43,10 +43,16 @@ def check_weights(weights: Weights) -> None:
         raise ValueError(f"each row of weights must sum to {budget}")
 
 
+def symbol_bits(weights: Weights, symbols: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+    """Returns -log2(frequency / total) of each of symbols (n,) with weights (n, V): (n,)."""
+    freqs = 1.0 + np.take_along_axis(weights, symbols[:, None].astype(np.int64), 1)[:, 0]
+    bits: npt.NDArray[np.float64] = PRECISION_BITS - np.log2(freqs, dtype=np.float64)
+    return bits
+
+
 def quantized_code_length_bits(weights: Weights, symbols: npt.NDArray[np.integer[Any]]) -> float:
     """Returns the sum of -log2(frequency / total) over symbols (n,) with weights (n, V)."""
-    freqs = 1.0 + np.take_along_axis(weights, symbols[:, None].astype(np.int64), 1)[:, 0]
-    return float(PRECISION_BITS * len(symbols) - np.log2(freqs, dtype=np.float64).sum())
+    return float(symbol_bits(weights, symbols).sum())
 
 
 class RangeEncoder:

@@ -175,25 +175,15 @@ def new_predictor(
     device: str = "cpu",
     threads: int = 1,
 ) -> Predictor:
-    """Returns a predictor of a model, or, without one, of equally likely bytes."""
-    if weights is None:
-        return UniformPredictor()
-    return gpt_predictor(weights, lanes, max_steps, policy, device, threads)
-
-
-def gpt_predictor(
-    weights: ExactWeights,
-    lanes: int,
-    max_steps: int,
-    policy: ContextPolicy,
-    device: str = "cpu",
-    threads: int = 1,
-) -> GPTPredictor:
     """Returns a predictor on the fastest engine of the device; the bits do not depend on it.
+
+    Without weights, every byte is equally likely.
 
     Raises:
       ValueError: If the model has no symbol for some byte.
     """
+    if weights is None:
+        return UniformPredictor()
     if weights.config.vocab_size < 256:
         raise ValueError(f"the model's vocab_size is {weights.config.vocab_size}, expected 256")
     engine: _Engine

@@ -26,7 +26,7 @@ from lmcompress.errors import (
 )
 from lmcompress.lanes import LaneLayout
 from lmcompress.model_store import Model
-from lmcompress.predictor import ContextPolicy, GPTPredictor, UniformPredictor, gpt_predictor
+from lmcompress.predictor import ContextPolicy, GPTPredictor, UniformPredictor, new_predictor
 
 TEXT = b"It was the best of times,\r\nit was the worst of times. " * 9
 
@@ -86,10 +86,10 @@ def test_threads_and_blocks_change_no_bit(tiny_model: Model) -> None:
 def test_the_encoder_writes_the_same_bytes_for_any_block(tiny_model: Model, block: int) -> None:
     policy = ContextPolicy.of(tiny_model.weights)
     methods = [Method.CODED, Method.MIXED]
-    predictor = gpt_predictor(tiny_model.weights, 3, 40, policy)
+    predictor = new_predictor(tiny_model.weights, 3, 40, policy)
     expected = encode_segment(TEXT, predictor, 3, 40, methods)
 
-    predictor = gpt_predictor(tiny_model.weights, 3, block, policy)
+    predictor = new_predictor(tiny_model.weights, 3, block, policy)
 
     assert encode_segment(TEXT, predictor, 3, block, methods) == expected
 
@@ -241,8 +241,8 @@ def test_texts_longer_than_the_context_come_back(name: str) -> None:
     policy = ContextPolicy.of(weights)
     assert policy == ContextPolicy(48, 12)
 
-    [payload] = encode_segment(TEXT, gpt_predictor(weights, 2, 30, policy), 2, 30)
-    decoded = decode_segment(payload, len(TEXT), gpt_predictor(weights, 2, 12, policy), 2)
+    [payload] = encode_segment(TEXT, new_predictor(weights, 2, 30, policy), 2, 30)
+    decoded = decode_segment(payload, len(TEXT), new_predictor(weights, 2, 12, policy), 2)
 
     assert decoded == TEXT
 

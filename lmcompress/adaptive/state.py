@@ -62,7 +62,7 @@ LANE = np.dtype(
     [
         # What was read.
         ("recent", "i8"), ("word", "i8"), ("word_before", "i8"),
-        ("line", "i8"), ("line_above", "i8"), ("first", "i8"), ("at", "i8"), ("origin", "i8"),
+        ("line", "i8"), ("line_above", "i8"), ("first", "i8"), ("at", "i8"),
         # Matches: where the next byte is expected, how long they held, their last misses.
         ("pointer", "i8", MATCHES), ("length", "i8", MATCHES), ("misses", "i8", MATCHES),
         ("expected", "i8", MATCHES), ("match_cell", "i8", MATCHES), ("match_slot", "i8", MATCHES),
@@ -125,8 +125,7 @@ def new_state(
     if primed:
         for field in ("recent", "word", "word_before"):
             streams[field] = primed.lanes[-1][field]
-    streams["origin"] = base + np.arange(lanes) * steps
-    streams["at"] = streams["line"] = streams["origin"]
+    streams["at"] = streams["line"] = base + np.arange(lanes) * steps
     for field in ("line_above", "pointer", "expected", "match_cell", "cells"):
         streams[field] = -1
     shared = primed.shared.copy() if primed else _new_shared()
