@@ -51,6 +51,12 @@ class TrainConfig:
     batch_size: int = 16
     """Sequences a step, over all processes."""
     sequence_length: int = 1024
+    short_sequence_length: int = 0
+    """If set, the run begins with sequences of this length, as many more of them a step: attention
+    over long sequences is most of a small model's cost, and most is learned from near bytes
+    (Press et al., 2021, "Shortformer")."""
+    short_fraction: float = 0.75
+    """Share of the run with short sequences."""
     crlf_fraction: float = 0.0
     """Share of the sequences whose line ends are turned from LF into CRLF."""
     holdout_bytes: int = 131072
@@ -66,6 +72,8 @@ class TrainConfig:
     eval_interval: int = 500
     checkpoint_seconds: float = 120.0
     log_interval: int = 20
+    precision: str = "auto"
+    """bfloat16 (autocast), float32, or auto: bfloat16 where the hardware multiplies it fast."""
     compile: bool = False
     """Whether to fuse the step with torch.compile (needs a C++ compiler on the CPU)."""
     seed: int = 1
@@ -73,6 +81,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "muon"):
             raise TrainingError(f"optimizer is {self.optimizer!r}, expected adamw or muon")
+        if self.precision not in ("auto", "bfloat16", "float32"):
+            raise TrainingError(
+                f"precision is {self.precision!r}, expected auto, bfloat16 or float32"
+            )
         if not self.sources:
             raise TrainingError("no sources: name at least one corpus under [sources]")
         for name in ("batch_size", "sequence_length", "eval_interval", "log_interval"):
@@ -85,6 +97,11 @@ class TrainConfig:
                 f"holdout_bytes {self.holdout_bytes} is under sequence_length "
                 f"{self.sequence_length}: nothing to validate on"
             )
+        if self.short_sequence_length and self.sequence_length % self.short_sequence_length:
+            raise TrainingError(
+                f"sequence_length {self.sequence_length} is not a multiple of "
+                f"short_sequence_length {self.short_sequence_length}"
+            )
         if self.sequence_length > self.model.context_length:
             raise TrainingError(
                 f"sequence_length {self.sequence_length} is over the model's context_length "
@@ -95,6 +112,11 @@ class TrainConfig:
     def num_steps(self) -> int:
         """Optimiser steps of the whole run."""
         return max(1, round(self.total_bytes / (self.batch_size * self.sequence_length)))
+
+    def sequence_length_at(self, step: int) -> int:
+        """Symbols of each sequence at a step."""
+        is_short = self.short_sequence_length and step < self.short_fraction * self.num_steps
+        return self.short_sequence_length if is_short else self.sequence_length
 
     @classmethod
     def from_toml(cls, path: Path) -> TrainConfig:
@@ -143,8 +165,7 @@ class Batches:
         weights = np.array(list(config.sources.values()), dtype=np.float64)
         self.probs = weights / weights.sum()
 
-    def _sequence(self, rng: np.random.Generator) -> np.ndarray:
-        length = self.config.sequence_length
+    def _sequence(self, rng: np.random.Generator, length: int) -> np.ndarray:
         text = self.texts[list(self.texts)[rng.choice(len(self.probs), p=self.probs)]]
         start = rng.integers(len(text) - length)
         symbols = text[start : start + length]
@@ -156,9 +177,14 @@ class Batches:
         return symbols
 
     def step(self, step: int) -> tuple[Tensor, Tensor]:
-        """Returns inputs and targets of one step, int64 (batch_size, sequence_length) each."""
+        """Returns inputs and targets of one step, int64 (batch_size, sequence_length) each.
+
+        While sequences are short, there are more of them: the step's bytes stay the same.
+        """
         rng = np.random.default_rng((self.config.seed, step, self.rank))
-        rows = np.stack([self._sequence(rng) for _ in range(self.batch_size)])
+        length = self.config.sequence_length_at(step)
+        count = self.batch_size * self.config.sequence_length // length
+        rows = np.stack([self._sequence(rng, length) for _ in range(count)])
         return _shift(torch.from_numpy(rows.astype(np.int64)), self.config.model.bos_id)
 
     def validation(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -189,6 +215,7 @@ class Trainer:
         self.config, self.out = config, out
         self.rank, self.world_size = _join_process_group(device)
         self.device = _device_of_process(device)
+        self.precision = _resolve_precision(config.precision, self.device)
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         if config.compile and device == "cpu" and not _has_compiler():
@@ -253,7 +280,8 @@ class Trainer:
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Returns the mean cross entropy in nats a symbol."""
-        with torch.autocast(self.device.type, torch.bfloat16):
+        is_bfloat16 = self.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_bfloat16):
             logits = self.forward(inputs)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
@@ -303,6 +331,7 @@ class Trainer:
             "bytes_seen": step * self._step_bytes,
             "held_out_bytes_per_source": self.config.holdout_bytes,
             "crlf_fraction": self.config.crlf_fraction,
+            "training_precision": self.precision,
             **figures,
         }
         save_float_checkpoint(self.network, card, self.out)
@@ -344,6 +373,16 @@ def learning_rate_scale(config: TrainConfig, step: int) -> float:
     span = max(1, config.num_steps - config.warmup_steps)
     cosine = 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
     return config.final_lr_fraction + (1 - config.final_lr_fraction) * cosine
+
+
+def _resolve_precision(precision: str, device: torch.device) -> str:
+    """Returns bfloat16 or float32; a CPU without bfloat16 products is 50 times slower in it."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(False) else "float32"
+    has = torch.cpu.get_capabilities()
+    return "bfloat16" if has.get("amx_bf16") or has.get("avx512_bf16") else "float32"
 
 
 def _has_compiler() -> bool:

@@ -146,6 +146,36 @@ def test_some_sequences_have_crlf_line_ends(config: TrainConfig) -> None:
     assert 0 < sum(b"\r\n" in row for row in rows) < len(rows)
 
 
+def test_a_run_that_begins_with_short_sequences_keeps_its_bytes_a_step(
+    config: TrainConfig,
+) -> None:
+    config = dataclasses.replace(config, short_sequence_length=16, short_fraction=0.5)
+    batches = Batches(config)
+
+    shapes = [tuple(batches.step(step)[1].shape) for step in range(config.num_steps)]
+
+    assert shapes == [(16, 16)] * 10 + [(4, 64)] * 10
+
+
+def test_training_in_float32_does_not_round_to_bfloat16(
+    tmp_path: Path, config: TrainConfig
+) -> None:
+    losses = {
+        precision: Trainer(
+            dataclasses.replace(config, precision=precision), tmp_path / precision
+        ).validate()["validation_bits_per_byte"]["mean"]
+        for precision in ("float32", "bfloat16")
+    }
+
+    assert losses["float32"] == pytest.approx(losses["bfloat16"], rel=0.01)
+    trainer = Trainer(dataclasses.replace(config, precision="float32"), tmp_path / "float32")
+    inputs, targets = trainer.batches.step(0)
+    exact = torch.nn.functional.cross_entropy(
+        trainer.network(inputs).flatten(0, 1), targets.flatten()
+    )
+    assert trainer._loss(inputs, targets).item() == exact.item()
+
+
 def test_processes_draw_different_sequences(config: TrainConfig) -> None:
     first, second = (Batches(config, rank, 2).step(0)[1] for rank in range(2))
 
@@ -167,6 +197,8 @@ def test_learning_rate_warms_up_and_falls(config: TrainConfig) -> None:
         ('optimizer = "sgd"', "expected adamw or muon"),
         ("sequence_length = 128", "over the model's context_length"),
         ("holdout_bytes = 63", "under sequence_length 64"),
+        ('precision = "fp8"', "expected auto, bfloat16 or float32"),
+        ("short_sequence_length = 48", "not a multiple of short_sequence_length 48"),
         ("batch_size = 0", "batch_size is 0, expected at least 1"),
         ("log_interval = 0", "log_interval is 0, expected at least 1"),
         ("learning_rat = 1", "unknown option 'learning_rat'"),
