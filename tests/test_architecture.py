@@ -27,7 +27,7 @@ LAYERS = (
     "adaptive.contexts baselines layout corpora records streams gpt.quantization",
     "adaptive.matches adaptive.mixing container provenance report gpt.exact gpt.checkpoint",
     "adaptive.stage figures training model_store gpt.kernels_cpu gpt.engine_torch",
-    "gpt.attention_cpu gpt.vnni_cpu",
+    "gpt.attention_cpu gpt.products_cpu",
     "gpt.engine_cpu",
     "predictor",
     "lanes",

@@ -114,12 +114,25 @@ def test_a_band_hides_what_lies_before_it() -> None:
     assert not np.array_equal(before[22], after[22])
 
 
-def test_int8_product_self_test_finds_a_wrong_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = torch._int_mm
-    monkeypatch.setattr(torch, "_int_mm", lambda a, b: right(a, b).clamp(max=2**22))
-    exact.int8_product_is_exact.cache_clear()
+@pytest.mark.parametrize("wrong", [True, False], ids=["wrong", "right"])
+def test_int8_product_self_test_finds_a_wrong_product(
+    wrong: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 2**22 if wrong else 2**31 - 1
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True})
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: (a.long() @ b.long()).clamp(max=most))
+    exact.int8_product_is_usable.cache_clear()
     try:
-        assert not exact.int8_product_is_exact()
+        assert exact.int8_product_is_usable() is not wrong
     finally:
         monkeypatch.undo()
-        exact.int8_product_is_exact.cache_clear()
+        exact.int8_product_is_usable.cache_clear()
+
+
+def test_int8_products_are_left_alone_where_they_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    exact.int8_product_is_usable.cache_clear()
+    try:
+        assert not exact.int8_product_is_usable()
+    finally:
+        exact.int8_product_is_usable.cache_clear()

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lmcompress.gpt import exact, kernels_cpu, vnni_cpu
+from lmcompress.gpt import exact, kernels_cpu, products_cpu
 from lmcompress.gpt.attention_cpu import attention_kernel
 from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.quantization import MAX_ACTIVATION, ExactWeights
@@ -27,8 +27,6 @@ _ACTIVATIONS = {
     "gelu": kernels_cpu.GELU,
     "swiglu": kernels_cpu.SWIGLU,
 }
-FUSED_ROWS = 32
-"""Up to so many rows, the products of `vnni_cpu` beat those of PyTorch."""
 _NOTHING = np.empty(0, np.float32)
 _NO_TABLE = np.empty((0, 0), np.float32)
 _NO_SUMS = np.empty((0, 0), np.int32)
@@ -41,10 +39,10 @@ class _Linear:
         q, self.scale, bias = weights.linear(name)
         self.bias = _NOTHING if bias is None else bias
         self.width, self.depth = q.shape
-        self.rows, self.offset = q, vnni_cpu.offsets(q)
+        self.rows, self.offset = q, products_cpu.offsets(q)
         bound = MAX_ACTIVATION * int(np.abs(q.astype(np.int64)).sum(1).max())
         self.weight = torch.tensor(q).T.contiguous()  # (K, N)
-        self.is_int8 = exact.int8_product_is_exact() and self._gives_known_answers()
+        self.is_int8 = exact.int8_product_is_usable() and self._gives_known_answers()
         if not self.is_int8:
             dtype = torch.float32 if bound < 1 << 24 else torch.float64
             self.weight = torch.tensor(q).to(dtype).T.contiguous()
@@ -180,8 +178,8 @@ class _Plan:
         self.calls: list[Callable[[], Any]] = []
         self._last: _Linear | None = None
         self._embed(steps)
-        self._is_fused = self.rows <= FUSED_ROWS and all(
-            vnni_cpu.fits(linear.depth, linear.width) for linear in self.model.linears
+        self._is_fused = products_cpu.beats_pytorch(self.rows) and all(
+            products_cpu.fits(linear.depth, linear.width) for linear in self.model.linears
         )
         (self._add_fused if self._is_fused else self._add_layers)()
 
@@ -252,7 +250,7 @@ class _Plan:
     def _product(self, linear: _Linear, q: torch.Tensor) -> None:
         out = self._sums(linear)
         if self._is_fused:
-            self._add(vnni_cpu.product, q.numpy(), linear.rows, linear.offset, out.numpy())
+            self._add(products_cpu.product, q.numpy(), linear.rows, linear.offset, out.numpy())
         else:
             self._add(linear.product, q, out)
         self.sums, self._last = out.numpy(), linear
@@ -264,7 +262,7 @@ class _Plan:
         proj, up, down = layer["proj"], layer["up"], layer["down"]
         self.sums = self._sums(following).numpy()
         self._add(
-            vnni_cpu.attention_to_next, self.x, self.group.scale, config.norm_eps,
+            products_cpu.attention_to_next, self.x, self.group.scale, config.norm_eps,
             model.activation, model.logit_table, q.numpy(),
             *proj.fused, self._sums(proj).numpy(), *norms[0], self._quantized(up.depth).numpy(),
             *up.fused, self._sums(up).numpy(), self._quantized(down.depth).numpy(), *down.fused,

@@ -1,0 +1,264 @@
+"""Integer products of the CPU path, callable from other numba kernels.
+
+PyTorch's int8 product is fast where oneDNN has instructions for it, and for hundreds of rows; it
+repacks the weights at every call and goes through Python. Here each tile of a few rows and a few
+weight rows stays in registers. Two instruction sets:
+
+  AVX-512 VNNI: `vpdpbusd` multiplies unsigned by signed bytes, so activations are shifted by 128,
+    and 128 times the sum of each weight row is taken off again.
+  AVX2: `vpmaddwd` multiplies pairs of 16-bit integers: bytes are widened, activations once a
+    product, weights as they are loaded.
+
+Integer sums: the same bits either way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.core import config
+from numba.extending import intrinsic
+
+from lmcompress.compiled import kernel
+from lmcompress.gpt.kernels_cpu import activate_quantize, add_norm_quantize
+
+_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+_BLOCK_BYTES = 1 << 14
+"""Activations that all weights pass by before the next ones: half of a first-level cache."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InstructionSet:
+    """How a tile is computed."""
+
+    features: tuple[str, ...]
+    """What LLVM calls the processor's features it takes."""
+    rows: int
+    columns: int
+    """A tile's activation rows and weight rows; their sums fill the registers."""
+    lanes: int
+    """Sums of 32 bits in a register."""
+    step: int
+    """Products that one step along the depth takes of each row."""
+    is_wide: bool
+    """Whether activations come as 16-bit integers, and not as bytes."""
+
+
+VNNI = InstructionSet(("avx512f", "avx512vnni"), 4, 4, 16, 64, False)
+AVX2 = InstructionSet(("avx2",), 6, 2, 8, 16, True)
+
+
+def _supported() -> InstructionSet | None:
+    """Returns the best instruction set of this processor, if numba compiles for it."""
+    if config.CPU_NAME or config.CPU_FEATURES:  # type: ignore[attr-defined]
+        return None  # numba was told of another processor
+    features = llvm.get_host_cpu_features()
+    return next((i for i in (VNNI, AVX2) if all(map(features.get, i.features))), None)
+
+
+_ISA = _supported() or AVX2  # some set to compile for; where none is supported, nothing calls it
+DEPTH_STEP, WIDTH_STEP = _ISA.step, _ISA.columns
+_ROWS, _IS_WIDE = _ISA.rows, _ISA.is_wide
+_ACTIVATION_BYTES = 2 if _IS_WIDE else 1
+
+
+def _make_tile(rows: int) -> Any:
+    """Returns an intrinsic: (rows x depth) times (depth x columns) -> sums, by their addresses."""
+
+    @intrinsic
+    def tile(_typing, q, w, out, depth, width):
+        def codegen(context, builder, _signature, args):
+            _emit_tile(builder, _ISA, rows, args)
+            return context.get_dummy_value()
+
+        return types.void(q, w, out, depth, width), codegen
+
+    return tile
+
+
+def _emit_tile(builder: Any, isa: InstructionSet, rows: int, args: Any) -> None:
+    """Emits a loop over the depth with rows x columns accumulators, then their sums."""
+    q, w, out = (builder.inttoptr(a, ir.PointerType(_I8)) for a in args[:3])
+    depth, width = args[3:]
+    sums_type = ir.VectorType(_I32, isa.lanes)
+    reduce = _declare(builder, f"llvm.vector.reduce.add.v{isa.lanes}i32", _I32, [sums_type])
+    load_q, load_w, multiply = (_emit_vnni if isa is VNNI else _emit_avx2)(builder, sums_type)
+    entry = builder.block
+    loop, done = builder.append_basic_block("depth"), builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k = builder.phi(_I64)
+    k.add_incoming(ir.Constant(_I64, 0), entry)
+    tiles = [(m, n) for m in range(rows) for n in range(isa.columns)]
+    sums = {tile: builder.phi(sums_type) for tile in tiles}
+
+    def address(base: Any, row: int, size: int) -> Any:
+        offset = builder.add(builder.mul(ir.Constant(_I64, row), depth), k)
+        return builder.gep(base, [builder.mul(offset, ir.Constant(_I64, size))])
+
+    weights = [load_w(address(w, n, 1)) for n in range(isa.columns)]
+    results = {}
+    for m in range(rows):
+        activations = load_q(address(q, m, 2 if isa.is_wide else 1))
+        for n in range(isa.columns):
+            results[m, n] = multiply(sums[m, n], activations, weights[n])
+    following = builder.add(k, ir.Constant(_I64, isa.step))
+    k.add_incoming(following, loop)
+    for tile in tiles:
+        sums[tile].add_incoming(ir.Constant(sums_type, None), entry)
+        sums[tile].add_incoming(results[tile], loop)
+    builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
+    builder.position_at_end(done)
+    out = builder.bitcast(out, ir.PointerType(_I32))
+    for m, n in tiles:
+        offset = builder.add(builder.mul(ir.Constant(_I64, m), width), ir.Constant(_I64, n))
+        builder.store(builder.call(reduce, [results[m, n]]), builder.gep(out, [offset]))
+
+
+_Emitters = tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any, Any, Any], Any]]
+
+
+def _emit_vnni(builder: Any, sums_type: Any) -> _Emitters:
+    bytes_type = ir.VectorType(_I8, VNNI.step)
+    flip = ir.Constant(bytes_type, [ir.Constant(_I8, -128)] * VNNI.step)
+    name = "llvm.x86.avx512.vpdpbusd.512"
+    multiply = _declare(builder, name, sums_type, [sums_type] * 3)
+
+    def load_w(pointer: Any) -> Any:
+        return builder.bitcast(_load(builder, pointer, bytes_type), sums_type)
+
+    def load_q(pointer: Any) -> Any:
+        shifted = builder.xor(_load(builder, pointer, bytes_type), flip)
+        return builder.bitcast(shifted, sums_type)
+
+    return load_q, load_w, lambda total, q, w: builder.call(multiply, [total, q, w])
+
+
+def _emit_avx2(builder: Any, sums_type: Any) -> _Emitters:
+    words_type = ir.VectorType(_I16, AVX2.step)
+    multiply = _declare(builder, "llvm.x86.avx2.pmadd.wd", sums_type, [words_type] * 2)
+
+    def load_w(pointer: Any) -> Any:
+        narrow = _load(builder, pointer, ir.VectorType(_I8, AVX2.step))
+        return builder.sext(narrow, words_type)
+
+    def load_q(pointer: Any) -> Any:
+        return _load(builder, pointer, words_type)
+
+    return load_q, load_w, lambda total, q, w: builder.add(total, builder.call(multiply, [q, w]))
+
+
+def _load(builder: Any, pointer: Any, vector: Any) -> Any:
+    return builder.load(builder.bitcast(pointer, ir.PointerType(vector)), align=1)
+
+
+def _declare(builder: Any, name: str, returned: Any, arguments: list[Any]) -> Any:
+    known = builder.module.globals.get(name)
+    return known or ir.Function(builder.module, ir.FunctionType(returned, arguments), name)
+
+
+_tile_of_rows = _make_tile(_ROWS)
+_tile_of_one = _make_tile(1)
+
+
+@kernel
+def product(q, w, offset, out):
+    """out = q @ w.T, int8 (M, K) and (N, K) to int32 (M, N); `offset` as `offsets(w)` gives it.
+
+    K is a multiple of DEPTH_STEP and N of WIDTH_STEP.
+    """
+    num_rows, depth = q.shape
+    width = w.shape[0]
+    q_at, w_at, out_at = q.ctypes.data, w.ctypes.data, out.ctypes.data
+    if _IS_WIDE:
+        wide = q.astype(np.int16)
+        q_at = wide.ctypes.data
+    row_bytes = depth * _ACTIVATION_BYTES
+    block = max(1, _BLOCK_BYTES // (row_bytes * _ROWS)) * _ROWS
+    for start in range(0, num_rows, block):
+        stop = min(start + block, num_rows)
+        whole = start + (stop - start) // _ROWS * _ROWS
+        for n in range(0, width, WIDTH_STEP):
+            w_row = w_at + n * depth
+            for m in range(start, whole, _ROWS):
+                _tile_of_rows(
+                    q_at + m * row_bytes, w_row, out_at + 4 * (m * width + n), depth, width
+                )
+            for m in range(whole, stop):
+                _tile_of_one(
+                    q_at + m * row_bytes, w_row, out_at + 4 * (m * width + n), depth, width
+                )
+    if offset.shape[0]:
+        for m in range(num_rows):
+            for n in range(width):
+                out[m, n] -= offset[n]
+    if _IS_WIDE:
+        wide[0, 0] = 0  # only its address was used above: keeps it alive until here
+
+
+@kernel
+def attention_to_next(
+    x, s, eps, activation, table,
+    q_proj, w_proj, o_proj, s_proj, b_proj, sums,
+    norm_2, gain_2, bias_2, q_up, w_up, o_up, s_up, b_up, sums_up,
+    q_down, w_down, o_down, s_down, b_down,
+    norm_1, gain_1, bias_1, w_next, o_next, sums_next,
+):  # fmt: skip
+    """From one layer's attention to the sums that the next layer's attention (or output) reads.
+
+    One call instead of seven: threads of lanes meet at Python's lock less often.
+    """
+    product(q_proj, w_proj, o_proj, sums)
+    add_norm_quantize(x, sums, s, s_proj, b_proj, norm_2, gain_2, bias_2, eps, q_up)
+    product(q_up, w_up, o_up, sums_up)
+    activate_quantize(sums_up, s, s_up, b_up, activation, table, q_down)
+    product(q_down, w_down, o_down, sums)
+    add_norm_quantize(x, sums, s, s_down, b_down, norm_1, gain_1, bias_1, eps, q_up)
+    product(q_up, w_next, o_next, sums_next)
+
+
+def fits(depth: int, width: int) -> bool:
+    """Whether a product of this shape can be computed here."""
+    return depth % DEPTH_STEP == 0 and width % WIDTH_STEP == 0 and is_usable()
+
+
+def beats_pytorch(num_rows: int) -> bool:
+    """Whether these products are faster than PyTorch's for so many rows, as measured."""
+    return _ISA is AVX2 or num_rows <= 32
+
+
+def offsets(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
+    """Returns what must be taken off each sum: 128 times the weight row's sum, or nothing."""
+    if _IS_WIDE:
+        return np.empty(0, np.int32)
+    sums: npt.NDArray[np.int64] = 128 * w.astype(np.int64).sum(axis=1)
+    return sums.astype(np.int32)
+
+
+@functools.cache
+def is_usable() -> bool:
+    """Whether this processor has the instructions, numba may use them, and known answers come."""
+    if _supported() is None:
+        return False
+    rng = np.random.default_rng(1)
+    for num_rows in (1, _ROWS, _ROWS + 3):
+        for low, high in ((-127, 128), (127, 128), (-127, -126)):
+            q = rng.integers(low, high, (num_rows, 256)).astype(np.int8)
+            w = rng.integers(-127, 128, (8, 256)).astype(np.int8)
+            w[0], w[1] = 127, -127
+            out = np.empty((num_rows, 8), np.int32)
+            try:
+                product(q, w, offsets(w), out)
+            except Exception:  # another LLVM may know the instruction by another name
+                return False
+            if not np.array_equal(out, q.astype(np.int64) @ w.T.astype(np.int64)):
+                return False
+    return True

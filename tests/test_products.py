@@ -1,0 +1,48 @@
+"""The integer products give exact sums, and step aside where they cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from exactness import random_tokens, random_weights, run
+
+from lmcompress.gpt import products_cpu
+from lmcompress.gpt.engine_cpu import CpuEngine, CpuModel
+
+needs_instructions = pytest.mark.skipif(
+    not products_cpu.is_usable(), reason="needs AVX2 or AVX-512 VNNI"
+)
+
+
+@needs_instructions
+@pytest.mark.parametrize("num_rows", [1, 3, 4, 5, 6, 16, 31, 100])
+@pytest.mark.parametrize(("depth", "width"), [(64, 4), (256, 1024), (1024, 12), (4096, 8)])
+def test_products_are_exact(num_rows: int, depth: int, width: int) -> None:
+    rng = np.random.default_rng(num_rows)
+    q = rng.integers(-127, 128, (num_rows, depth)).astype(np.int8)
+    w = rng.integers(-127, 128, (width, depth)).astype(np.int8)
+    q[0], w[0], w[1] = 127, 127, -127
+    out = np.full((num_rows, width), -1, np.int32)
+
+    products_cpu.product(q, w, products_cpu.offsets(w), out)
+
+    assert np.array_equal(out, q.astype(np.int64) @ w.T.astype(np.int64))
+
+
+def test_other_shapes_are_left_to_the_other_path() -> None:
+    assert not products_cpu.fits(products_cpu.DEPTH_STEP * 3 // 2, 256)
+    assert not products_cpu.fits(256, 257)
+
+
+@pytest.mark.parametrize("cuts", [[1] * 40, [40]], ids=["steps", "one pass"])
+@pytest.mark.parametrize("name", ["default-like", "gpt-1", "llama"])
+def test_with_and_without_the_kernel_bits_are_equal(
+    name: str, cuts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokens = CpuModel(random_weights(name)), random_tokens(8)
+    with_kernel = run(CpuEngine(model, 8, max(cuts), 1), tokens, cuts)
+
+    monkeypatch.setattr(products_cpu, "beats_pytorch", lambda num_rows: False)
+    without = run(CpuEngine(model, 8, max(cuts), 1), tokens, cuts)
+
+    assert np.array_equal(with_kernel, without)
