@@ -5,7 +5,8 @@
 Records of a JSON catalogue, and pieces of 20 lines of two logs, each compressed as a file of its
 own: the prompt is what came before them. zstd gets the same bytes as a raw-content dictionary
 (what `--patch-from` amounts to for small files). Every file is decompressed and
-compared; sizes are whole files with their headers.
+compared; sizes are whole files with their headers. Ours come twice, as full and as compact frames;
+zstd's have neither a checksum nor a word of which dictionary they need.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ def zstd_coder(prompt: bytes | None) -> Coder:
     return encoder.compress, decoder.decompress
 
 
-def model_coder(model: Model, prompt: bytes | None) -> Coder:
+def model_coder(model: Model, prompt: bytes | None, *, compact: bool) -> Coder:
     """Returns a model, with a prompt if one is given."""
-    config = CodecConfig(prompt=Prompt(prompt, "p") if prompt else None)
+    config = CodecConfig(prompt=Prompt(prompt, "p") if prompt else None, compact=compact)
     return (
         lambda raw: lmcompress.compress(raw, model, config),
         lambda frame: lmcompress.decompress(frame, model, config),
@@ -67,13 +68,12 @@ def model_coder(model: Model, prompt: bytes | None) -> Coder:
 def coders(prompt: bytes) -> dict[str, Coder]:
     """Returns what is compared, by name."""
     default, none = load_model(DEFAULT_MODEL), load_model(NO_MODEL)
-    return {
-        "zstd-22": zstd_coder(None),
-        "zstd-22, dictionary": zstd_coder(prompt),
-        "lmc-3m": model_coder(default, None),
-        "stage alone, prompt": model_coder(none, prompt),
-        "lmc-3m, prompt": model_coder(default, prompt),
-    }
+    found = {"zstd-22": zstd_coder(None), "zstd-22, dictionary": zstd_coder(prompt)}
+    for known, what in ((None, ""), (prompt, ", prompt")):
+        for name, model in (("stage alone", none), ("lmc-3m", default)):
+            found[f"{name}{what}"] = model_coder(model, known, compact=False)
+            found[f"{name}{what}, compact"] = model_coder(model, known, compact=True)
+    return found
 
 
 def measure(kind: str, records: Sequence[bytes], tested: int) -> list[dict[str, Any]]:

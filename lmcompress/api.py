@@ -50,6 +50,7 @@ def compress(
 
     Raises:
       ModelNotFoundError: If there is no such model.
+      LmcompressError: If `config` asks for a compact frame and `data` is more than one segment.
     """
     sink = io.BytesIO()
     compress_stream(io.BytesIO(data), sink, _model(model), config or CodecConfig())
@@ -63,12 +64,13 @@ def decompress(
 
     Args:
       data: What `compress` returned.
-      model: The model or where it is, if its name in the frame does not find it.
-      config: Device and threads; the rest stands in the frame.
+      model: The model or where it is, if what the frame says of it does not find it.
+      config: Device, threads, prompt; the rest stands in the frame.
 
     Raises:
       CorruptFrameError: If anything is damaged.
       ModelNotFoundError: If the model that made the frame is not at hand.
+      PromptNotFoundError: If the frame was made with a prompt that `config` does not have.
       UnsupportedVersionError: If the frame needs a newer lmcompress.
     """
     sink = io.BytesIO()
@@ -198,7 +200,7 @@ class _FrameFile(io.RawIOBase):
 
     def write(self, data) -> int:  # type: ignore[no-untyped-def]
         self._raw += data
-        size = self._compressor.config.segment_bytes
+        size = self._compressor.piece_bytes
         while len(self._raw) >= size:
             self._compressor.write_segment(bytes(self._raw[:size]))
             del self._raw[:size]

@@ -54,6 +54,8 @@ class ModelCodec:
         suffix = "" if lanes == "auto" else f" ({lanes} lane{'s' if lanes > 1 else ''})"
         if not self.config.adaptive:
             suffix += " (no adaptive stage)"
+        if self.config.compact:
+            suffix += " (compact)"
         self.name = f"{model.name if model.weights else 'adaptive stage alone'}{suffix}"
         self.version = f"format {FORMAT_VERSION}, arithmetic {ARITHMETIC_VERSION}"
         self.model_bytes = model.model_bytes

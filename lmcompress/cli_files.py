@@ -12,6 +12,7 @@ import click
 from lmcompress.cli_errors import for_each
 from lmcompress.cli_options import (
     codec_config,
+    compact_option,
     device_options,
     files_argument,
     force_option,
@@ -48,6 +49,7 @@ _stdout_option = click.option(
 @model_option
 @layout_options
 @prompt_option
+@compact_option
 @device_options
 @_stdout_option
 @force_option

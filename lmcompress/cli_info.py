@@ -16,7 +16,9 @@ from lmcompress.metrics import adjusted_compression_rate, bits_per_byte, raw_com
 from lmcompress.streams import open_input
 
 if TYPE_CHECKING:
+    from lmcompress.compact import CompactHeader, CompactReader
     from lmcompress.container import FrameReader
+    from lmcompress.layout import FrameHeader
 
 
 @click.command(
@@ -76,7 +78,8 @@ def describe_file(source: BinaryIO) -> dict[str, Any]:
         for reader in read_frames(cast(BinaryIO, counted), skip_payloads=True)
     ]
     raw_bytes = sum(frame["raw_bytes"] for frame in frames)
-    sizes = {frame["fingerprint"]: frame["model_bytes"] for frame in frames}
+    # A compact frame has the beginning of the fingerprint only; a model counts once.
+    sizes = {(f["model"], (f["fingerprint"] or "")[:8]): f["model_bytes"] for f in frames}
     model_bytes = None if None in sizes.values() else sum(sizes.values())
     has_rates = raw_bytes > 0
     return {
@@ -96,10 +99,7 @@ def describe_file(source: BinaryIO) -> dict[str, Any]:
     }
 
 
-def _describe_frame(reader: FrameReader) -> dict[str, Any]:
-    from lmcompress.layout import FORMAT_VERSION
-
-    header = reader.header
+def _describe_frame(reader: FrameReader | CompactReader) -> dict[str, Any]:
     segments = [
         {
             "method": segment.method.name.lower(),
@@ -110,6 +110,26 @@ def _describe_frame(reader: FrameReader) -> dict[str, Any]:
         for segment, _ in reader
     ]
     return {
+        **_describe_header(reader.header),
+        "raw_bytes": reader.totals.raw_bytes,
+        "payload_bytes": sum(segment["payload_bytes"] for segment in segments),
+        "segments": segments,
+    }
+
+
+def _describe_header(header: FrameHeader | CompactHeader) -> dict[str, Any]:
+    from lmcompress.compact import CompactHeader
+
+    if isinstance(header, CompactHeader):
+        return _describe_compact(header)
+    return _describe_full(header)
+
+
+def _describe_full(header: FrameHeader) -> dict[str, Any]:
+    from lmcompress.layout import FORMAT_VERSION
+
+    return {
+        "frame": "full",
         "format_version": FORMAT_VERSION,  # the only one there is: a reader refuses others
         "model": header.model,
         "fingerprint": header.fingerprint.hex(),
@@ -121,13 +141,43 @@ def _describe_frame(reader: FrameReader) -> dict[str, Any]:
         "overlap": header.overlap,
         "prompt": header.prompt_name or None,
         "prompt_sha256": header.prompt_sha256.hex() or None,
-        "raw_bytes": reader.totals.raw_bytes,
-        "payload_bytes": sum(segment["payload_bytes"] for segment in segments),
-        "segments": segments,
     }
 
 
-def _model_at_hand(name: str, fingerprint: str) -> dict[str, Any]:
+def _describe_compact(header: CompactHeader) -> dict[str, Any]:
+    """Returns the same keys; None is what the frame does not say. Hashes are their beginning."""
+    from lmcompress.compact import PRECISION_BITS
+    from lmcompress.layout import FORMAT_VERSION
+
+    return {
+        "frame": "compact",
+        "format_version": FORMAT_VERSION,
+        "fingerprint": header.fingerprint.hex() or None,
+        **_model_with(header.fingerprint),
+        "arithmetic_version": header.arithmetic_version or None,
+        "tokenizer": "bytes",
+        "precision_bits": PRECISION_BITS,
+        "window": None,
+        "overlap": None,
+        "prompt": None,
+        "prompt_sha256": header.prompt_sha256.hex() or None,
+    }
+
+
+def _model_with(prefix: bytes) -> dict[str, Any]:
+    """Returns the name, if one model at hand may be it, and its size."""
+    from lmcompress.model_store import fingerprints, models_with
+
+    if not prefix:  # stored
+        return {"model": None, "model_at_hand": True, "model_bytes": 0}
+    names = models_with(prefix)
+    if len(names) == 1:
+        return {"model": names[0], **_model_at_hand(names[0], fingerprints()[names[0]])}
+    may_be_here = names or None in fingerprints().values()
+    return {"model": None, "model_at_hand": None if may_be_here else False, "model_bytes": None}
+
+
+def _model_at_hand(name: str, fingerprint: str | None) -> dict[str, Any]:
     """Returns whether the model is here (None: not to be told without loading it) and its size."""
     from lmcompress.gpt.card import read_card
     from lmcompress.model_store import NO_MODEL, find_model
@@ -148,7 +198,7 @@ def _model_at_hand(name: str, fingerprint: str) -> dict[str, Any]:
 _AT_HAND = {
     True: "at hand",
     False: "not at hand: it cannot be decompressed here",
-    None: "one of that name is at hand, its fingerprint is known once it is loaded",
+    None: "one that may be it is at hand, its fingerprint is known once it is loaded",
 }
 
 
@@ -176,16 +226,21 @@ def _summary(description: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _header(frame: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "format version", str(frame["format_version"])
-    yield "model", f"{frame['model']} ({_AT_HAND[frame['model_at_hand']]})"
-    yield "fingerprint", frame["fingerprint"]
-    yield "arithmetic version", str(frame["arithmetic_version"])
+    is_compact = frame["frame"] == "compact"
+    yield "format version", f"{frame['format_version']}{', compact' if is_compact else ''}"
+    if frame["fingerprint"]:
+        yield "model", f"{frame['model'] or 'not named'} ({_AT_HAND[frame['model_at_hand']]})"
+        yield "fingerprint", f"{frame['fingerprint']}{'...' if is_compact else ''}"
+        yield "arithmetic version", str(frame["arithmetic_version"])
     yield "tokenizer", frame["tokenizer"]
     yield "coder precision", f"{frame['precision_bits']} bits"
     window, overlap = frame["window"], frame["overlap"]
-    yield "context", f"windows of {window}, overlap {overlap}" if window else "streams without end"
-    if frame["prompt"]:
-        yield "prompt", f"{frame['prompt']} (SHA-256 {frame['prompt_sha256']})"
+    if not is_compact:
+        policy = f"windows of {window}, overlap {overlap}" if window else "streams without end"
+        yield "context", policy
+    if frame["prompt_sha256"]:
+        sha256 = f"SHA-256 {frame['prompt_sha256']}"
+        yield "prompt", f"{sha256}..." if is_compact else f"{frame['prompt']} ({sha256})"
     yield "segments", f"{len(frame['segments']):,}"
 
 

@@ -55,7 +55,7 @@ maker_option = click.option(
     "-m",
     "--model",
     metavar="MODEL",
-    help="Folder of the model that made the file, if its name does not find it.",
+    help="Folder of the model that made the file, if it is not found without.",
 )
 
 
@@ -116,6 +116,13 @@ prompt_option = click.option(
 )
 
 
+compact_option = click.option(
+    "--compact",
+    is_flag=True,
+    help="For small files: a header of some 20 bytes, without names of model and prompt.",
+)
+
+
 def read_prompt(path: str | None) -> Prompt | None:
     """Returns the file's text and name, if one was given."""
     from lmcompress.priming import Prompt
@@ -135,6 +142,7 @@ def codec_config(
     segment_bytes: int | None = None,
     adaptive: str = "on",
     prompt: str | None = None,
+    compact: bool = False,
 ) -> CodecConfig:
     """Returns the configuration that the options ask for; out of range is wrong usage."""
     from lmcompress.codec import CodecConfig
@@ -146,6 +154,7 @@ def codec_config(
             threads=threads,
             adaptive=adaptive == "on",
             prompt=read_prompt(prompt),
+            compact=compact,
             **{name: value for name, value in given.items() if value is not None},
         )
     except ValueError as exc:

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.coding import RangeDecoder, RangeEncoder, Weights
+from lmcompress.coding import RangeDecoder, RangeEncoder, Weights, long_payload
+from lmcompress.compact import CompactReader, CompactSegment, CompactWriter
 from lmcompress.container import (
     MAX_SEGMENT_BYTES,
-    FrameHeader,
     FrameReader,
     FrameWriter,
     Method,
@@ -28,9 +28,9 @@ from lmcompress.container import (
     raw_checksum,
     read_frames,
 )
-from lmcompress.errors import CorruptFrameError, PromptNotFoundError, UnsupportedVersionError
+from lmcompress.errors import CorruptFrameError, LmcompressError
 from lmcompress.lanes import LaneLayout, auto_lanes, block_steps, segment_blocks
-from lmcompress.model_store import NO_MODEL, AnyModel, Model, load_model_of
+from lmcompress.model_store import NO_MODEL, AnyModel, Model
 from lmcompress.predictor import (
     ContextPolicy,
     Predictor,
@@ -39,6 +39,7 @@ from lmcompress.predictor import (
     resolve_threads,
 )
 from lmcompress.priming import Primer, Prompt, primer_of
+from lmcompress.recipe import Recipe, compact_header, frame_header
 
 DEFAULT_SEGMENT_BYTES = 16 << 20
 MAX_LANES = 4096
@@ -57,6 +58,8 @@ class CodecConfig:
     """Whether online models may learn from the segment; it is left out where it does not help."""
     prompt: Prompt | None = None
     """A text to read first; the decoder needs it too."""
+    compact: bool = False
+    """Whether to write a compact frame: some 20 bytes of header, no names, one segment."""
     device: str = "auto"
     threads: int | None = None
 
@@ -130,6 +133,8 @@ def encode_segment(
     methods: Sequence[Method] = (Method.CODED,),
     progress: Progress | None = None,
     primer: Primer | None = None,
+    *,
+    short: bool = False,
 ) -> list[bytes]:
     """Returns one segment's payload for each method.
 
@@ -143,6 +148,7 @@ def encode_segment(
       methods: CODED, MIXED or both.
       progress: Called with the number of bytes done since its last call.
       primer: What was read before.
+      short: Whether to cut the payloads short, as compact frames have them.
     """
     layout = LaneLayout(len(raw), lanes)
     coders = [(RangeEncoder(), new_stage(method, layout, primer)) for method in methods]
@@ -153,7 +159,7 @@ def encode_segment(
             stage.encode(encoder, symbols, weights)
         if progress:
             progress(len(symbols))
-    return [encoder.payload() for encoder, _ in coders]
+    return [encoder.short_payload() if short else encoder.payload() for encoder, _ in coders]
 
 
 def decode_segment(
@@ -185,24 +191,49 @@ class FrameCompressor:
     """Compresses segments one by one into a frame."""
 
     def __init__(self, sink: BinaryIO, model: Model, config: CodecConfig) -> None:
-        """Writes the frame's header at once; raises ValueError if nothing is to predict."""
+        """Writes a full frame's header at once; raises ValueError if nothing is to predict."""
         if model.weights is None and not config.adaptive:
             raise ValueError(f"model {NO_MODEL} without the adaptive stage: nothing would predict")
         self.config = config
         self._model, self._policy = model, ContextPolicy.of(model.weights)
-        self._writer = FrameWriter(sink, frame_header(model, self._policy, config.prompt))
+        self._compact = compact_header(model, config.prompt) if config.compact else None
+        self._writer: FrameWriter | CompactWriter
+        if self._compact:
+            self._writer = CompactWriter(sink, self._compact)
+        else:
+            self._writer = FrameWriter(sink, frame_header(model, self._policy, config.prompt))
         self._raw_bytes = self._payload_bytes = 0
 
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes to hand over at once, fewer only at the end.
+
+        One more than a segment where there may be but one: what does not fit is refused before it
+        is compressed.
+        """
+        return self.config.segment_bytes + (1 if self.config.compact else 0)
+
     def write_segment(self, raw: bytes, progress: Progress | None = None) -> None:
-        """Compresses 1 to `config.segment_bytes` bytes as one segment."""
+        """Compresses 1 to `piece_bytes` bytes as one segment.
+
+        Raises:
+          LmcompressError: If they are more than a compact frame holds.
+        """
+        if len(raw) > self.config.segment_bytes:
+            raise LmcompressError(
+                f"found more than {self.config.segment_bytes} bytes, a compact frame is one "
+                "segment: compress without --compact, or with larger --segment-bytes"
+            )
         lanes = self.config.lanes_for(len(raw))
         method, payload = self._encode(raw, lanes, progress)
-        if len(payload) < len(raw):
+        overhead = self._compact.overhead(lanes, len(payload)) if self._compact else 0
+        if len(payload) + overhead < len(raw):
             self._writer.write_coded(len(raw), lanes, payload, raw_checksum(raw), method)
+            self._payload_bytes += len(payload)
         else:
             self._writer.write_stored(raw)
+            self._payload_bytes += len(raw)
         self._raw_bytes += len(raw)
-        self._payload_bytes += min(len(payload), len(raw))
 
     def finish(self) -> Sizes:
         """Ends the frame."""
@@ -221,7 +252,9 @@ class FrameCompressor:
         primer = primer_of(prompt, self._model, policy, device, threads) if prompt else None
         predictor = new_predictor(weights, lanes, block, policy, device, threads)
         try:
-            payloads = encode_segment(raw, predictor, lanes, block, methods, progress, primer)
+            payloads = encode_segment(
+                raw, predictor, lanes, block, methods, progress, primer, short=self.config.compact
+            )
             return min(zip(methods, payloads, strict=True), key=lambda pair: len(pair[1]))
         finally:
             predictor.close()
@@ -236,24 +269,9 @@ def compress_stream(
 ) -> Sizes:
     """Compresses all of `source` into one frame on `sink`; memory is that of one segment."""
     compressor = FrameCompressor(sink, model, config)
-    while raw := _read_fully(source, config.segment_bytes):
+    while raw := _read_fully(source, compressor.piece_bytes):
         compressor.write_segment(raw, progress)
     return compressor.finish()
-
-
-def frame_header(model: Model, policy: ContextPolicy, prompt: Prompt | None = None) -> FrameHeader:
-    """Returns the header of files that a model makes."""
-    from lmcompress.gpt.quantization import ARITHMETIC_VERSION
-
-    return FrameHeader(
-        model=model.name,
-        fingerprint=model.fingerprint,
-        arithmetic_version=ARITHMETIC_VERSION,
-        window=policy.window,
-        overlap=policy.overlap,
-        prompt_sha256=prompt.sha256 if prompt else b"",
-        prompt_name=prompt.name if prompt else "",
-    )
 
 
 def decompress_stream(
@@ -291,52 +309,26 @@ def decompressed_segments(
 
 
 def _decode_frame(
-    reader: FrameReader, config: CodecConfig, maker: AnyModel | None, progress: Progress | None
+    reader: FrameReader | CompactReader,
+    config: CodecConfig,
+    maker: AnyModel | None,
+    progress: Progress | None,
 ) -> Iterator[bytes]:
-    header, model = reader.header, None
+    recipe = None
     for segment, payload in reader:
         if segment.method is Method.STORED:
             raw = payload
         else:
-            if model is None:
-                _check_supported(header)
-                _check_prompt(header, config.prompt)
-                model = load_model_of(header.model, header.fingerprint, maker)
-            raw = _decode(segment, payload, header, model, config, progress)
+            recipe = recipe or Recipe.of(reader.header, maker, config.prompt)
+            raw = _decode(segment, payload, recipe, config, progress)
         check_raw(segment, raw)
         yield raw
 
 
-def _check_supported(header: FrameHeader) -> None:
-    from lmcompress.gpt.quantization import ARITHMETIC_VERSION
-
-    for what, found, expected in (
-        ("arithmetic version", header.arithmetic_version, ARITHMETIC_VERSION),
-        ("tokenizer", header.tokenizer, "bytes"),
-        ("coder precision", header.precision_bits, 24),
-    ):
-        if found != expected:
-            raise UnsupportedVersionError(
-                f"the file uses {what} {found}, this lmcompress knows {expected}: "
-                "decompress it with a newer version"
-            )
-
-
-def _check_prompt(header: FrameHeader, prompt: Prompt | None) -> None:
-    if not header.prompt_sha256 or (prompt and prompt.sha256 == header.prompt_sha256):
-        return
-    found = f"found {prompt.name} ({prompt.sha256.hex()})" if prompt else "found none"
-    raise PromptNotFoundError(
-        f"the file was compressed with prompt {header.prompt_name} "
-        f"(SHA-256 {header.prompt_sha256.hex()}), {found}: give it with --prompt FILE"
-    )
-
-
 def _decode(
-    segment: Segment,
+    segment: Segment | CompactSegment,
     payload: bytes,
-    header: FrameHeader,
-    model: Model,
+    recipe: Recipe,
     config: CodecConfig,
     progress: Progress | None,
 ) -> bytes:
@@ -344,8 +336,9 @@ def _decode(
         raise CorruptFrameError(
             f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
         )
-    policy = _checked_policy(header, model)
-    prompt = config.prompt if header.prompt_sha256 else None
+    if isinstance(segment, CompactSegment):
+        payload = long_payload(payload)
+    model, policy, prompt = recipe.model, recipe.policy, recipe.prompt
     device, threads = resolve_device(config.device), resolve_threads(config.threads)
     primer = primer_of(prompt, model, policy, device, threads) if prompt else None
     # Steps come one at a time, but an overlap or a prompt's end is read in one go.
@@ -357,19 +350,6 @@ def _decode(
         )
     finally:
         predictor.close()
-
-
-def _checked_policy(header: FrameHeader, model: Model) -> ContextPolicy:
-    """Returns the header's policy; raises CorruptFrameError if the model cannot follow it."""
-    policy = ContextPolicy(header.window, header.overlap)
-    if model.weights is not None:
-        shape = model.weights.config
-        if policy.window > shape.context_length or not (policy.window or shape.streams):
-            raise CorruptFrameError(
-                f"window is {policy.window} tokens, the model's context is "
-                f"{shape.context_length}: the file is damaged"
-            )
-    return policy
 
 
 def _read_fully(source: BinaryIO, size: int) -> bytes:

@@ -70,6 +70,34 @@ class RangeEncoder:
         """Returns the bytes so far, sealed: 32-bit words, little-endian."""
         return np.asarray(self._encoder.get_compressed(), dtype="<u4").tobytes()
 
+    def short_payload(self) -> bytes:
+        """Returns the bytes so far, as few as decode: high bytes first, the end cut short.
+
+        Any point in the coder's last interval will do, and a decoder reads zeros after the end.
+        `long_payload` gives what `RangeDecoder` takes.
+        """
+        num_words, (low, size) = self._encoder.pos()
+        words = np.asarray(self._encoder.get_compressed()[:num_words], dtype=">u4")
+        # A point past 2**64 carries into the words before; they are those of the point of 4 bytes.
+        carry = _round_up(low, 4) >> 64
+        points = ((count, _round_up(low, count)) for count in range(5))
+        count, point = next(
+            (count, point) for count, point in points if point < low + size and point >> 64 == carry
+        )
+        return words.tobytes() + (point % 2**64).to_bytes(8, "big")[:count]
+
+
+def _round_up(low: int, num_bytes: int) -> int:
+    """Returns the first number from `low` on of which only the highest bytes of 8 are not zero."""
+    unit = 1 << (64 - 8 * num_bytes)
+    return -(-low // unit) * unit
+
+
+def long_payload(short: bytes) -> bytes:
+    """Returns the 32-bit words, little-endian, that `RangeEncoder.short_payload` cut short."""
+    padded = short + bytes(-len(short) % 4)
+    return np.frombuffer(padded, dtype=">u4").astype("<u4").tobytes()
+
 
 class RangeDecoder:
     """Decodes what `RangeEncoder` encoded, given the same weights in the same order."""

@@ -1,4 +1,4 @@
-"""The `.lmc` frame: a header, segments that each decode alone, an end marker.
+"""The full `.lmc` frame: a header, segments that each decode alone, an end marker.
 
 docs/format.md holds the byte layout and what is promised about it. Only bytes are known here,
 neither model nor coder. Every byte of a frame stands under a checksum, and a declared size is
@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from lmcompress.compact import COMPACT_MAGIC, CompactReader, CompactSegment
 from lmcompress.errors import CorruptFrameError, TruncatedFrameError, UnsupportedVersionError
 from lmcompress.layout import (
     END_MARKER,
@@ -47,15 +48,19 @@ def raw_checksum(raw: bytes) -> bytes:
     return hashlib.blake2b(raw, digest_size=RAW_CHECKSUM_BYTES).digest()
 
 
-def check_raw(segment: Segment, raw: bytes) -> None:
+def check_raw(segment: Segment | CompactSegment, raw: bytes) -> None:
     """Raises CorruptFrameError unless `raw` is what was compressed into the segment."""
-    found = f"{raw_checksum(raw).hex()} over {len(raw)} bytes"
-    expected = f"{segment.raw_checksum.hex()} over {segment.raw_bytes} bytes"
-    if found != expected:
-        raise CorruptFrameError(
-            f"decoded bytes do not match the segment's checksum: found {found}, expected "
-            f"{expected}: the file is damaged, or the model computes other numbers here"
-        )
+    expected = segment.raw_checksum
+    found = raw_checksum(raw)[: len(expected)]
+    if (found, len(raw)) == (expected, segment.raw_bytes):
+        return
+    reason = "the file is damaged, or the model computes other numbers here"
+    if isinstance(segment, CompactSegment):
+        reason = "it was made with another model or prompt than these, or it is damaged"
+    raise CorruptFrameError(
+        f"decoded bytes do not match the segment's checksum: found {found.hex()} over {len(raw)} "
+        f"bytes, expected {expected.hex()} over {segment.raw_bytes} bytes: {reason}"
+    )
 
 
 class FrameWriter:
@@ -203,7 +208,9 @@ class FrameReader:
         return declared
 
 
-def read_frames(source: BinaryIO, *, skip_payloads: bool = False) -> Iterator[FrameReader]:
+def read_frames(
+    source: BinaryIO, *, skip_payloads: bool = False
+) -> Iterator[FrameReader | CompactReader]:
     """Yields a reader for each frame; a file is one or more frames, and nothing else.
 
     Raises:
@@ -212,7 +219,8 @@ def read_frames(source: BinaryIO, *, skip_payloads: bool = False) -> Iterator[Fr
     """
     stream = ByteReader(source)
     while stream.position == 0 or not stream.at_end():
-        reader = FrameReader(stream, skip_payloads=skip_payloads)
+        is_compact = stream.peek(len(COMPACT_MAGIC)) == COMPACT_MAGIC
+        reader = (CompactReader if is_compact else FrameReader)(stream, skip_payloads=skip_payloads)
         yield reader
         if not reader.is_exhausted:
             raise ValueError("iterate over all segments of a frame before taking the next frame")
@@ -224,7 +232,8 @@ def _read_header(stream: ByteReader) -> tuple[FrameHeader, int]:
     magic = stream.read_up_to(len(MAGIC))
     if magic != MAGIC[: len(magic)]:
         where = "not an .lmc file" if offset == 0 else f"after a frame, byte {offset} on, no frame"
-        raise CorruptFrameError(f"{where}: starts with {magic.hex()}, expected {MAGIC.hex()}")
+        expected = f"{MAGIC.hex()} or {COMPACT_MAGIC.hex()}"
+        raise CorruptFrameError(f"{where}: starts with {magic.hex()}, expected {expected}")
     if len(magic) < len(MAGIC):
         raise TruncatedFrameError(f"found {len(magic)} bytes, expected an .lmc file: get it again")
     version = stream.read_u8(what)

@@ -105,41 +105,23 @@ class FrameHeader:
         if self.prompt_sha256:
             values[_Tag.PROMPT] = self.prompt_sha256 + self.prompt_name.encode()
         fields = b"".join(bytes([t]) + encode_varint(len(v)) + v for t, v in values.items())
-        return _with_crc32(MAGIC + bytes([FORMAT_VERSION]) + encode_varint(len(fields)) + fields)
+        return with_crc32(MAGIC + bytes([FORMAT_VERSION]) + encode_varint(len(fields)) + fields)
 
     def check_segment(self, segment: Segment) -> None:
-        """Raises ValueError if the payload is too short for the raw bytes it is to hold.
-
-        Each of at least 256 symbols has a frequency of 1 or more out of 2**P, so a symbol costs at
-        least -log2(1 - 255 / 2**P) > 255 / (2**P * ln 2) bits. A mixed byte is eight bits that
-        each cost more than an eighth of that. The coder's end may save 64 bits, and ln 2 < 7 / 10
-        keeps the bound in integers.
-        """
-        if segment.method is Method.STORED:
-            return
-        bits = 8 * segment.payload_bytes + 64
-        most = bits * (7 << self.precision_bits) // (10 * 255)
-        if self.tokenizer != "bytes":
-            most *= MAX_TOKEN_BYTES
-        if segment.raw_bytes > most:
-            raise ValueError(
-                f"{segment.payload_bytes} payload bytes cannot hold {segment.raw_bytes} raw bytes, "
-                f"expected {most} at most"
-            )
+        """Raises ValueError if the payload is too short for the raw bytes it is to hold."""
+        token_bytes = 1 if self.tokenizer == "bytes" else MAX_TOKEN_BYTES
+        segment.check_payload(self.precision_bits, token_bytes)
 
 
 @dataclasses.dataclass(frozen=True)
-class Segment:
-    """A segment's header. Raises ValueError on values that no segment can have."""
+class SegmentSizes:
+    """What segments of every frame have. Raises ValueError on values that none can have."""
 
     method: Method
     raw_bytes: int
     lanes: int
     """Lanes that the model stepped through together; 0 if stored."""
     payload_bytes: int
-    payload_crc32: int
-    raw_checksum: bytes
-    """`raw_checksum` of the raw bytes."""
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -151,6 +133,37 @@ class Segment:
             raise ValueError(f"{self.lanes} lanes, expected 1 to {self.raw_bytes} (raw bytes)")
         if self.method is Method.STORED and (self.lanes, self.payload_bytes) != (0, self.raw_bytes):
             raise ValueError("a stored segment has no lanes, and its payload is the raw bytes")
+
+    def check_payload(self, precision_bits: int, token_bytes: int = 1) -> None:
+        """Raises ValueError if the payload is too short for the raw bytes it is to hold.
+
+        Each of at least 256 symbols has a frequency of 1 or more out of 2**P, so a symbol costs at
+        least -log2(1 - 255 / 2**P) > 255 / (2**P * ln 2) bits. A mixed byte is eight bits that
+        each cost more than an eighth of that. The coder's end may save 64 bits, and ln 2 < 7 / 10
+        keeps the bound in integers. A token stands for `token_bytes` raw bytes at most.
+        """
+        if self.method is Method.STORED:
+            return
+        bits = 8 * self.payload_bytes + 64
+        most = bits * (7 << precision_bits) // (10 * 255) * token_bytes
+        if self.raw_bytes > most:
+            raise ValueError(
+                f"{self.payload_bytes} payload bytes cannot hold {self.raw_bytes} raw bytes, "
+                f"expected {most} at most"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment(SegmentSizes):
+    """A segment's header. Raises ValueError on values that no segment can have."""
+
+    payload_crc32: int
+    raw_checksum: bytes
+    """`raw_checksum` of the raw bytes."""
+
+    def __post_init__(self) -> None:
+        """Checks every field."""
+        super().__post_init__()
         if not 0 <= self.payload_crc32 < 2**32:
             raise ValueError(f"payload CRC-32 is {self.payload_crc32}, expected 32 bits")
         if len(self.raw_checksum) != RAW_CHECKSUM_BYTES:
@@ -166,7 +179,7 @@ class Segment:
         if self.method is not Method.STORED:
             packed += encode_varint(self.lanes) + encode_varint(self.payload_bytes)
         packed += self.payload_crc32.to_bytes(4, "little") + self.raw_checksum
-        return _with_crc32(packed, chain)
+        return with_crc32(packed, chain)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +192,7 @@ class FrameTotals:
     def pack(self, chain: int) -> bytes:
         """Returns the end marker; `chain` is the CRC-32 of the last header."""
         sizes = encode_varint(self.raw_bytes) + encode_varint(self.num_segments)
-        return _with_crc32(bytes([END_MARKER]) + sizes, chain)
+        return with_crc32(bytes([END_MARKER]) + sizes, chain)
 
 
 def unpack_fields(fields: bytes) -> FrameHeader:
@@ -250,5 +263,6 @@ def _check_name(what: str, name: str) -> None:
         raise ValueError(f"{what} {name!r} has control characters, expected none")
 
 
-def _with_crc32(packed: bytes, start: int = 0) -> bytes:
+def with_crc32(packed: bytes, start: int = 0) -> bytes:
+    """Returns `packed` and its CRC-32, which goes on from `start`."""
     return packed + zlib.crc32(packed, start).to_bytes(4, "little")

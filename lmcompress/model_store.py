@@ -138,6 +138,72 @@ def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = Non
     return model
 
 
+def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
+    """Loads the model whose fingerprint begins with `prefix`, wherever it is at hand.
+
+    Args:
+      prefix: The first bytes of the fingerprint of the model that made a file.
+      override: A name, a folder or a loaded model that is to be the one.
+
+    Raises:
+      FingerprintMismatchError: If `override` is another model.
+      ModelNotFoundError: If no model at hand is the one, or more than one may be.
+    """
+    made = f"the file was made with a model whose fingerprint begins with {prefix.hex()}"
+    if override is not None:
+        model = override if isinstance(override, Model) else load_model(override)
+        if model.fingerprint.startswith(prefix):
+            return model
+        raise FingerprintMismatchError(
+            f"{made}, {model.folder} is {model.fingerprint.hex()}: "
+            "pass -m with the folder of the model that made it"
+        )
+    names = models_with(prefix) or models_with(prefix, load=True)
+    if len(names) == 1:
+        return load_model(names[0])
+    if names:
+        raise ModelNotFoundError(
+            f"{made}, as do those of {', '.join(names)}: say with -m which of them it was"
+        )
+    raise ModelNotFoundError(
+        f"{made}, found none: known are {', '.join(folders()) or 'none'}; "
+        "pass -m with the folder of the model that made it, or set LMCOMPRESS_MODELS"
+    )
+
+
+def models_with(prefix: bytes, *, load: bool = False) -> list[str]:
+    """Returns the names of models at hand whose fingerprint begins with `prefix`.
+
+    Of the same model under two names, the first is returned. Models whose card does not tell are
+    loaded if `load` says so, and passed over if not.
+    """
+    found: dict[str, str] = {}
+    for name, fingerprint in fingerprints().items():
+        if fingerprint is None and load:
+            try:
+                fingerprint = load_model(name).fingerprint.hex()
+            except LmcompressError as exc:
+                _log.warning("left out %s: %s", name, exc)
+        if fingerprint is not None:
+            found.setdefault(fingerprint, name)
+    return [name for fingerprint, name in found.items() if fingerprint.startswith(prefix.hex())]
+
+
+def fingerprints() -> dict[str, str | None]:
+    """Returns the fingerprints, in hex, on the cards of the models at hand, by name.
+
+    None stands for float checkpoints, whose fingerprint is known once they are loaded. What is no
+    model is left out, and logged.
+    """
+    found: dict[str, str | None] = {NO_MODEL: bytes(16).hex()}
+    for name, folder in folders().items():
+        try:
+            found[name] = read_card(folder).get("fingerprint")
+        except LmcompressError as exc:
+            _log.warning("left out %s: %s", folder, exc)
+    return found
+
+
 def describe_models() -> list[dict[str, Any]]:
     """Returns one row for each model at hand, JSON-ready; what is none is left out, and logged."""
     rows = []

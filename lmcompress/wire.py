@@ -43,7 +43,7 @@ def write_all(sink: BinaryIO, data: bytes) -> None:
 class ByteReader:
     """Reads a source that may be a pipe: exact counts and a running CRC-32 of what was read.
 
-    It never reads ahead, but for one byte in `at_end`. In the errors, `what` names the thing read.
+    It never reads ahead, but for what `peek` shows. In the errors, `what` names the thing read.
     """
 
     def __init__(self, source: BinaryIO) -> None:
@@ -56,16 +56,21 @@ class ByteReader:
 
     def at_end(self) -> bool:
         """Whether no byte is left; waits for one if the source is a pipe."""
-        if not self._peeked:
-            self._peeked = self._read_piece(1)
-        return not self._peeked
+        return not self.peek(1)
+
+    def peek(self, num_bytes: int) -> bytes:
+        """Returns the next bytes and leaves them unread; fewer where the source ends."""
+        while missing := max(0, num_bytes - len(self._peeked)):
+            if not (piece := self._read_piece(missing)):
+                break
+            self._peeked += piece
+        return self._peeked[:num_bytes]
 
     def read_up_to(self, num_bytes: int) -> bytes:
         """Returns `num_bytes` bytes, or fewer where the source ends; memory grows as they come."""
         pieces = []
         remaining = num_bytes
-        while remaining and (piece := self._peeked or self._read_piece(remaining)):
-            self._peeked = b""
+        while remaining and (piece := self._take_piece(remaining)):
             pieces.append(piece)
             remaining -= len(piece)
             self._crc32 = zlib.crc32(piece, self._crc32)
@@ -130,6 +135,12 @@ class ByteReader:
         self.take_crc32()
         require_crc32(found, expected, what)
         return found
+
+    def _take_piece(self, num_bytes: int) -> bytes:
+        if not self._peeked:
+            return self._read_piece(num_bytes)
+        piece, self._peeked = self._peeked[:num_bytes], self._peeked[num_bytes:]
+        return piece
 
     def _read_piece(self, num_bytes: int) -> bytes:
         piece = self._source.read(min(num_bytes, PIECE_BYTES))

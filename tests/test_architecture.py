@@ -25,13 +25,14 @@ LAYERS = (
     "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.integers",
     "adaptive.state wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
     "adaptive.contexts baselines layout corpora records streams gpt.quantization",
-    "adaptive.matches adaptive.mixing container provenance report gpt.exact gpt.checkpoint",
-    "adaptive.stage figures training model_store gpt.kernels_cpu gpt.engine_torch",
+    "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
+    "adaptive.stage container figures training model_store gpt.kernels_cpu gpt.engine_torch",
     "gpt.attention_cpu gpt.products_cpu",
     "gpt.engine_cpu",
     "predictor",
     "lanes",
     "priming",
+    "recipe",
     "codec",
     "api cli_options",
     "benchmark cli_files cli_info cli_models",
@@ -94,7 +95,7 @@ def test_the_library_knows_no_command_line() -> None:
     assert {name for name in imported if name.startswith("cli")} == set()
 
 
-@pytest.mark.parametrize("name", ["coding", "container"])
+@pytest.mark.parametrize("name", ["coding", "container", "compact"])
 def test_the_coder_and_the_container_know_no_model(name: str) -> None:
     seen, open_names = set(), {name}
     while open_names:

@@ -1,0 +1,118 @@
+"""What a frame's header stands for: model, context policy and prompt, found and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from lmcompress.compact import PREFIX_BYTES, CompactHeader
+from lmcompress.errors import CorruptFrameError, PromptNotFoundError, UnsupportedVersionError
+from lmcompress.layout import FrameHeader
+from lmcompress.model_store import AnyModel, Model, load_model_of, load_model_with
+from lmcompress.predictor import ContextPolicy
+from lmcompress.priming import Prompt
+
+AnyHeader = FrameHeader | CompactHeader
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What it takes to decode a frame."""
+
+    model: Model
+    policy: ContextPolicy
+    prompt: Prompt | None
+
+    @classmethod
+    def of(cls, header: AnyHeader, maker: AnyModel | None, prompt: Prompt | None) -> Recipe:
+        """Finds what the header asks for.
+
+        Args:
+          header: Of a frame that has a coded segment.
+          maker: A model to take instead of the one that the header leads to.
+          prompt: The prompt at hand; the recipe has it if the header asks for it.
+
+        Raises:
+          UnsupportedVersionError: If the frame needs a newer lmcompress.
+          PromptNotFoundError: If the prompt is not the one.
+          ModelNotFoundError: If the model is not at hand.
+          CorruptFrameError: If the model cannot follow the header's policy.
+        """
+        _check_supported(header)
+        needed = prompt if _needs(header, prompt) else None
+        if isinstance(header, CompactHeader):
+            model = load_model_with(header.fingerprint, maker)
+            return cls(model, ContextPolicy.of(model.weights), needed)
+        model = load_model_of(header.model, header.fingerprint, maker)
+        return cls(model, _checked_policy(header, model), needed)
+
+
+def frame_header(model: Model, policy: ContextPolicy, prompt: Prompt | None = None) -> FrameHeader:
+    """Returns the header of files that a model makes."""
+    from lmcompress.gpt.quantization import ARITHMETIC_VERSION
+
+    return FrameHeader(
+        model=model.name,
+        fingerprint=model.fingerprint,
+        arithmetic_version=ARITHMETIC_VERSION,
+        window=policy.window,
+        overlap=policy.overlap,
+        prompt_sha256=prompt.sha256 if prompt else b"",
+        prompt_name=prompt.name if prompt else "",
+    )
+
+
+def compact_header(model: Model, prompt: Prompt | None = None) -> CompactHeader:
+    """Returns the header of compact frames that a model makes."""
+    from lmcompress.gpt.quantization import ARITHMETIC_VERSION
+
+    return CompactHeader(
+        arithmetic_version=ARITHMETIC_VERSION,
+        fingerprint=model.fingerprint[:PREFIX_BYTES],
+        prompt_sha256=prompt.sha256[:PREFIX_BYTES] if prompt else b"",
+    )
+
+
+def _check_supported(header: AnyHeader) -> None:
+    from lmcompress.gpt.quantization import ARITHMETIC_VERSION
+
+    found: list[tuple[str, object, object]] = [
+        ("arithmetic version", header.arithmetic_version, ARITHMETIC_VERSION)
+    ]
+    if isinstance(header, FrameHeader):
+        found += [
+            ("tokenizer", header.tokenizer, "bytes"),
+            ("coder precision", header.precision_bits, 24),
+        ]
+    for what, value, expected in found:
+        if value != expected:
+            raise UnsupportedVersionError(
+                f"the file uses {what} {value}, this lmcompress knows {expected}: "
+                "decompress it with a newer version"
+            )
+
+
+def _needs(header: AnyHeader, prompt: Prompt | None) -> bool:
+    """Whether the header asks for a prompt; raises PromptNotFoundError if it is not this one."""
+    wanted = header.prompt_sha256
+    if not wanted or (prompt and prompt.sha256[: len(wanted)] == wanted):
+        return bool(wanted)
+    asked = f"a prompt whose SHA-256 begins with {wanted.hex()}"
+    if isinstance(header, FrameHeader):
+        asked = f"prompt {header.prompt_name} (SHA-256 {wanted.hex()})"
+    found = f"found {prompt.name} ({prompt.sha256.hex()})" if prompt else "found none"
+    raise PromptNotFoundError(
+        f"the file was compressed with {asked}, {found}: give it with --prompt FILE"
+    )
+
+
+def _checked_policy(header: FrameHeader, model: Model) -> ContextPolicy:
+    """Returns the header's policy; raises CorruptFrameError if the model cannot follow it."""
+    policy = ContextPolicy(header.window, header.overlap)
+    if model.weights is not None:
+        shape = model.weights.config
+        if policy.window > shape.context_length or not (policy.window or shape.streams):
+            raise CorruptFrameError(
+                f"window is {policy.window} tokens, the model's context is "
+                f"{shape.context_length}: the file is damaged"
+            )
+    return policy
