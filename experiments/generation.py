@@ -1,0 +1,135 @@
+"""Any compressor as a generative model, and a model as one: bytes drawn, or known and priced.
+
+A codec's next byte b after x has probability proportional to 2^-(len(xb) - len(x)), lengths in bits
+(Delétang et al., 2024, section 3.5). A model's comes from its exact frequencies, which a decoder
+reads too: drawing is decoding from chance instead of from a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.adaptive import AdaptiveStage
+from lmcompress.coding import PRECISION_BITS, Weights, symbol_bits
+from lmcompress.model_store import Model
+from lmcompress.predictor import ContextPolicy, new_predictor
+from lmcompress.protocol import Codec
+
+_BYTES = 256
+_BUDGET = (1 << PRECISION_BITS) - _BYTES
+
+
+class Draw:
+    """Stands where a decoder does, for one byte: it is known, or drawn from the frequencies."""
+
+    def __init__(self, generator: np.random.Generator, known: int | None) -> None:
+        self.bits = 0.0
+        """Code length of what was decoded."""
+        self._generator, self._known, self._bits_done = generator, known, 0
+
+    def decode(self, weights: Weights) -> npt.NDArray[np.int32]:
+        """Returns the symbol, (1,), for weights (1, 256); or a bit of it for weights (1, 2)."""
+        if self._known is None:
+            ends = np.cumsum(1 + weights[0].astype(np.int64))
+            chance = self._generator.integers(1 << PRECISION_BITS)
+            symbol = int(np.searchsorted(ends, chance, side="right"))
+        elif weights.shape[1] == 2:
+            symbol = self._known >> (7 - self._bits_done) & 1
+            self._bits_done += 1
+        else:
+            symbol = self._known
+        found = np.array([symbol], np.int32)
+        self.bits += float(symbol_bits(weights, found)[0])
+        return found
+
+
+class Source(Protocol):
+    """Something that continues a sequence of bytes."""
+
+    def read(self, byte: int) -> None:
+        """Goes on past a byte that is given and need not be priced."""
+
+    def decode(self, draw: Draw) -> int:
+        """Returns the next byte, as `draw` decides, and goes on past it."""
+
+
+class CodecSource:
+    """A codec, asked 256 times for each byte how much longer its output would get."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec, self._before = codec, bytearray()
+
+    def read(self, byte: int) -> None:
+        """Appends the byte."""
+        self._before.append(byte)
+
+    def decode(self, draw: Draw) -> int:
+        """Returns the next byte and appends it."""
+        before = bytes(self._before)
+        sizes = [len(self._codec.compress(before + bytes([b]))) for b in range(_BYTES)]
+        byte = int(draw.decode(weights_of_sizes(sizes))[0])
+        self._before.append(byte)
+        return byte
+
+
+class ModelSource:
+    """A model in one lane, alone or with the adaptive stage, over at most `steps` bytes."""
+
+    def __init__(self, model: Model, steps: int, *, adaptive: bool) -> None:
+        policy = ContextPolicy.of(model.weights)
+        self._predictor = new_predictor(model.weights, 1, 1, policy)
+        self._stage = AdaptiveStage(1, steps) if adaptive else None
+        self._last = self._predictor.bos_id
+
+    def read(self, byte: int) -> None:
+        """Goes the same way as `decode`: the stage learns from what is given too."""
+        self.decode(Draw(np.random.default_rng(0), byte))
+
+    def decode(self, draw: Draw) -> int:
+        """Returns the next byte; predictor and stage go on past it."""
+        weights = self._predictor.predict(np.array([[self._last]]))[0]
+        if self._stage is None:
+            self._last = int(draw.decode(weights)[0])
+        else:
+            self._last = int(self._stage.decode(draw, weights, 1)[0])  # type: ignore[arg-type]
+        return self._last
+
+
+def weights_of_sizes(sizes: Sequence[int]) -> Weights:
+    """Returns weights (1, 256) of bytes after which the output has so many bytes."""
+    extra = 8.0 * (np.asarray(sizes) - min(sizes))
+    probs = np.exp2(-extra)
+    weights = np.floor(probs / probs.sum() * _BUDGET)
+    weights[np.argmax(probs)] += _BUDGET - weights.sum()
+    return weights[None].astype(np.float32)
+
+
+def fill(
+    source: Source, raw: bytes, is_free: npt.NDArray[np.bool_], generator: np.random.Generator
+) -> bytes:
+    """Returns `raw` with its free bytes drawn from the source, each after all that stand before."""
+    out = bytearray()
+    for byte, free in zip(raw, is_free, strict=True):
+        if free:
+            byte = source.decode(Draw(generator, None))
+        else:
+            source.read(byte)
+        out.append(byte)
+    return bytes(out)
+
+
+def price(source: Source, raw: bytes, is_free: npt.NDArray[np.bool_]) -> float:
+    """Returns the bits per byte that the source gives to the true bytes in the free places."""
+    bits = 0.0
+    for byte, free in zip(raw, is_free, strict=True):
+        if free:
+            draw = Draw(np.random.default_rng(0), byte)
+            source.decode(draw)
+            bits += draw.bits
+        else:
+            source.read(byte)
+    return bits / int(is_free.sum())
