@@ -12,11 +12,12 @@ again, so the run can be stopped at any time. All of the data was held out of tr
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -24,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments import media
-from experiments.common import folder_of, write_records
-from experiments.figure_3_drawing import draw_images, draw_speech, draw_text, text_panel
+from experiments.common import folder_of
+from experiments.figure_3_drawing import draw_images, draw_speech, draw_text
 from experiments.generation import CodecSource, ModelSource, Source, fill, price
 from experiments.outputs import Row, csv_of, markdown_of, read_rows, write_texts
 from lmcompress import baselines
@@ -35,103 +36,149 @@ from lmcompress.provenance import command_line, describe_run
 NAME = "figure_3"
 CODECS = {"text": ("gzip-9", "bzip2-9", "ppmd-16"), "images": ("gzip-9",), "speech": ("gzip-9",)}
 LADDER = ("ladder-200k", "ladder-800k", "ladder-3200k")
-ITEMS = {"text": 3, "images": 3, "speech": 2}
-GIVEN_TEXT, GIVEN_SPEECH = 1948, 1024
-STAGE = " + adaptive stage"
+ITEMS = {"text": 2, "images": 3, "speech": 1}
+GIVEN = {"text": 1948, "speech": 1024}
+DRAWN_IF_QUICK = 40
 
 
-def is_free(modality: str) -> npt.NDArray[np.bool_]:
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A source with what identifies it, and how to begin it anew."""
+
+    name: str
+    version: str
+    """Of a codec's library, or a model's fingerprint."""
+    begin: Callable[[], Source]
+
+
+def sources(modality: str) -> list[Named]:
+    """Returns the codecs, the ladder's models at hand, and the default model in two ways."""
+    found = []
+    for name in CODECS[modality]:
+        codec = baselines.get(name)
+        found.append(Named(name, codec.version, functools.partial(CodecSource, codec)))
+    for name in (*(name for name in LADDER if name in folders()), DEFAULT_MODEL):
+        model = load_model(name)
+        for adaptive in (False, True)[: 1 + (name == DEFAULT_MODEL)]:
+            begin = functools.partial(ModelSource, model, media.CHUNK_BYTES, adaptive=adaptive)
+            label = f"{name} with adaptive stage" if adaptive else name
+            found.append(Named(label, model.fingerprint.hex(), begin))
+    return found
+
+
+def free_places(modality: str) -> npt.NDArray[np.bool_]:
     """Returns which of a piece's 2,048 bytes are to be drawn."""
     free = np.zeros(media.CHUNK_BYTES, bool)
     if modality == "images":
         rows = free.reshape(media.PATCH_ROWS, media.PATCH_COLUMNS)
         rows[:, media.PATCH_COLUMNS // 2 :] = True
     else:
-        free[GIVEN_TEXT if modality == "text" else GIVEN_SPEECH :] = True
+        free[GIVEN[modality] :] = True
     return free
 
 
-def sources(modality: str) -> dict[str, Callable[[], Source]]:
-    """Returns makers of fresh sources by name: codecs, the ladder at hand, the default model."""
-    steps = media.CHUNK_BYTES
-    found: dict[str, Callable[[], Source]] = {
-        name: functools.partial(CodecSource, baselines.get(name)) for name in CODECS[modality]
-    }
-    for name in (*(n for n in LADDER if n in folders()), DEFAULT_MODEL):
-        model = load_model(name)
-        for adaptive in (False, True) if name == DEFAULT_MODEL else (False,):
-            label = name + STAGE if adaptive else name
-            found[label] = functools.partial(ModelSource, model, steps, adaptive=adaptive)
-    return found
-
-
-def seed_of(modality: str, item: int) -> int:
-    """Returns a seed that does not change when sources or pieces are added."""
-    return zlib.crc32(f"{modality} {item}".encode())
-
-
-def measure(
-    modality: str, item: int, raw: bytes, name: str, make: Callable[[], Source],
-    free: npt.NDArray[np.bool_],
-) -> Row:  # fmt: skip
-    """Returns the record of one source on one piece: what it made up, and the price of the truth."""
-    seed = seed_of(modality, item)
-    made = fill(make(), raw, free, np.random.default_rng(seed))
-    model = name.removesuffix(STAGE)
-    is_model = model in folders()
-    return {
-        "modality": modality,
-        "item": item,
-        "source": name,
-        "version": "exact frequencies" if is_model else baselines.get(name).version,
-        "fingerprint": load_model(model).fingerprint.hex() if is_model else "",
-        "piece_sha256": hashlib.sha256(raw).hexdigest(),
-        "raw_bytes": len(raw),
-        "drawn_bytes": int(free.sum()),
-        "seed": seed,
-        "true_bits_per_byte": round(price(make(), raw, free), 4),
-        "piece": base64.b64encode(raw).decode(),
-        "drawn": base64.b64encode(made).decode(),
-    }
-
-
-def key_of(row: Row) -> tuple[object, ...]:
-    """Returns what decides a record."""
-    return (row["source"], row["version"], row["fingerprint"], row["piece_sha256"], row["seed"])
-
-
-def pieces(quick: bool) -> list[tuple[str, int, bytes, npt.NDArray[np.bool_]]]:
-    """Returns (modality, number, bytes, free places); quick ones have one piece of 4 rows or so."""
-    found = []
+def tasks(*, quick: bool) -> Iterator[tuple[Named, Row, bytes, npt.NDArray[np.bool_]]]:
+    """Yields source, what identifies the record, piece and free places."""
     for modality, count in ITEMS.items():
+        free = free_places(modality)
+        if quick:
+            free[np.flatnonzero(free)[:-DRAWN_IF_QUICK]] = False
         count = 1 if quick else count
         chunks = media.sample(modality, count * media.CHUNK_BYTES).chunks()
         for item, raw in enumerate(chunks):
-            free = is_free(modality)
-            if quick:  # the last places only
-                free[: -media.PATCH_COLUMNS] = False
-            found.append((modality, item, raw, free))
-    return found
+            for source in sources(modality):
+                yield source, record_head(modality, item, source, raw, free), raw, free
+
+
+def record_head(
+    modality: str, item: int, source: Named, raw: bytes, free: npt.NDArray[np.bool_]
+) -> Row:
+    """Returns what decides a record; the seed stays when sources or pieces are added."""
+    return {
+        "modality": modality,
+        "item": item,
+        "source": source.name,
+        "version": source.version,
+        "piece_sha256": hashlib.sha256(raw).hexdigest(),
+        "raw_bytes": len(raw),
+        "drawn_bytes": int(free.sum()),
+        "seed": zlib.crc32(f"{modality} {item}".encode()),
+    }
+
+
+def measure(source: Named, seed: int, raw: bytes, free: npt.NDArray[np.bool_]) -> Row:
+    """Returns what the source made up, and the bits per byte that it gives to the truth."""
+    made = fill(source.begin(), raw, free, np.random.default_rng(seed))
+    return {
+        "true_bits_per_byte": round(price(source.begin(), raw, free), 4),
+        "piece": base64.b64encode(raw).decode(),
+        "made": base64.b64encode(made).decode(),
+    }
 
 
 def run(folder: Path, *, quick: bool) -> None:
-    """Makes the records that are not there yet, each kept as soon as it is made."""
+    """Appends the records that are not there yet, each as soon as it is made."""
     path = folder / "records.jsonl"
-    rows = read_rows(folder) if path.exists() else []
-    done = {key_of(row) for row in rows}
+    done = read_rows(folder) if path.exists() else []
     origin = describe_run(command_line(["python", "-m", f"experiments.{NAME}"]))
-    for modality, item, raw, free in pieces(quick):
-        for name, make in sources(modality).items():
-            model = name.removesuffix(STAGE)
-            is_model = model in folders()
-            key = (
-                name,
-                "exact frequencies" if is_model else baselines.get(name).version,
-                load_model(model).fingerprint.hex() if is_model else "",
-                hashlib.sha256(raw).hexdigest(),
-                seed_of(modality, item),
-            )
-            if key in done:
-                continue
-            row = measure(modality, item, raw, name, make, free)
-            click.echo(f"{modality} {item} {name} {row['true_bits_per_byte']}", err=True)
+    where = {"git_commit": origin.git_commit, "command": origin.command, "machine": origin.machine}
+    for source, head, raw, free in tasks(quick=quick):
+        if any(head.items() <= row.items() for row in done):
+            continue
+        row = {**head, **measure(source, head["seed"], raw, free), **where}
+        with path.open("a", encoding="utf-8") as output:
+            output.write(json.dumps(row) + "\n")
+        click.echo(
+            f"{head['modality']} {head['item']} {source.name}: "
+            f"{row['true_bits_per_byte']} bits per true byte",
+            err=True,
+        )
+
+
+def table(rows: Sequence[Row]) -> list[Row]:
+    """Returns the price of the true bytes: a line for each source, a column for each modality."""
+    lines: list[Row] = []
+    for source in dict.fromkeys(row["source"] for row in rows):
+        line: Row = {"source": source}
+        for modality in ITEMS:
+            bits = [
+                row["true_bits_per_byte"]
+                for row in rows
+                if (row["source"], row["modality"]) == (source, modality)
+            ]
+            line[modality] = f"{np.mean(bits):.3f}" if bits else None
+        lines.append(line)
+    return lines
+
+
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the text files made from the records, by name."""
+    counts = ", ".join(
+        f"{modality} {len({row['item'] for row in rows if row['modality'] == modality})}"
+        for modality in ITEMS
+    )
+    note = (
+        "Bits per byte that each source gives to the true bytes in the places where it draws its "
+        f"own, mean over pieces of 2,048 bytes ({counts}); code lengths, no files. A classical "
+        "codec's length is whole bytes, so its distribution has steps of a factor 256."
+    )
+    flat = [{k: v for k, v in row.items() if k not in ("piece", "made")} for row in rows]
+    return {"summary.csv": csv_of(flat), "table.md": markdown_of(table(rows), note)}
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="One piece, 40 bytes each, into results/quick.")
+@click.option("--derive", is_flag=True, help="Draw no bytes: only rebuild table and figures.")
+def main(quick: bool, derive: bool) -> None:
+    """Lets compressors and models continue text, images and speech."""
+    folder = folder_of(NAME, quick=quick)
+    if not derive:
+        run(folder, quick=quick)
+    rows = read_rows(folder)
+    write_texts(derived_texts(rows), folder)
+    for draw in (draw_text, draw_images, draw_speech):
+        draw(rows, folder)
+
+
+if __name__ == "__main__":
+    main()

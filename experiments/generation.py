@@ -7,7 +7,8 @@ reads too: drawing is decoding from chance instead of from a file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,8 @@ from lmcompress.predictor import ContextPolicy, new_predictor
 from lmcompress.protocol import Codec
 
 _BYTES = 256
+_BLOCK = 64
+"""Given bytes that a model reads at once."""
 _BUDGET = (1 << PRECISION_BITS) - _BYTES
 
 
@@ -50,8 +53,8 @@ class Draw:
 class Source(Protocol):
     """Something that continues a sequence of bytes."""
 
-    def read(self, byte: int) -> None:
-        """Goes on past a byte that is given and need not be priced."""
+    def read(self, raw: bytes) -> None:
+        """Goes on past bytes that are given and need not be priced."""
 
     def decode(self, draw: Draw) -> int:
         """Returns the next byte, as `draw` decides, and goes on past it."""
@@ -63,9 +66,9 @@ class CodecSource:
     def __init__(self, codec: Codec) -> None:
         self._codec, self._before = codec, bytearray()
 
-    def read(self, byte: int) -> None:
-        """Appends the byte."""
-        self._before.append(byte)
+    def read(self, raw: bytes) -> None:
+        """Appends the bytes."""
+        self._before += raw
 
     def decode(self, draw: Draw) -> int:
         """Returns the next byte and appends it."""
@@ -81,13 +84,19 @@ class ModelSource:
 
     def __init__(self, model: Model, steps: int, *, adaptive: bool) -> None:
         policy = ContextPolicy.of(model.weights)
-        self._predictor = new_predictor(model.weights, 1, 1, policy)
+        self._predictor = new_predictor(model.weights, 1, _BLOCK, policy)
         self._stage = AdaptiveStage(1, steps) if adaptive else None
         self._last = self._predictor.bos_id
 
-    def read(self, byte: int) -> None:
-        """Goes the same way as `decode`: the stage learns from what is given too."""
-        self.decode(Draw(np.random.default_rng(0), byte))
+    def read(self, raw: bytes) -> None:
+        """Goes past many bytes at once, as an encoder does; the stage learns from them too."""
+        for start in range(0, len(raw), _BLOCK):
+            symbols = np.frombuffer(raw[start : start + _BLOCK], np.uint8).astype(np.int32)
+            tokens = np.append(self._last, symbols[:-1]).astype(np.int64)
+            weights = self._predictor.predict(tokens[None])
+            if self._stage is not None:
+                self._stage.predict(symbols, weights)
+            self._last = int(symbols[-1])
 
     def decode(self, draw: Draw) -> int:
         """Returns the next byte; predictor and stage go on past it."""
@@ -113,23 +122,31 @@ def fill(
 ) -> bytes:
     """Returns `raw` with its free bytes drawn from the source, each after all that stand before."""
     out = bytearray()
-    for byte, free in zip(raw, is_free, strict=True):
+    for part, free in runs_of(raw, is_free):
         if free:
-            byte = source.decode(Draw(generator, None))
+            out += bytes(source.decode(Draw(generator, None)) for _ in part)
         else:
-            source.read(byte)
-        out.append(byte)
+            source.read(part)
+            out += part
     return bytes(out)
 
 
 def price(source: Source, raw: bytes, is_free: npt.NDArray[np.bool_]) -> float:
     """Returns the bits per byte that the source gives to the true bytes in the free places."""
     bits = 0.0
-    for byte, free in zip(raw, is_free, strict=True):
-        if free:
+    for part, free in runs_of(raw, is_free):
+        if not free:
+            source.read(part)
+            continue
+        for byte in part:
             draw = Draw(np.random.default_rng(0), byte)
             source.decode(draw)
             bits += draw.bits
-        else:
-            source.read(byte)
     return bits / int(is_free.sum())
+
+
+def runs_of(raw: bytes, is_free: npt.NDArray[np.bool_]) -> Iterator[tuple[bytes, bool]]:
+    """Yields the pieces of `raw` that are all free or all given, and which."""
+    borders = [0, *(np.flatnonzero(np.diff(is_free)) + 1), len(raw)]
+    for start, stop in itertools.pairwise(borders):
+        yield raw[start:stop], bool(is_free[start])
