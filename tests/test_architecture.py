@@ -26,7 +26,7 @@ LAYERS = (
     "adaptive.state wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
     "adaptive.contexts baselines layout corpora records streams gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing container provenance report gpt.exact gpt.checkpoint",
-    "adaptive.stage figures training model_store gpt.kernels_cpu gpt.engine_torch",
+    "adaptive.stage figures media_codecs training model_store gpt.kernels_cpu gpt.engine_torch",
     "gpt.attention_cpu gpt.vnni_cpu",
     "gpt.engine_cpu",
     "predictor",
