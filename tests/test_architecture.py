@@ -34,7 +34,7 @@ LAYERS = (
     "priming",
     "codec",
     "api cli_options",
-    "benchmark cli_files cli_info cli_models",
+    "benchmark cli_files cli_info cli_models cli_reproduce",
     "cli_bench",
     "cli",
     "__main__",
