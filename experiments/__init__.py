@@ -1,1 +1,21 @@
 """Experiments: one script per question; each writes records, tables and figures into results/."""
+
+EXPERIMENTS: dict[str, str] = {
+    "default_against_classical": "the default model beside classical codecs, file by file",
+    "languages_and_logs": "the default model against zpaq and PPMd on languages and logs",
+    "round_trips": "files through the command line, bit for bit",
+    "non_text": "executables, images, sound: the mixture against its parts",
+    "prompt_records": "small files with and without a prompt",
+    "adaptive_ablation": "what each part of the adaptive stage is worth",
+    "adaptive_lanes": "what lanes cost",
+    "mix_shift": "who predicts what along a file",
+    "adaptive_speed": "speed of the adaptive stage",
+    "speed": "speed of the exact engine",
+    "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
+    "figure_3": "Figure 3: compressors and models continue text, images, speech",
+    "architectures": "GPT-1, GPT-2 and GPT-3 at one small size (trains what is not trained)",
+}
+"""What `lmcompress reproduce` runs, in this order: name and what it makes."""
+
+WITHOUT_QUICK = {"exactness_cost"}
+"""Left out of a quick run: these need the float weights of a long training."""

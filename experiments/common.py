@@ -101,7 +101,13 @@ def write_records(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> No
 
 def write_table(rows: Sequence[dict[str, Any]], folder: Path, note: str) -> None:
     """Writes table.md: a column for each key, after a line that says what it shows."""
+    text = f"{note}\n\n{markdown(rows)}\n"
+    (folder / "table.md").write_text(text, "utf-8", newline="\n")
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns a table with a column for each key of the first row."""
     columns = list(rows[0])
     lines = ["| " + " | ".join(columns) + " |", "| --- " + "| ---: " * (len(columns) - 1) + "|"]
     lines += ["| " + " | ".join(str(row[column]) for column in columns) + " |" for row in rows]
-    (folder / "table.md").write_text("\n".join([note, "", *lines, ""]), "utf-8", newline="\n")
+    return "\n".join(lines)

@@ -164,26 +164,66 @@ def benchmark_row(
 ) -> Record:
     """Returns the record of one codec on one corpus; raises LmcompressError on a wrong result."""
     measured = measure(codec, corpus, raw)
-    compressed_bytes = len(measured.compressed)
-    return Record(
-        **vars(run),
-        **_rates(compressed_bytes, codec.model_bytes, len(raw)),
+    return _record(
+        codec,
+        corpus,
+        raw,
+        run,
+        len(measured.compressed),
         **_model_fields(codec, raw, measured.compressed, score),
-        created_utc=utc_now(),
-        corpus=corpus,
-        corpus_sha256=hashlib.sha256(raw).hexdigest(),
-        raw_bytes=len(raw),
-        codec=codec.name,
-        codec_version=codec.version,
-        num_parameters=codec.num_parameters,
-        model_bytes=codec.model_bytes,
-        half_precision_model_bytes=half_precision_model_bytes(codec.num_parameters),
-        fingerprint=codec.fingerprint,
-        compressed_bytes=compressed_bytes,
         compress_seconds=measured.compress_seconds,
         decompress_seconds=measured.decompress_seconds,
-        round_trip_ok=True,
     )
+
+
+def chunked_row(codec: Codec, corpus: str, raw: bytes, run: RunInfo, chunk_bytes: int) -> Record:
+    """Returns the record of a codec without a model that gets each chunk of a corpus alone.
+
+    Its size is the sum of the chunks' sizes, each decompressed and compared; it is not timed.
+
+    Raises:
+      LmcompressError: On a wrong result.
+    """
+    compressed_bytes = 0
+    with _naming(codec, corpus):
+        for start in range(0, len(raw), chunk_bytes):
+            chunk = raw[start : start + chunk_bytes]
+            compressed = codec.compress(chunk)
+            _check_restored(codec.decompress(compressed), chunk)
+            compressed_bytes += len(compressed)
+    fields = _model_fields(codec, raw, b"", False) | {
+        "codec": chunked_name(codec.name, chunk_bytes)
+    }
+    seconds = {"compress_seconds": None, "decompress_seconds": None}
+    return _record(codec, corpus, raw, run, compressed_bytes, **fields, **seconds)
+
+
+def chunked_name(name: str, chunk_bytes: int) -> str:
+    """Returns the name of a codec's rows where it gets chunks."""
+    return f"{name} (chunks of {chunk_bytes:,})"
+
+
+def _record(
+    codec: Codec, corpus: str, raw: bytes, run: RunInfo, compressed_bytes: int, **fields: Any
+) -> Record:
+    """Returns the record of a round trip that was compared."""
+    common = {
+        **vars(run),
+        **_rates(compressed_bytes, codec.model_bytes, len(raw)),
+        "created_utc": utc_now(),
+        "corpus": corpus,
+        "corpus_sha256": hashlib.sha256(raw).hexdigest(),
+        "raw_bytes": len(raw),
+        "codec": codec.name,
+        "codec_version": codec.version,
+        "num_parameters": codec.num_parameters,
+        "model_bytes": codec.model_bytes,
+        "half_precision_model_bytes": half_precision_model_bytes(codec.num_parameters),
+        "fingerprint": codec.fingerprint,
+        "compressed_bytes": compressed_bytes,
+        "round_trip_ok": True,
+    }
+    return Record(**(common | fields))
 
 
 def record_key(codec: Codec, raw: bytes) -> tuple[object, ...]:

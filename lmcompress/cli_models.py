@@ -21,6 +21,7 @@ from lmcompress.cli_options import (
     prompt_option,
     quiet_option,
 )
+from lmcompress.gpt.presets import BPE_BYTES_PER_TOKEN, describe_preset
 from lmcompress.progress import byte_progress
 from lmcompress.streams import open_input
 
@@ -85,10 +86,32 @@ def _score_line(row: dict[str, Any]) -> str:
     )
 
 
-@click.command(short_help="List the models at hand.", epilog="Example: lmcompress models --json")
+@click.command(
+    short_help="List the models at hand, or what a published GPT costs.",
+    epilog="Example: lmcompress models --preset gpt3-175b",
+)
+@click.option(
+    "--preset", metavar="NAME", help="Show a published GPT's parameters by part, and its FLOPs."
+)
+@click.option(
+    "--bytes-per-token",
+    type=float,
+    default=BPE_BYTES_PER_TOKEN,
+    show_default=True,
+    metavar="X",
+    help="With --preset: bytes of text that a BPE token stands for.",
+)
 @json_option
-def models(as_json: bool) -> int:
-    """List the models at hand: those in the package and those in $LMCOMPRESS_MODELS."""
+def models(preset: str | None, bytes_per_token: float, as_json: bool) -> int:
+    """List the models at hand: those in the package and those in $LMCOMPRESS_MODELS.
+
+    With --preset, describe a GPT of the literature instead: gpt1, gpt2-xl, gpt3-175b and others.
+    No weights come with it.
+    """
+    if preset is not None:
+        row = describe_preset(preset, bytes_per_token)
+        click.echo(json.dumps(row, indent=2) if as_json else _preset_text(row))
+        return 0
     from lmcompress.model_store import describe_models
 
     rows = describe_models()
@@ -111,6 +134,27 @@ def models(as_json: bool) -> int:
     for line in (header, *cells):
         click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
     return 0
+
+
+def _preset_text(row: dict[str, Any]) -> str:
+    parts = row["num_parameters_by_part"]
+    lines = [("parameters", row["num_parameters"], "")]
+    lines += [(f"  {part.replace('_', ' ')}", count, "") for part, count in parts.items() if count]
+    if row["published_num_parameters"]:
+        lines.append(("  published", int(row["published_num_parameters"]), "as the paper prints"))
+    lines.append(("FLOPs per token", row["flops_per_token"], "forward pass at full context"))
+    basis = f"assuming {row['bytes_per_token']:g} bytes a token"
+    if row["config"]["vocab_size"] == 256:
+        basis = "tokens are bytes"
+    lines.append(("FLOPs per byte", round(row["flops_per_byte"]), basis))
+    counts = [f"{count:,}" for _, count, _ in lines]
+    labels = [label for label, _, _ in lines]
+    label_width, width = max(map(len, labels)), max(map(len, counts))
+    rows = [
+        f"{label:{label_width}}  {count:>{width}}  {note}".rstrip()
+        for (label, _, note), count in zip(lines, counts, strict=True)
+    ]
+    return "\n".join([row["name"], *rows])
 
 
 @click.command(

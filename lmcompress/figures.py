@@ -7,7 +7,7 @@ grey of equal hue to all eyes (Okabe and Ito 2008).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,17 +47,31 @@ def plot_bits_per_byte(records: Iterable[Record], path: Path, *, overwrite: bool
     Raises:
       LmcompressError: If there is nothing to draw, or the suffix is another.
     """
+    drawn = [record for record in latest(records) if _is_drawn(record)]
+    if not drawn:
+        raise LmcompressError("no record of a codec has bits per byte: measure before plotting")
+    write_figure(lambda: _figure(drawn), path, overwrite=overwrite)
+
+
+def write_figure(make: Callable[[], Figure], path: Path, *, overwrite: bool = True) -> None:
+    """Writes the figure that `make` returns, in this module's style whatever the user's own is.
+
+    Args:
+      make: Called once the style is set.
+      path: Ends in .svg or .png.
+      overwrite: Whether a file may be there already.
+
+    Raises:
+      LmcompressError: If the suffix is another.
+    """
     import matplotlib
 
     if path.suffix not in _SUFFIXES:
         raise LmcompressError(f"cannot plot to {path}: expected a name in {' or '.join(_SUFFIXES)}")
-    drawn = [record for record in latest(records) if _is_drawn(record)]
-    if not drawn:
-        raise LmcompressError("no record of a codec has bits per byte: measure before plotting")
     with matplotlib.rc_context(), replace_atomically(path, overwrite=overwrite) as output:
         matplotlib.rcdefaults()  # the user's own style must not change the bytes
         matplotlib.rcParams.update(_STYLE)
-        _figure(drawn).savefig(
+        make().savefig(
             output,
             format=path.suffix[1:],
             dpi=150,

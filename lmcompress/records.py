@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lmcompress.errors import LmcompressError, UnsupportedVersionError
 from lmcompress.files import replace_atomically
@@ -20,6 +20,7 @@ from lmcompress.files import replace_atomically
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+_Parsed = TypeVar("_Parsed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,19 +133,24 @@ def latest(records: Iterable[Record]) -> list[Record]:
 def write_jsonl(records: Iterable[Record], path: Path) -> None:
     """Writes records as a new file, or in place of the one there."""
     with replace_atomically(path, overwrite=True) as output:
-        output.writelines(_json_line(record) for record in records)
+        output.writelines(_json_line(dataclasses.asdict(record)) for record in records)
 
 
 def append_jsonl(records: Iterable[Record], path: Path) -> None:
-    """Appends records to a file, creating it.
+    """Appends records to a file, creating it; see `append_rows`."""
+    append_rows(map(dataclasses.asdict, records), path)
+
+
+def append_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Appends rows of any fields to a file, creating it.
 
     Each is one write of one line, so that a kill tears the last line at most; a torn line that is
     already there is cut off.
     """
     _cut_torn_line(path)
     with path.open("ab") as output:
-        for record in records:
-            output.write(_json_line(record))
+        for row in rows:
+            output.write(_json_line(row))
             output.flush()
 
 
@@ -154,17 +160,30 @@ def read_jsonl(path: Path) -> list[Record]:
     Raises:
       LmcompressError: If any other line is not a record; the message has its number.
     """
+    return _read_lines(path, lambda line: Record.from_dict(json.loads(line)))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Returns rows that `append_rows` wrote, as `read_jsonl` returns records; none without a file.
+
+    Raises:
+      LmcompressError: If a line is no JSON object; the message has its number.
+    """
+    return _read_lines(path, lambda line: dict(json.loads(line).items())) if path.exists() else []
+
+
+def _read_lines(path: Path, parse: Callable[[bytes], _Parsed]) -> list[_Parsed]:
     complete, torn = _split_torn_line(path.read_bytes())
     if torn:
         logger.warning("%s: ignored a torn last line of %d bytes", path, len(torn))
-    records = []
+    found = []
     for number, line in enumerate(complete.splitlines(), 1):
         try:
-            records.append(Record.from_dict(json.loads(line)))
+            found.append(parse(line))
         except (LmcompressError, ValueError, AttributeError) as exc:
             error = type(exc) if isinstance(exc, LmcompressError) else LmcompressError
             raise error(f"{path}, line {number}: {exc}") from exc
-    return records
+    return found
 
 
 def to_json(records: Iterable[Record]) -> str:
@@ -189,8 +208,8 @@ def to_csv(records: Iterable[Record], path: Path, *, overwrite: bool = True) -> 
         output.write(csv_text(records).encode(errors="backslashreplace"))
 
 
-def _json_line(record: Record) -> bytes:
-    return json.dumps(dataclasses.asdict(record), allow_nan=False).encode() + b"\n"
+def _json_line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, allow_nan=False).encode() + b"\n"
 
 
 def _split_torn_line(lines: bytes) -> tuple[bytes, bytes]:

@@ -65,6 +65,8 @@ class TrainConfig:
     """adamw, or muon (for the matrices inside the blocks; AdamW for the rest)."""
     learning_rate: float = 1e-3
     muon_learning_rate: float = 1e-3
+    adam_beta2: float = 0.95
+    """Decay of AdamW's second moment: 0.95 in GPT-3 (Brown et al., 2020), 0.999 in GPT-1's code."""
     weight_decay: float = 0.1
     warmup_steps: int = 100
     final_lr_fraction: float = 0.02
@@ -402,7 +404,10 @@ def _optimizers(config: TrainConfig, network: GPT) -> list[torch.optim.Optimizer
         {"params": plain, "weight_decay": 0.0},
     ]
     adamw = torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=config.learning_rate, betas=(0.9, 0.95), fused=True
+        [g for g in groups if g["params"]],
+        lr=config.learning_rate,
+        betas=(0.9, config.adam_beta2),
+        fused=True,
     )
     optimizers: list[torch.optim.Optimizer] = [adamw]
     if matrices:

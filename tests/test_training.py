@@ -191,6 +191,19 @@ def test_learning_rate_warms_up_and_falls(config: TrainConfig) -> None:
     assert scales[-1] < 0.1
 
 
+def test_gpt1s_schedule_can_be_written_down(tmp_path: Path) -> None:
+    """Radford et al. (2018): 2,000 steps up to 2.5e-4, then a cosine to 0; Adam, 0.999."""
+    config = dataclasses.replace(
+        make_config(tmp_path, total_bytes=10_000 * 256), learning_rate=2.5e-4, adam_beta2=0.999,
+        warmup_steps=2000, final_lr_fraction=0.0,
+    )  # fmt: skip
+
+    rates = [2.5e-4 * learning_rate_scale(config, step) for step in (0, 999, 1999, 6000, 9999)]
+    assert rates == pytest.approx([1.25e-7, 1.25e-4, 2.5e-4, 1.25e-4, 0], abs=1e-9)
+    [adam] = Trainer(config, tmp_path / "run").optimizers
+    assert all(group["betas"] == (0.9, 0.999) for group in adam.param_groups)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -1,0 +1,184 @@
+"""Figure 3: what do compressors make up, if they are taken as generative models?
+
+    python -m experiments.figure_3 [--quick] [--derive]
+
+Text is continued (1,948 bytes given, 100 drawn), the right half of each row of an image patch is
+filled in from all that stands before it, speech is continued (1,024 bytes of each). Every byte is
+drawn from the source's own distribution, with a fixed seed; nothing is picked. Beside that, the
+bits per byte that the source gives to the true bytes. A record that is there already is not made
+again, so the run can be stopped at any time. All of the data was held out of training.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from experiments import media
+from experiments.common import folder_of
+from experiments.figure_3_drawing import draw_images, draw_speech, draw_text
+from experiments.generation import CodecSource, ModelSource, Source, fill, price
+from experiments.outputs import Row, csv_of, markdown_of, read_rows, write_texts
+from lmcompress import baselines
+from lmcompress.model_store import DEFAULT_MODEL, folders, load_model
+from lmcompress.provenance import command_line, describe_run
+
+NAME = "figure_3"
+CODECS = {"text": ("gzip-9", "bzip2-9", "ppmd-16"), "images": ("gzip-9",), "speech": ("gzip-9",)}
+LADDER = ("ladder-200k", "ladder-800k", "ladder-3200k")
+ITEMS = {"text": 2, "images": 3, "speech": 1}
+GIVEN = {"text": 1948, "speech": 1024}
+DRAWN_IF_QUICK = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A source with what identifies it, and how to begin it anew."""
+
+    name: str
+    version: str
+    """Of a codec's library, or a model's fingerprint."""
+    begin: Callable[[], Source]
+
+
+def sources(modality: str) -> list[Named]:
+    """Returns the codecs, the ladder's models at hand, and the default model in two ways."""
+    found = []
+    for name in CODECS[modality]:
+        codec = baselines.get(name)
+        found.append(Named(name, codec.version, functools.partial(CodecSource, codec)))
+    for name in (*(name for name in LADDER if name in folders()), DEFAULT_MODEL):
+        model = load_model(name)
+        for adaptive in (False, True)[: 1 + (name == DEFAULT_MODEL)]:
+            begin = functools.partial(ModelSource, model, media.CHUNK_BYTES, adaptive=adaptive)
+            label = f"{name} with adaptive stage" if adaptive else name
+            found.append(Named(label, model.fingerprint.hex(), begin))
+    return found
+
+
+def free_places(modality: str) -> npt.NDArray[np.bool_]:
+    """Returns which of a piece's 2,048 bytes are to be drawn."""
+    free = np.zeros(media.CHUNK_BYTES, bool)
+    if modality == "images":
+        rows = free.reshape(media.PATCH_ROWS, media.PATCH_COLUMNS)
+        rows[:, media.PATCH_COLUMNS // 2 :] = True
+    else:
+        free[GIVEN[modality] :] = True
+    return free
+
+
+def tasks(*, quick: bool) -> Iterator[tuple[Named, Row, bytes, npt.NDArray[np.bool_]]]:
+    """Yields source, what identifies the record, piece and free places."""
+    for modality, count in ITEMS.items():
+        free = free_places(modality)
+        if quick:
+            free[np.flatnonzero(free)[:-DRAWN_IF_QUICK]] = False
+        count = 1 if quick else count
+        chunks = media.sample(modality, count * media.CHUNK_BYTES).chunks()
+        for item, raw in enumerate(chunks):
+            for source in sources(modality):
+                yield source, record_head(modality, item, source, raw, free), raw, free
+
+
+def record_head(
+    modality: str, item: int, source: Named, raw: bytes, free: npt.NDArray[np.bool_]
+) -> Row:
+    """Returns what decides a record; the seed stays when sources or pieces are added."""
+    return {
+        "modality": modality,
+        "item": item,
+        "source": source.name,
+        "version": source.version,
+        "piece_sha256": hashlib.sha256(raw).hexdigest(),
+        "raw_bytes": len(raw),
+        "drawn_bytes": int(free.sum()),
+        "seed": zlib.crc32(f"{modality} {item}".encode()),
+    }
+
+
+def measure(source: Named, seed: int, raw: bytes, free: npt.NDArray[np.bool_]) -> Row:
+    """Returns what the source made up, and the bits per byte that it gives to the truth."""
+    made = fill(source.begin(), raw, free, np.random.default_rng(seed))
+    return {
+        "true_bits_per_byte": round(price(source.begin(), raw, free), 4),
+        "piece": base64.b64encode(raw).decode(),
+        "made": base64.b64encode(made).decode(),
+    }
+
+
+def run(folder: Path, *, quick: bool) -> None:
+    """Appends the records that are not there yet, each as soon as it is made."""
+    path = folder / "records.jsonl"
+    done = read_rows(folder) if path.exists() else []
+    origin = describe_run(command_line(["python", "-m", f"experiments.{NAME}"]))
+    where = {"git_commit": origin.git_commit, "command": origin.command, "machine": origin.machine}
+    for source, head, raw, free in tasks(quick=quick):
+        if any(head.items() <= row.items() for row in done):
+            continue
+        row = {**head, **measure(source, head["seed"], raw, free), **where}
+        with path.open("a", encoding="utf-8") as output:
+            output.write(json.dumps(row) + "\n")
+        click.echo(
+            f"{head['modality']} {head['item']} {source.name}: "
+            f"{row['true_bits_per_byte']} bits per true byte",
+            err=True,
+        )
+
+
+def table(rows: Sequence[Row]) -> list[Row]:
+    """Returns the price of the true bytes: a line for each source, a column for each modality."""
+    lines: list[Row] = []
+    for source in dict.fromkeys(row["source"] for row in rows):
+        line: Row = {"source": source}
+        for modality in ITEMS:
+            bits = [
+                row["true_bits_per_byte"]
+                for row in rows
+                if (row["source"], row["modality"]) == (source, modality)
+            ]
+            line[modality] = f"{np.mean(bits):.3f}" if bits else None
+        lines.append(line)
+    return lines
+
+
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the text files made from the records, by name."""
+    counts = ", ".join(
+        f"{modality} {len({row['item'] for row in rows if row['modality'] == modality})}"
+        for modality in ITEMS
+    )
+    note = (
+        "Bits per byte that each source gives to the true bytes in the places where it draws its "
+        f"own, mean over pieces of 2,048 bytes ({counts}); code lengths, no files. A classical "
+        "codec's length is whole bytes, so its distribution has steps of a factor 256."
+    )
+    flat = [{k: v for k, v in row.items() if k not in ("piece", "made")} for row in rows]
+    return {"summary.csv": csv_of(flat), "table.md": markdown_of(table(rows), note)}
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="One piece, 40 bytes each, into results/quick.")
+@click.option("--derive", is_flag=True, help="Draw no bytes: only rebuild table and figures.")
+def main(quick: bool, derive: bool) -> None:
+    """Lets compressors and models continue text, images and speech."""
+    folder = folder_of(NAME, quick=quick)
+    if not derive:
+        run(folder, quick=quick)
+    rows = read_rows(folder)
+    write_texts(derived_texts(rows), folder)
+    for draw in (draw_text, draw_images, draw_speech):
+        draw(rows, folder)
+
+
+if __name__ == "__main__":
+    main()

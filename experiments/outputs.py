@@ -1,0 +1,61 @@
+"""What an experiment leaves behind, made from its records alone: CSV, markdown table, figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#767676"
+"""Told apart by all eyes (Okabe and Ito, 2008)."""
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """Returns the records of an experiment."""
+    lines = (folder / "records.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns rows as tidy CSV, a column for each key."""
+    import pandas as pd
+
+    # As objects: a column of integers with a gap must not turn into floats.
+    return str(pd.DataFrame(list(rows), dtype=object).to_csv(index=False, lineterminator="\n"))
+
+
+def markdown_of(rows: Sequence[Mapping[str, Any]], note: str) -> str:
+    """Returns a line that says what is shown, and a table with a column for each key."""
+    columns = list(rows[0])
+    lines = ["| " + " | ".join(columns) + " |", "| --- " + "| ---: " * (len(columns) - 1) + "|"]
+    for row in rows:
+        cells = ("–" if row[c] is None else str(row[c]) for c in columns)  # noqa: RUF001
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([note, "", *lines, ""])
+
+
+def write_texts(texts: Mapping[str, str], folder: Path) -> None:
+    """Writes text files by name."""
+    for name, text in texts.items():
+        (folder / name).write_text(text, "utf-8", newline="\n")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Returns an empty figure, sizes in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, folder: Path, stem: str) -> None:
+    """Writes STEM.svg and STEM.png; the same figure gives the same bytes."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "lmcompress", "svg.fonttype": "none"}):
+        figure.savefig(folder / f"{stem}.svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(folder / f"{stem}.png", dpi=130, metadata={"Software": None})

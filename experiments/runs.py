@@ -1,0 +1,79 @@
+"""Training runs that experiments look at: trained where they are not finished, then read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lmcompress.gpt.card import read_card
+from lmcompress.gpt.config import GPTConfig
+from lmcompress.training import TrainConfig, train
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = ROOT / "experiments" / "configs"
+RUNS = ROOT / "runs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run: its network and what its log says."""
+
+    name: str
+    folder: Path
+    model: GPTConfig
+    card: dict[str, Any]
+    training: tuple[tuple[int, float], ...]
+    """(bytes seen, bits per byte of the training text since the point before): each text is new to
+    the network, so this is held-out text too."""
+    validation: tuple[tuple[int, float], ...]
+    """(bytes seen, mean bits per byte of the held-out text)."""
+
+    @property
+    def validation_bits_per_byte(self) -> float:
+        """Of the finished network, in float arithmetic."""
+        return float(self.card["validation_bits_per_byte"]["mean"])
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run came to its end: only then the card has a validation figure."""
+    if not (folder / "model.json").is_file():
+        return False
+    return "validation_bits_per_byte" in read_card(folder)["card"]
+
+
+def recipe(name: str) -> TrainConfig:
+    """Returns the configuration experiments/configs/NAME.toml."""
+    return TrainConfig.from_toml(CONFIGS / f"{name}.toml")
+
+
+def finished_run(config: TrainConfig, folder: Path) -> Run:
+    """Returns a run, after training it (or the rest of it) if it is not finished."""
+    if not is_finished(folder):
+        click.echo(f"{config.name}: training {config.total_bytes:,} bytes", err=True)
+        train(config, folder)
+    return read_run(folder)
+
+
+def read_run(folder: Path) -> Run:
+    """Returns a finished run from its folder; of a point logged twice, the last counts."""
+    card = read_card(folder)
+    training: dict[int, float] = {}
+    validation: dict[int, float] = {}
+    for line in (folder / "log.jsonl").read_text("utf-8").splitlines():
+        point = json.loads(line)
+        if "train_bits_per_byte" in point:
+            training[point["bytes_seen"]] = point["train_bits_per_byte"]
+        else:
+            validation[point["bytes_seen"]] = point["validation_bits_per_byte"]["mean"]
+    return Run(
+        card["card"].get("name", folder.name),
+        folder,
+        GPTConfig.from_dict(card["config"]),
+        card["card"],
+        tuple(sorted(training.items())),
+        tuple(sorted(validation.items())),
+    )

@@ -1,0 +1,85 @@
+"""The command that makes the results again: reproduce."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import click
+
+from lmcompress.errors import LmcompressError
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@click.command(
+    short_help="Run experiments again, from a checkout.",
+    epilog="Example: lmcompress reproduce figure_3 --quick",
+)
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--quick", is_flag=True, help="Small inputs, into results/quick.")
+@click.option("--list", "as_list", is_flag=True, help="List the experiments and run none.")
+def reproduce(names: tuple[str, ...], quick: bool, as_list: bool) -> int:
+    """Run the experiments NAME, or all of them, one after the other.
+
+    Each writes records, tables and figures into results/, and goes on where it was stopped if it
+    keeps its records one by one. A failed one does not stop the others.
+    """
+    declared = _experiments(_ROOT)
+    if as_list:
+        width = max(map(len, declared.EXPERIMENTS))
+        for name, makes in declared.EXPERIMENTS.items():
+            click.echo(f"{name:{width}}  {makes}")
+        return 0
+    chosen = _chosen(names, declared.EXPERIMENTS)
+    if quick:
+        unable = [name for name in chosen if name in declared.WITHOUT_QUICK]
+        if names and unable:
+            raise LmcompressError(f"{unable[0]} has no quick form: leave --quick out")
+        chosen = [name for name in chosen if name not in unable]
+        for name in unable:
+            click.echo(f"left out {name}: it has no quick form", err=True)
+    failed = [name for i, name in enumerate(chosen) if not _run(name, i, len(chosen), quick)]
+    if failed:
+        raise LmcompressError(f"failed: {', '.join(failed)}; what was done is kept, run them again")
+    return 0
+
+
+def _experiments(root: Path) -> ModuleType:
+    """Returns the checkout's package of experiments; a wheel has none."""
+    if not (root / "experiments" / "__init__.py").is_file():
+        raise LmcompressError(
+            "found no experiments beside the installed package, expected a checkout: clone the "
+            "repository, `pip install -e .` and run this there"
+        )
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return importlib.import_module("experiments")
+
+
+def _chosen(names: Sequence[str], known: dict[str, str]) -> list[str]:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise LmcompressError(f"no experiment {name!r}: {hint}known are {', '.join(known)}")
+    return list(dict.fromkeys(names)) or list(known)
+
+
+def _run(name: str, index: int, count: int, quick: bool) -> bool:
+    """Runs one experiment in a process of its own; returns whether it ended well."""
+    click.echo(f"[{index + 1}/{count}] {name}", err=True)
+    started = time.monotonic()
+    command = [sys.executable, "-m", f"experiments.{name}", *(["--quick"] if quick else [])]
+    code = subprocess.run(command, cwd=_ROOT, check=False).returncode
+    ended = "done" if code == 0 else f"failed with exit code {code}"
+    click.echo(
+        f"[{index + 1}/{count}] {name}: {ended}, {time.monotonic() - started:.0f} s", err=True
+    )
+    return code == 0

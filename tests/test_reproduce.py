@@ -1,0 +1,72 @@
+"""`reproduce` knows every experiment, runs those named, and says what failed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from command_line import Run, assert_one_line_error
+
+import experiments
+from lmcompress import cli_reproduce
+from lmcompress.errors import LmcompressError
+
+FOLDER = Path(experiments.__file__).parent
+NO_EXPERIMENTS = {"embed_model"}
+
+
+def test_every_script_is_declared_and_every_declared_one_is_there() -> None:
+    scripts = {
+        path.stem
+        for path in FOLDER.glob("*.py")
+        if re.search(r"^def main\(", path.read_text("utf-8"), re.MULTILINE)
+    }
+
+    assert set(experiments.EXPERIMENTS) == scripts - NO_EXPERIMENTS
+
+
+def test_only_those_said_to_lack_it_have_no_quick_form() -> None:
+    lacking = {
+        name
+        for name in experiments.EXPERIMENTS
+        if '"--quick"' not in (FOLDER / f"{name}.py").read_text("utf-8")
+    }
+
+    assert lacking == experiments.WITHOUT_QUICK
+
+
+def test_list_names_all(run: Run) -> None:
+    lines = run("reproduce", "--list").stdout.decode().splitlines()
+
+    assert [line.split()[0] for line in lines] == list(experiments.EXPERIMENTS)
+
+
+def test_unknown_name_has_the_nearest(run: Run) -> None:
+    result = run("reproduce", "figure3")
+
+    assert_one_line_error(result, "did you mean figure_3?", "known are default_against_classical")
+
+
+def test_what_failed_is_named_and_the_rest_still_runs(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "__init__.py").touch()
+    (tmp_path / "experiments" / "speed.py").write_text("raise SystemExit(3)")
+    good = "import sys, pathlib; pathlib.Path('ran').write_text(' '.join(sys.argv[1:]))"
+    (tmp_path / "experiments" / "figure_3.py").write_text(good)
+    monkeypatch.setattr(cli_reproduce, "_ROOT", tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
+    result = run("reproduce", "speed", "figure_3", "--quick")
+
+    assert result.code == 1
+    assert "speed: failed with exit code 3" in result.stderr
+    assert "failed: speed;" in result.stderr
+    assert (tmp_path / "ran").read_text() == "--quick"
+
+
+def test_a_wheel_has_no_experiments(tmp_path: Path) -> None:
+    with pytest.raises(LmcompressError, match="expected a checkout"):
+        cli_reproduce._experiments(tmp_path)
