@@ -11,6 +11,8 @@ EXPERIMENTS: dict[str, str] = {
     "mix_shift": "who predicts what along a file",
     "adaptive_speed": "speed of the adaptive stage",
     "speed": "speed of the exact engine",
+    "lane_speed": "bits per byte and speed against lanes",
+    "growth": "time and memory against the size of the file",
     "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
     "figure_3": "Figure 3: compressors and models continue text, images, speech",
     "architectures": "GPT-1, GPT-2 and GPT-3 at one small size (trains what is not trained)",

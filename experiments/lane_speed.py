@@ -1,0 +1,78 @@
+"""What do lanes buy? Bits per byte, and speed both ways, against the number of lanes.
+
+    python -m experiments.lane_speed [--quick]
+
+Files of the default model, decoded and compared; the codec alone is timed, once each way after a
+warm-up. The automatic rule (lmcompress/lanes.py) takes 16 lanes for this text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from matplotlib.figure import Figure
+
+from experiments.common import folder_of, identified, save, write_records, write_table
+from lmcompress import corpora
+from lmcompress.benchmark import ModelCodec, measure
+from lmcompress.codec import CodecConfig
+from lmcompress.lanes import auto_lanes
+from lmcompress.metrics import bits_per_byte
+from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
+from lmcompress.predictor import resolve_threads
+
+NAME = "lane_speed"
+CORPUS = "calgary/book1@0+300000"
+LANES = (1, 2, 4, 8, 16, 32, 64)
+
+
+def row_of(raw: bytes, model: Model, lanes: int) -> dict[str, Any]:
+    """Returns what so many lanes come to."""
+    found = measure(ModelCodec(model, CodecConfig(lanes=lanes)), CORPUS, raw)
+    return {
+        "lanes": lanes,
+        "bits per byte": round(bits_per_byte(len(found.compressed), len(raw)), 4),
+        "compress kB/s": round(len(raw) / found.compress_seconds / 1000, 2),
+        "decompress kB/s": round(len(raw) / found.decompress_seconds / 1000, 2),
+    }
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draws the trade: bits per byte against the speed of decompression, a point for each row."""
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for way in ("compress kB/s", "decompress kB/s"):
+        axes.plot([r[way] for r in rows], [r["bits per byte"] for r in rows], "o-", label=way[:-5])
+    for row in rows:
+        at = row["decompress kB/s"], row["bits per byte"]
+        axes.annotate(str(row["lanes"]), at, (4, 4), textcoords="offset points", fontsize=8)
+    axes.set(xlabel="kB/s", ylabel="bits per byte", title="number of lanes", xlim=(0, None))
+    save(figure, path)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="20 kB, up to 4 lanes, into results/quick.")
+def main(quick: bool) -> None:
+    """Measures bits per byte and speed against the number of lanes."""
+    model, raw = load_model(DEFAULT_MODEL), corpora.load(CORPUS)
+    rows = []
+    for lanes in LANES[:3] if quick else LANES:
+        rows.append(row_of(raw[:20_000] if quick else raw, model, lanes))
+        click.echo(str(rows[-1]), err=True)
+    folder = folder_of(NAME, quick=quick)
+    threads = resolve_threads(None)
+    records = [{**row, "corpus": CORPUS, "threads": threads} for row in rows]
+    write_records(NAME, identified(records, model), folder)
+    note = (
+        f"{CORPUS}, default model, {threads} threads; real files, decoded and compared. Automatic: "
+        f"{auto_lanes(len(raw))} lanes."
+    )
+    write_table(rows, folder, note)
+    draw(rows, folder / "lane-speed.svg")
+
+
+if __name__ == "__main__":
+    main()
