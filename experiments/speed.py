@@ -5,7 +5,7 @@
 Everything in turns in one process, medians; the ratios mean something, the speeds belong to the
 machine. The float network has the default model's shape and random weights, which cost the same.
 Scoring: batches of 16 x 1,024 bytes. The prefix anew: at lengths from 64 to 1,024, whose mean is
-what a decoder of such a window pays. Pure products: the encoder's integer products and nothing else,
+what a decoder of such a window pays. Pure products: those of the encoder and nothing else,
 on one thread; two threads on two idle cores reach twice that.
 """
 
