@@ -75,7 +75,7 @@ class ContextPolicy:
 
     @classmethod
     def of(cls, weights: ExactWeights | None) -> ContextPolicy:
-        """Returns the policy that new files of a model use."""
+        """Returns the policy that new files of a model use; compact frames do not write it down."""
         if weights is None:
             return cls()
         config = weights.config

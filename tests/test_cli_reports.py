@@ -175,3 +175,57 @@ def test_demo_ends_with_a_table_and_a_plot(
         assert part in result.stdout.decode()
     assert "not trained on it" not in result.stdout.decode()
     assert "<svg" in cli_bench.DEMO_PLOT.read_text()
+
+
+@pytest.mark.parametrize("primed", [False, True])
+def test_info_of_a_compact_frame_tells_what_it_says(
+    run: Run, text_file: Path, tiny_model: Model, primed: bool
+) -> None:
+    prompt = text_file.with_name("prompt")
+    prompt.write_bytes(TEXT[:100])
+    options = ["--prompt", prompt] if primed else []
+    run("compress", text_file, "-m", "tiny", "--compact", *options)
+    frame = text_file.with_name("book.txt.lmc")
+
+    told = json.loads(run("info", frame, "--json").stdout)
+    text = run("info", frame).stdout.decode()
+
+    [described] = told["frames"]
+    assert (described["frame"], described["model"]) == ("compact", "tiny")
+    assert described["model_at_hand"] is True
+    assert described["fingerprint"] == tiny_model.fingerprint[:4].hex()
+    sha256 = lmcompress.Prompt(TEXT[:100]).sha256[:4].hex()
+    assert described["prompt_sha256"] == (sha256 if primed else None)
+    assert told["raw_bytes"] == described["segments"][0]["raw_bytes"] == len(TEXT)
+    assert 20 <= told["compressed_bytes"] - told["payload_bytes"] <= 25
+    for part in ("1, compact", "tiny (at hand)", described["fingerprint"]):
+        assert part in text
+    assert (sha256 in text) is primed
+
+
+def test_info_counts_a_model_of_both_kinds_of_frame_once(run: Run, text_file: Path) -> None:
+    full = run("compress", text_file, "-m", "tiny", "-c").stdout
+    compact = run("compress", text_file, "-m", "tiny", "-c", "--compact").stdout
+    model_bytes = json.loads(run("info", "-", "--json", stdin=full).stdout)["frames"][0][
+        "model_bytes"
+    ]
+
+    told = json.loads(run("info", "-", "--json", stdin=full + compact).stdout)
+
+    expected = (len(full + compact) + model_bytes) / (2 * len(TEXT))
+    assert told["adjusted_compression_rate"] == expected
+
+
+def test_info_of_compact_frames_that_need_no_model_or_one_that_is_missing(
+    run: Run, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = run("compress", "-", "-m", "tiny", "--compact", stdin=b"x").stdout
+    coded = run("compress", text_file, "-m", "tiny", "--compact", "-c").stdout
+    monkeypatch.delenv("LMCOMPRESS_MODELS")
+
+    told = json.loads(run("info", "-", "--json", stdin=stored + coded).stdout)
+
+    assert [frame["model_at_hand"] for frame in told["frames"]] == [True, False]
+    assert [frame["model"] for frame in told["frames"]] == [None, None]
+    assert told["adjusted_compression_rate"] is None
+    assert b"not at hand" in run("info", "-", stdin=stored + coded).stdout

@@ -12,6 +12,7 @@ from lmcompress.coding import (
     RangeDecoder,
     RangeEncoder,
     check_weights,
+    long_payload,
     quantized_code_length_bits,
 )
 from lmcompress.errors import CorruptFrameError
@@ -99,3 +100,27 @@ def test_weights_that_the_coder_could_not_invert_are_found(change) -> None:  # t
 def test_a_payload_of_odd_length_is_refused() -> None:
     with pytest.raises(CorruptFrameError, match="multiple of 4"):
         RangeDecoder(b"12345")
+
+
+@given(
+    st.integers(0, 200), st.sampled_from([0.01, 0.3, 10.0]), st.booleans(), st.integers(0, 2**32)
+)
+@settings(deadline=None, max_examples=200)
+def test_a_short_payload_decodes_and_wastes_two_bytes_at_most(
+    num_symbols: int, concentration: float, first: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = weights_from(rng.dirichlet(np.full(256, concentration) + 1e-3, num_symbols))
+    cumulative = np.cumsum(weights.astype(np.float64) + 1, axis=1) / (1 << PRECISION_BITS)
+    symbols = (cumulative < rng.random((num_symbols, 1))).sum(1).astype(np.int32)
+    if first:  # the coder's interval stays at 0
+        symbols[:] = 0
+    encoder = RangeEncoder()
+    encoder.encode(symbols, weights)
+
+    short = encoder.short_payload()
+
+    assert np.array_equal(RangeDecoder(long_payload(short)).decode(weights), symbols)
+    overhead = 8 * len(short) - quantized_code_length_bits(weights, symbols)
+    assert -64 <= overhead <= 16
+    assert len(short) <= len(encoder.payload())

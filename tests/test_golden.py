@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 import lmcompress
-from lmcompress import CodecConfig
+from lmcompress import CodecConfig, Prompt
+from lmcompress.compact import CompactReader
 from lmcompress.container import FrameReader, Method
 from lmcompress.model_store import load_model
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("v*/*.lmc"))
+ROOT = Path(__file__).parent / "golden"
+GOLDEN = sorted(ROOT.glob("v*/*.lmc"))
+COMPACT = sorted(ROOT.glob("compact*/*.lmc"))
+MODELS = {"compact1": ROOT / "v1" / "models"}
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])
@@ -47,3 +51,50 @@ def test_there_is_a_golden_file_of_each_method_and_context_policy() -> None:
     kinds = {(reader.header.window > 0, next(reader)[0].method) for reader in readers}
 
     assert kinds == {(w, m) for w in (False, True) for m in (Method.CODED, Method.MIXED)}
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("path", COMPACT, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_compact_golden_file_decodes(
+    path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMCOMPRESS_MODELS", str(MODELS[path.parent.name]))
+    prompt = Prompt((path.parent / "prompt.bin").read_bytes())
+
+    raw = lmcompress.decompress(path.read_bytes(), None, CodecConfig(device=device, prompt=prompt))
+
+    assert raw == (path.parent / "raw.bin").read_bytes()
+
+
+@pytest.mark.parametrize("path", COMPACT, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_compact_golden_file_is_still_made_byte_for_byte(path: Path) -> None:
+    reader = CompactReader(io.BytesIO(path.read_bytes()))
+    [(segment, _)] = reader
+    name, kind = path.stem.split(".")
+    assert segment.method is Method[kind.upper()]
+
+    prompt = Prompt((path.parent / "prompt.bin").read_bytes())
+    config = CodecConfig(
+        lanes=segment.lanes,
+        adaptive=kind == "mixed",
+        prompt=prompt if reader.header.prompt_sha256 else None,
+        compact=True,
+    )
+    raw = (path.parent / "raw.bin").read_bytes()
+    found = lmcompress.compress(raw, load_model(MODELS[path.parent.name] / name), config)
+
+    assert found == path.read_bytes()
+
+
+def test_there_is_a_compact_golden_file_with_and_without_lanes_and_prompt() -> None:
+    kinds = set()
+    for path in COMPACT:
+        reader = CompactReader(io.BytesIO(path.read_bytes()))
+        [(segment, _)] = reader
+        kinds.add((path.stem.split(".")[0], segment.lanes > 1, bool(reader.header.prompt_sha256)))
+
+    assert kinds == {
+        (name, *kind)
+        for name in ("golden-stream", "golden-window")
+        for kind in ((True, False), (False, True))
+    }

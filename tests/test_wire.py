@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import pytest
 
@@ -51,3 +52,17 @@ def test_padded_or_oversized_varint_raises(encoded):
 def test_number_outside_63_bits_has_no_varint(value):
     with pytest.raises(ValueError, match="varint"):
         encode_varint(value)
+
+
+def test_what_was_peeked_at_is_still_read():
+    for size in range(5):
+        reader = ByteReader(io.BytesIO(b"abcde"))
+        assert reader.peek(size) == b"abcde"[:size]
+        assert reader.position == 0
+        assert not reader.at_end()
+        assert [reader.read_up_to(2), reader.peek(9), reader.read_up_to(9)] == [
+            b"ab",
+            *[b"cde"] * 2,
+        ]
+        assert reader.at_end()
+        assert reader.take_crc32() == zlib.crc32(b"abcde")

@@ -1,22 +1,25 @@
 """Makes the golden files of a format version: once, never again for a version that was released.
 
     python tests/golden/make.py v1
+    python tests/golden/make.py compact1
 
 Each golden file is decoded for ever after by `tests/test_golden.py`. The folder holds two small
-models (one that streams, one with windows), a text and the files that they made of it.
+models (one that streams, one with windows), a text and the files that they made of it. That of the
+compact frame has a text, a prompt, and what the models of `v1` made of them.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 import lmcompress
-from lmcompress import CodecConfig
+from lmcompress import CodecConfig, Prompt
 from lmcompress.gpt.checkpoint import save_exact_checkpoint
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
@@ -43,6 +46,11 @@ CONFIGS = {
     ),
 }  # fmt: skip
 
+COMPACT: dict[str, dict[str, Any]] = {
+    "coded": {"lanes": 3, "adaptive": False},
+    "mixed": {"lanes": 1},
+}
+
 
 def fit(network: GPT) -> GPT:
     """Teaches a network the text, so that it is coded, not stored."""
@@ -57,10 +65,22 @@ def fit(network: GPT) -> GPT:
     return network
 
 
-def main(version: str) -> None:
-    """Writes models, text and files into the version's folder, which must not exist."""
-    root = Path(__file__).parent / version
-    root.mkdir()
+def make_compact(root: Path) -> None:
+    """Writes text, prompt and compact frames; coded ones in lanes, mixed ones in one, primed."""
+    prompt, text = TEXT[:150], TEXT[100:500]
+    (root / "raw.bin").write_bytes(text)
+    (root / "prompt.bin").write_bytes(prompt)
+    for name in CONFIGS:
+        model = load_model(root.parent / "v1" / "models" / name)
+        for kind, settings in COMPACT.items():
+            config = CodecConfig(
+                prompt=Prompt(prompt) if kind == "mixed" else None, compact=True, **settings
+            )
+            (root / f"{name}.{kind}.lmc").write_bytes(lmcompress.compress(text, model, config))
+
+
+def make_full(root: Path) -> None:
+    """Writes models, text and full frames."""
     (root / "raw.bin").write_bytes(TEXT + RANDOM)
     for name, config in CONFIGS.items():
         torch.manual_seed(1)
@@ -72,6 +92,13 @@ def main(version: str) -> None:
             frame = lmcompress.compress(TEXT + RANDOM, model, settings)
             kind = "mixed" if adaptive else "coded"
             (root / f"{name}.{kind}.lmc").write_bytes(frame)
+
+
+def main(version: str) -> None:
+    """Writes into the version's folder, which must not exist."""
+    root = Path(__file__).parent / version
+    root.mkdir()
+    (make_compact if version.startswith("compact") else make_full)(root)
 
 
 if __name__ == "__main__":
