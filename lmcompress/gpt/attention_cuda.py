@@ -17,6 +17,7 @@ from lmcompress.gpt.kernels_cuda import (
     MAX_EXPONENT,
     PER_LEVEL,
     TINY,
+    dequantized,
     exp2_negative,
     norm_factor,
     norm_scale,
@@ -27,14 +28,6 @@ ATTENTION_LEVELS = tl.constexpr(float(exact.ATTENTION_LEVELS))
 PER_ATTENTION_LEVEL = tl.constexpr(exact.PER_ATTENTION_LEVEL)
 UNSEEN = tl.constexpr(-(1 << 30))
 """Exponent of a key that a query does not see: 2 to it is zero, whatever the maximum."""
-
-
-@triton.jit
-def _half_heads(line, scale, ws, bias, at, inside, HAS_BIAS: tl.constexpr):
-    y = (tl.load(line + at, inside, 0).to(tl.float32) * scale) * tl.load(ws + at, inside, 0.0)
-    if HAS_BIAS:
-        y = y + tl.load(bias + at, inside, 0.0)
-    return y
 
 
 @triton.jit
@@ -49,71 +42,77 @@ def _unit(x, y, eps_sum, NUMERATOR: tl.constexpr):
 
 
 @triton.jit
-def _quantize_heads(x, y, q, s, at, inside, heads, is_head, D: tl.constexpr, FACTOR: tl.constexpr):
-    """Writes the halves as int8 to q + at and q + at + D / 2, scales * FACTOR to s + heads."""
+def _quantize_heads(x, y, q, s, vector, is_head, pair, D: tl.constexpr, FACTOR: tl.constexpr):
+    """Writes heads, given as halves, as int8 into vectors of q; their scales * FACTOR into s."""
     largest = tl.maximum(tl.max(tl.abs(x), axis=1), tl.max(tl.abs(y), axis=1))
     largest = tl.maximum(largest, TINY)
     inverse = tl.div_rn(LEVELS, largest)[:, None]
+    at = (vector * D)[:, None] + pair[None, :]
+    inside = is_head[:, None] & (pair < D // 2)[None, :]
     tl.store(q + at, round_even(x * inverse).to(tl.int8), inside)
     tl.store(q + at + D // 2, round_even(y * inverse).to(tl.int8), inside)
-    tl.store(s + heads, (largest * PER_LEVEL) * FACTOR, is_head)
+    tl.store(s + vector, (largest * PER_LEVEL) * FACTOR, is_head)
 
 
 @triton.jit
 def _heads(
-    line, scale, ws, bias, turn, cos, sin, eps_sum, q, s, start, slots, slot,
-    FIRST: tl.constexpr, COUNT: tl.constexpr, BLOCK: tl.constexpr, D: tl.constexpr,
-    HALF_BLOCK: tl.constexpr, HAS_BIAS: tl.constexpr, UNIT: tl.constexpr, ROTARY: tl.constexpr,
-    NUMERATOR: tl.constexpr, FACTOR: tl.constexpr,
+    rows, sums, s, ws, bias, clock, cos, sin, eps_sum, q, qs, steps, capacity, period, width,
+    ROWS: tl.constexpr, FIRST: tl.constexpr, HEADS: tl.constexpr, HEAD_BLOCK: tl.constexpr,
+    D: tl.constexpr, HALF_BLOCK: tl.constexpr, RING: tl.constexpr, HAS_BIAS: tl.constexpr,
+    UNIT: tl.constexpr, ROTARY: tl.constexpr, NUMERATOR: tl.constexpr, FACTOR: tl.constexpr,
 ):  # fmt: skip
-    """Normalises, rotates and quantizes COUNT heads from head FIRST of a row on.
+    """Normalises, rotates and quantizes HEADS heads, from head FIRST on, of rows of a product.
 
-    Head h goes to vector (start + h) * slots + slot of q, its scale to the same place of s.
+    Where RING, into (lanes, HEADS, capacity, D), else into (rows, HEADS, D); scales likewise.
     """
-    head, pair = tl.arange(0, BLOCK), tl.arange(0, HALF_BLOCK)
-    is_head, is_pair = head < COUNT, pair < D // 2
+    index, pair = tl.arange(0, ROWS * HEAD_BLOCK), tl.arange(0, HALF_BLOCK)
+    row = tl.program_id(0).to(tl.int64) * ROWS + index // HEAD_BLOCK
+    head = index % HEAD_BLOCK
+    is_head, is_pair = (row < rows) & (head < HEADS), pair < D // 2
     inside = is_head[:, None] & is_pair[None, :]
-    at = ((FIRST + head) * D)[:, None] + pair[None, :]
-    x = _half_heads(line, scale, ws, bias, at, inside, HAS_BIAS)
-    y = _half_heads(line, scale, ws, bias, at + D // 2, inside, HAS_BIAS)
+    column = ((FIRST + head) * D)[:, None] + pair[None, :]
+    scale = tl.load(s + row, row < rows, 0.0)[:, None]
+    line = sums + (row * width)[:, None]
+    x = dequantized(line + column, scale, ws, bias, column, inside, HAS_BIAS)
+    column += D // 2
+    y = dequantized(line + column, scale, ws, bias, column, inside, HAS_BIAS)
     if UNIT:
-        x, y = _unit(x, y, eps_sum, NUMERATOR)
+        x, y = _unit(x, y, tl.load(eps_sum), NUMERATOR)
+    position = tl.load(clock) + row % steps
     if ROTARY:
-        c = tl.load(cos + turn * (D // 2) + pair, is_pair, 0.0)[None, :]
-        d = tl.load(sin + turn * (D // 2) + pair, is_pair, 0.0)[None, :]
+        at = (position % period * (D // 2))[:, None] + pair[None, :]
+        c, d = tl.load(cos + at, inside, 0.0), tl.load(sin + at, inside, 0.0)
         x, y = x * c - y * d, y * c + x * d
-    vector = (start + head) * slots + slot  # int64
-    to = (vector * D)[:, None] + pair[None, :]
-    _quantize_heads(x, y, q, s, to, inside, vector, is_head, D, FACTOR)
+    if RING:
+        vector = (row // steps * HEADS + head) * capacity + position % capacity
+    else:
+        vector = row * HEADS + head
+    _quantize_heads(x, y, q, qs, vector, is_head, pair, D, FACTOR)
 
 
 @triton.jit
 def split(
-    sums, s, ws, bias, clock, cos, sin, eps_sum, queries, query_scales, k, ks, v, vs,
-    steps, capacity, period,
+    rows, sums, s, ws, bias, clock, cos, sin, eps_sum, queries, query_scales, k, ks, v, vs,
+    steps, capacity, period, width, ROWS: tl.constexpr, BLOCK: tl.constexpr,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, D: tl.constexpr, HEAD_BLOCK: tl.constexpr,
     KV_BLOCK: tl.constexpr, HALF_BLOCK: tl.constexpr, HAS_BIAS: tl.constexpr, UNIT: tl.constexpr,
     ROTARY: tl.constexpr, NUMERATOR: tl.constexpr, QUERY_SCALE: tl.constexpr,
 ):  # fmt: skip
-    """Splits rows of the qkv product: queries (rows, HEADS, D), keys and values into the rings.
-
-    Rings are (lanes, KV_HEADS, capacity, D); scales have the same shapes without D.
-    """
-    row = tl.program_id(0).to(tl.int64)
-    scale, line = tl.load(s + row), sums + row * ((HEADS + 2 * KV_HEADS) * D)
-    position, lane = tl.load(clock) + row % steps, row // steps
-    turn, slot, eps = position % period, position % capacity, tl.load(eps_sum)
+    """Splits rows of the qkv product into queries and, in the rings, keys and values."""
     _heads(
-        line, scale, ws, bias, turn, cos, sin, eps, queries, query_scales, row * HEADS, 1, 0,
-        0, HEADS, HEAD_BLOCK, D, HALF_BLOCK, HAS_BIAS, UNIT, ROTARY, NUMERATOR, QUERY_SCALE,
+        rows, sums, s, ws, bias, clock, cos, sin, eps_sum, queries, query_scales, steps, capacity,
+        period, width, ROWS, 0, HEADS, HEAD_BLOCK, D, HALF_BLOCK, False, HAS_BIAS, UNIT, ROTARY,
+        NUMERATOR, QUERY_SCALE,
     )  # fmt: skip
     _heads(
-        line, scale, ws, bias, turn, cos, sin, eps, k, ks, lane * KV_HEADS, capacity, slot,
-        HEADS, KV_HEADS, KV_BLOCK, D, HALF_BLOCK, HAS_BIAS, UNIT, ROTARY, NUMERATOR, 1.0,
+        rows, sums, s, ws, bias, clock, cos, sin, eps_sum, k, ks, steps, capacity,
+        period, width, ROWS, HEADS, KV_HEADS, KV_BLOCK, D, HALF_BLOCK, True, HAS_BIAS, UNIT, ROTARY,
+        NUMERATOR, 1.0,
     )  # fmt: skip
     _heads(
-        line, scale, ws, bias, turn, cos, sin, eps, v, vs, lane * KV_HEADS, capacity, slot,
-        HEADS + KV_HEADS, KV_HEADS, KV_BLOCK, D, HALF_BLOCK, HAS_BIAS, False, False, NUMERATOR, 1.0,
+        rows, sums, s, ws, bias, clock, cos, sin, eps_sum, v, vs, steps, capacity,
+        period, width, ROWS, HEADS + KV_HEADS, KV_HEADS, KV_BLOCK, D, HALF_BLOCK, True, HAS_BIAS,
+        False, False, NUMERATOR, 1.0,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from lmcompress.gpt import attention_cuda, exact, kernels_cuda
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.integers import exp2_table
-from lmcompress.gpt.kernels_cuda import launch, warps_for
+from lmcompress.gpt.kernels_cuda import launch, launch_rows
 from lmcompress.gpt.products_cuda import product_for
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.gpt.transfer_cuda import Transfer
@@ -36,7 +36,7 @@ MAX_HEAD_DIM = 256
 MAX_GROUP = 64
 _VOCAB_BLOCK = 1024
 _KEY_BLOCK = 64
-_QUERY_BLOCK = 64
+_QUERY_BLOCK = 32
 _ACTIVATIONS = {
     "relu2": kernels_cuda.RELU2.value,
     "gelu": kernels_cuda.GELU.value,
@@ -206,10 +206,9 @@ class _Plan:
         for call in self._calls:
             call()
 
-    def _launch(self, kernel: Any, *args: Any, warps: int, **constants: Any) -> None:
-        """Adds a launch of one program a row."""
-        bound = functools.partial(launch, kernel, (self._rows,), *args, warps=warps, **constants)
-        self._calls.append(bound)
+    def _launch(self, kernel: Any, *args: Any, **constants: Any) -> None:
+        """Adds a launch over all rows."""
+        self._calls.append(functools.partial(launch_rows, kernel, self._rows, *args, **constants))
 
     def _quantized(self, depth: int) -> Tensor:
         return self._state.quantized[: self._rows * depth].view(self._rows, depth)
@@ -229,7 +228,7 @@ class _Plan:
             kernels_cuda.embed, self.tokens, state.clock, tokens.weight, tokens.scale,
             positions.weight, positions.scale, state.x, q, state.scale, gain, bias, model.eps_sum,
             self._steps, width, POSITIONS=model.config.positions == "learned",
-            warps=warps_for(constants["BLOCK"]), **constants,
+            **constants,
         )  # fmt: skip
         return q
 
@@ -242,7 +241,7 @@ class _Plan:
         self._launch(
             kernels_cuda.add, self._sums(linear), state.scale, linear.scale, linear.bias,
             state.x, q, gain, bias, self._model.eps_sum, linear.width,
-            HAS_SUM_BIAS=linear.has_bias, warps=warps_for(constants["BLOCK"]), **constants,
+            HAS_SUM_BIAS=linear.has_bias, **constants,
         )  # fmt: skip
         return q
 
@@ -251,7 +250,7 @@ class _Plan:
         self._launch(
             kernels_cuda.activate, self._sums(up), self._state.scale, up.scale, up.bias,
             self._model.logit_table, q, down.depth, BLOCK=block, HAS_BIAS=up.has_bias,
-            ACTIVATION=_ACTIVATIONS[self._model.config.activation], warps=warps_for(block),
+            ACTIVATION=_ACTIVATIONS[self._model.config.activation],
         )  # fmt: skip
         return q
 
@@ -260,15 +259,14 @@ class _Plan:
         model, state, config = self._model, self._state, self._model.config
         qkv, ring, D = model.layers[i]["qkv"], state.rings[i], config.head_dim
         heads = {"HEADS": config.n_head, "KV_HEADS": config.n_kv_head, "D": D}
+        head_block, half_block = map(triton.next_power_of_2, (config.n_head, D // 2))
         self._launch(
             attention_cuda.split, self._sums(qkv), state.scale, qkv.scale, qkv.bias, state.clock,
             *model.rotary, model.head_eps_sum, state.queries, state.query_scales, *ring,
-            self._steps, ring[0].shape[2], len(model.rotary[0]), **heads,
-            HEAD_BLOCK=triton.next_power_of_2(config.n_head),
-            KV_BLOCK=triton.next_power_of_2(config.n_kv_head),
-            HALF_BLOCK=triton.next_power_of_2(D // 2),
-            HAS_BIAS=qkv.has_bias, UNIT=config.qk_norm, ROTARY=config.positions == "rotary",
-            NUMERATOR=norm_numerator(D), warps=4,
+            self._steps, ring[0].shape[2], len(model.rotary[0]), qkv.width, **heads,
+            BLOCK=2 * head_block * half_block, HEAD_BLOCK=head_block, HALF_BLOCK=half_block,
+            KV_BLOCK=triton.next_power_of_2(config.n_kv_head), HAS_BIAS=qkv.has_bias,
+            UNIT=config.qk_norm, ROTARY=config.positions == "rotary", NUMERATOR=norm_numerator(D),
             QUERY_SCALE=exact.as_float32(exact.EXPONENT_PER_NAT / math.sqrt(D)),
         )  # fmt: skip
         group = triton.next_power_of_2(config.n_head // config.n_kv_head)
@@ -288,7 +286,6 @@ class _Plan:
         q, columns = self._quantized(width), triton.next_power_of_2(width)
         self._launch(
             kernels_cuda.quantize, state.attended, q, state.scale, width, BLOCK=columns,
-            warps=warps_for(columns),
         )  # fmt: skip
         return q
 
@@ -298,7 +295,6 @@ class _Plan:
         self._launch(
             kernels_cuda.frequencies, self._sums(head), state.scale, head.scale,
             model.logit_table, self.weights, state.lanes, self._steps, head.width, BLOCK=block,
-            warps=warps_for(block),
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Fused Triton kernels of the exact GPT: bit-equal to `exact.py`, one program a row.
+"""Fused Triton kernels of the exact GPT: bit-equal to `exact.py`, a few whole rows a program.
 
 What keeps the bits: `launch` forbids the contraction of a * b + c; divisions are `div_rn` (a plain
 / is approximate on a GPU); sums run over integers; rounding to nearest even adds and subtracts
@@ -6,7 +6,8 @@ What keeps the bits: `launch` forbids the contraction of a * b + c; divisions ar
 
 Rows are (lane, step) pairs, lane-major; each kernel takes int32 sums of a product together with the
 scales of its rows (s) and of its columns (ws), and leaves int8 rows and their scales for the next.
-Blocks are powers of two: columns beyond the width are zeros that no sum or maximum notices.
+Blocks are powers of two: columns beyond the width are zeros that no sum or maximum notices. Tiles
+are (ROWS, BLOCK).
 """
 
 from __future__ import annotations
@@ -42,15 +43,24 @@ RELU2 = tl.constexpr(0)
 GELU = tl.constexpr(1)
 SWIGLU = tl.constexpr(2)
 
+PROGRAMS = 1024
+"""A program takes several rows only where there are more rows than this: enough for a large GPU."""
+MAX_TILE = 4096
+"""Most values of a tile of several rows: they stay in registers."""
+
 
 def launch(kernel: Any, grid: tuple[int, ...], *args: Any, warps: int = 4, **constants: Any) -> None:
     """Runs a kernel on the current stream; a * b + c stays two roundings."""
     kernel[grid](*args, num_warps=warps, enable_fp_fusion=False, **constants)
 
 
-def warps_for(block: int) -> int:
-    """Returns how many warps share a row of so many columns."""
-    return max(1, min(16, block // 256))
+def launch_rows(kernel: Any, rows: int, *args: Any, BLOCK: int, **constants: Any) -> None:
+    """Runs a kernel of this file over rows of at most BLOCK columns (or in blocks of so many)."""
+    several = min(MAX_TILE // BLOCK, triton.next_power_of_2(triton.cdiv(rows, PROGRAMS)))
+    ROWS = max(1, several)
+    warps = max(1, min(16, ROWS * BLOCK // 256))
+    grid = (triton.cdiv(rows, ROWS),)
+    launch(kernel, grid, rows, *args, warps=warps, ROWS=ROWS, BLOCK=BLOCK, **constants)
 
 
 @triton.jit
@@ -60,12 +70,19 @@ def round_even(x):
 
 
 @triton.jit
-def quantize_row(x, q, s, row, columns, width):
-    """Writes round(x * 127 / max|x|) into row `row` of q, and the scale into s."""
-    largest = tl.maximum(tl.max(tl.abs(x), axis=0), TINY)
-    inverse = tl.div_rn(LEVELS, largest)
-    tl.store(q + row * width + columns, round_even(x * inverse).to(tl.int8), columns < width)
-    tl.store(s + row, largest * PER_LEVEL)
+def _rows(rows, ROWS: tl.constexpr):
+    """Returns the program's rows (ROWS, 1), int64, and which of them there are."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
+    return row, row < rows
+
+
+@triton.jit
+def quantize_rows(x, q, s, row, is_row, column, width):
+    """Writes round(x * 127 / max|x|) into q and the scales into s."""
+    largest = tl.maximum(tl.max(tl.abs(x), axis=1, keep_dims=True), TINY)
+    levels = round_even(x * tl.div_rn(LEVELS, largest)).to(tl.int8)
+    tl.store(q + row * width + column, levels, is_row & (column < width))
+    tl.store(s + row, largest * PER_LEVEL, is_row)
 
 
 @triton.jit
@@ -88,67 +105,67 @@ def norm_scale(squares, factor, eps_sum, NUMERATOR: tl.constexpr):
 
 
 @triton.jit
-def _norm(x, columns, width, eps_sum, NUMERATOR: tl.constexpr, CENTRED: tl.constexpr):
-    """Returns norm(x) of a row, without gain."""
-    factor = norm_factor(tl.max(tl.abs(x), axis=0))
+def _norm(x, column, width, eps_sum, NUMERATOR: tl.constexpr, CENTRED: tl.constexpr):
+    """Returns norm(x) of rows, without gain."""
+    factor = norm_factor(tl.max(tl.abs(x), axis=1, keep_dims=True))
     u = round_even(x * factor)
     if CENTRED:
-        total = 2 * tl.sum(u.to(tl.int64), axis=0) + width
+        total = 2 * tl.sum(u.to(tl.int64), axis=1, keep_dims=True) + width
         mean = (total + 2 * width * MEAN_OFFSET) // (2 * width) - MEAN_OFFSET
-        u = tl.where(columns < width, u - mean.to(tl.int32), 0)
-    squares = tl.sum(u.to(tl.int64) * u.to(tl.int64), axis=0)
+        u = tl.where(column < width, u - mean.to(tl.int32), 0)
+    squares = tl.sum(u.to(tl.int64) * u.to(tl.int64), axis=1, keep_dims=True)
     return u.to(tl.float32) * norm_scale(squares, factor, eps_sum, NUMERATOR)
 
 
 @triton.jit
 def _enter(
-    x, row, columns, width, residual, q, s, gain, norm_bias, eps_sum,
+    x, row, is_row, column, width, residual, q, s, gain, norm_bias, eps_sum,
     NORM: tl.constexpr, CENTRED: tl.constexpr, POST: tl.constexpr,
     HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
 ):  # fmt: skip
     """Leaves x in the residual stream and quantize(norm(x)) in (q, s)."""
-    inside = columns < width
+    inside = column < width
     y = x
     if NORM:
-        y = _norm(x, columns, width, tl.load(eps_sum), NUMERATOR, CENTRED)
+        y = _norm(x, column, width, tl.load(eps_sum), NUMERATOR, CENTRED)
         if HAS_GAIN:
-            y = y * tl.load(gain + columns, inside, 0.0)
+            y = y * tl.load(gain + column, inside, 0.0)
         if HAS_BIAS:
-            y = y + tl.load(norm_bias + columns, inside, 0.0)
+            y = y + tl.load(norm_bias + column, inside, 0.0)
     if POST:
         x = y
-    tl.store(residual + row * width + columns, x, inside)
-    quantize_row(y, q, s, row, columns, width)
+    tl.store(residual + row * width + column, x, is_row & inside)
+    quantize_rows(y, q, s, row, is_row, column, width)
 
 
 @triton.jit
 def embed(
-    tokens, clock, token_q, token_s, position_q, position_s, residual, q, s, gain, norm_bias,
-    eps_sum, steps, width, BLOCK: tl.constexpr, POSITIONS: tl.constexpr,
+    rows, tokens, clock, token_q, token_s, position_q, position_s, residual, q, s, gain, norm_bias,
+    eps_sum, steps, width, ROWS: tl.constexpr, BLOCK: tl.constexpr, POSITIONS: tl.constexpr,
     NORM: tl.constexpr, CENTRED: tl.constexpr, POST: tl.constexpr,
     HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
 ):  # fmt: skip
     """Embeds tokens int64 (rows,), adds learned positions; then as `add`."""
-    row = tl.program_id(0).to(tl.int64)
-    columns = tl.arange(0, BLOCK)
-    inside = columns < width
-    token = tl.load(tokens + row)
-    x = tl.load(token_q + token * width + columns, inside, 0).to(tl.float32)
+    row, is_row = _rows(rows, ROWS)
+    column = tl.arange(0, BLOCK)[None, :]
+    inside = is_row & (column < width)
+    token = tl.load(tokens + row, is_row, 0)
+    x = tl.load(token_q + token * width + column, inside, 0).to(tl.float32)
     x = x * tl.load(token_s + token)
     if POSITIONS:
         position = tl.load(clock) + row % steps
-        at = tl.load(position_q + position * width + columns, inside, 0).to(tl.float32)
-        x = x + at * tl.load(position_s + position)
+        at = tl.load(position_q + position * width + column, inside, 0).to(tl.float32)
+        x = x + at * tl.load(position_s + position, is_row, 0.0)
     _enter(
-        x, row, columns, width, residual, q, s, gain, norm_bias, eps_sum,
+        x, row, is_row, column, width, residual, q, s, gain, norm_bias, eps_sum,
         NORM, CENTRED, POST, HAS_GAIN, HAS_BIAS, NUMERATOR,
     )  # fmt: skip
 
 
 @triton.jit
 def add(
-    sums, s, ws, bias, residual, q, gain, norm_bias, eps_sum, width,
-    BLOCK: tl.constexpr, HAS_SUM_BIAS: tl.constexpr,
+    rows, sums, s, ws, bias, residual, q, gain, norm_bias, eps_sum, width,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, HAS_SUM_BIAS: tl.constexpr,
     NORM: tl.constexpr, CENTRED: tl.constexpr, POST: tl.constexpr,
     HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
 ):  # fmt: skip
@@ -157,23 +174,24 @@ def add(
     x += (sums * s) * ws + bias; then q, s = quantize(norm(x)), where NORM; where POST, the norm
     replaces x.
     """
-    row = tl.program_id(0).to(tl.int64)
-    columns = tl.arange(0, BLOCK)
-    inside = columns < width
-    y = _dequantized(sums + row * width, tl.load(s + row), ws, bias, columns, inside, HAS_SUM_BIAS)
-    x = tl.load(residual + row * width + columns, inside, 0.0) + y
+    row, is_row = _rows(rows, ROWS)
+    column = tl.arange(0, BLOCK)[None, :]
+    inside = is_row & (column < width)
+    at = row * width + column
+    y = dequantized(sums + at, tl.load(s + row, is_row, 0.0), ws, bias, column, inside, HAS_SUM_BIAS)
+    x = tl.load(residual + at, inside, 0.0) + y
     _enter(
-        x, row, columns, width, residual, q, s, gain, norm_bias, eps_sum,
+        x, row, is_row, column, width, residual, q, s, gain, norm_bias, eps_sum,
         NORM, CENTRED, POST, HAS_GAIN, HAS_BIAS, NUMERATOR,
     )  # fmt: skip
 
 
 @triton.jit
-def _dequantized(sums, scale, ws, bias, at, inside, HAS_BIAS: tl.constexpr):
-    """Returns (sums * scale) * ws + bias at the given columns, zeros outside."""
-    y = (tl.load(sums + at, inside, 0).to(tl.float32) * scale) * tl.load(ws + at, inside, 0.0)
+def dequantized(sums, scale, ws, bias, column, inside, HAS_BIAS: tl.constexpr):
+    """Returns (sums * scale) * ws + bias where there is something inside, zeros elsewhere."""
+    y = (tl.load(sums, inside, 0).to(tl.float32) * scale) * tl.load(ws + column, inside, 0.0)
     if HAS_BIAS:
-        y = y + tl.load(bias + at, inside, 0.0)
+        y = y + tl.load(bias + column, inside, 0.0)
     return y
 
 
@@ -192,79 +210,86 @@ def _sigmoid(x, table):
 
 @triton.jit
 def activate(
-    sums, s, ws, bias, table, q, width,
-    BLOCK: tl.constexpr, ACTIVATION: tl.constexpr, HAS_BIAS: tl.constexpr,
+    rows, sums, s, ws, bias, table, q, width, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    ACTIVATION: tl.constexpr, HAS_BIAS: tl.constexpr,
 ):  # fmt: skip
     """q, s = quantize(activation((sums * s) * ws + bias)); SWIGLU has 2 * width columns in."""
-    row = tl.program_id(0).to(tl.int64)
-    columns = tl.arange(0, BLOCK)
-    inside = columns < width
-    scale = tl.load(s + row)
+    row, is_row = _rows(rows, ROWS)
+    column = tl.arange(0, BLOCK)[None, :]
+    inside = is_row & (column < width)
+    scale = tl.load(s + row, is_row, 0.0)
     if ACTIVATION == SWIGLU:
-        line = sums + row * (2 * width)
-        gate = _dequantized(line, scale, ws, bias, columns, inside, HAS_BIAS)
-        value = _dequantized(line, scale, ws, bias, columns + width, inside, HAS_BIAS)
+        at, behind = sums + row * (2 * width) + column, column + width
+        gate = dequantized(at, scale, ws, bias, column, inside, HAS_BIAS)
+        value = dequantized(at + width, scale, ws, bias, behind, inside, HAS_BIAS)
         h = (gate * _sigmoid(gate, table)) * value
     else:
-        x = _dequantized(sums + row * width, scale, ws, bias, columns, inside, HAS_BIAS)
+        at = sums + row * width + column
+        x = dequantized(at, scale, ws, bias, column, inside, HAS_BIAS)
         if ACTIVATION == RELU2:
             x = tl.maximum(x, 0.0)
             h = x * x
         else:
             inner = GELU_ROOT * (x + ((x * x) * x) * GELU_CUBIC)
             h = x * _sigmoid(inner, table)
-    quantize_row(h, q, s, row, columns, width)
+    quantize_rows(h, q, s, row, is_row, column, width)
 
 
 @triton.jit
-def quantize(x, q, s, width, BLOCK: tl.constexpr):
+def quantize(rows, x, q, s, width, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     """q, s = quantize(x) for rows of float32."""
-    row = tl.program_id(0).to(tl.int64)
-    columns = tl.arange(0, BLOCK)
-    y = tl.load(x + row * width + columns, columns < width, 0.0)
-    quantize_row(y, q, s, row, columns, width)
+    row, is_row = _rows(rows, ROWS)
+    column = tl.arange(0, BLOCK)[None, :]
+    y = tl.load(x + row * width + column, is_row & (column < width), 0.0)
+    quantize_rows(y, q, s, row, is_row, column, width)
 
 
 @triton.jit
-def _logit_exponents(line, scale, ws, columns, vocab_size):
+def _logit_exponents(line, is_row, scale, ws, column, vocab_size):
     """Returns logits in steps of 2**-EXP2_BITS of log2; the least there is outside."""
-    inside = columns < vocab_size
-    logits = _dequantized(line, scale, ws, ws, columns, inside, False)
+    inside = column < vocab_size
+    logits = dequantized(line + column, scale, ws, ws, column, is_row & inside, False)
     t = tl.minimum(tl.maximum(logits * EXPONENT_PER_NAT, -MAX_EXPONENT), MAX_EXPONENT)
     return tl.where(inside, round_even(t), -(1 << 30))
 
 
 @triton.jit
-def frequencies(sums, s, ws, table, out, lanes, steps, vocab_size, BLOCK: tl.constexpr):
+def frequencies(
+    rows, sums, s, ws, table, out, lanes, steps, vocab_size,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     """Integer softmax of logits (sums * s) * ws; row (lane, step) goes to out[step, lane].
 
     Reads a row four times, a block at a time, so that any vocabulary fits: for its maximum, the sum
     of exponentials, the sum of weights, and the weights.
     """
-    row = tl.program_id(0).to(tl.int64)
-    scale, line = tl.load(s + row), sums + row * vocab_size
+    row, is_row = _rows(rows, ROWS)
+    block = tl.arange(0, BLOCK)[None, :]
+    scale, line = tl.load(s + row, is_row, 0.0), sums + row * vocab_size
     target = out + ((row % steps) * lanes + row // steps) * vocab_size
-    largest = tl.full((), -(1 << 30), tl.int32)
-    first = tl.zeros((), tl.int32)
+    largest = tl.full((ROWS, 1), -(1 << 30), tl.int32)
+    first = tl.zeros((ROWS, 1), tl.int32)
     for start in range(0, vocab_size, BLOCK):
-        columns = start + tl.arange(0, BLOCK)
-        z = _logit_exponents(line, scale, ws, columns, vocab_size)
-        top = tl.max(z, axis=0)
-        here = tl.min(tl.where(z == top, columns, vocab_size), axis=0)
+        column = start + block
+        z = _logit_exponents(line, is_row, scale, ws, column, vocab_size)
+        top = tl.max(z, axis=1, keep_dims=True)
+        here = tl.min(tl.where(z == top, column, vocab_size), axis=1, keep_dims=True)
         first = tl.where(top > largest, here, first)
         largest = tl.maximum(largest, top)
-    total = tl.zeros((), tl.int64)
+    total = tl.zeros((ROWS, 1), tl.int64)
     for start in range(0, vocab_size, BLOCK):
-        z = _logit_exponents(line, scale, ws, start + tl.arange(0, BLOCK), vocab_size)
-        total += tl.sum(exp2_negative(largest - z, table).to(tl.int64), axis=0)
+        z = _logit_exponents(line, is_row, scale, ws, start + block, vocab_size)
+        e = exp2_negative(largest - z, table).to(tl.int64)
+        total += tl.sum(e, axis=1, keep_dims=True)
     budget = ALL_WEIGHTS - vocab_size
-    left = tl.zeros((), tl.int64) + budget
+    left = tl.zeros((ROWS, 1), tl.int64) + budget
     for start in range(0, vocab_size, BLOCK):
-        z = _logit_exponents(line, scale, ws, start + tl.arange(0, BLOCK), vocab_size)
-        left -= tl.sum(exp2_negative(largest - z, table).to(tl.int64) * budget // total, axis=0)
+        z = _logit_exponents(line, is_row, scale, ws, start + block, vocab_size)
+        e = exp2_negative(largest - z, table).to(tl.int64)
+        left -= tl.sum(e * budget // total, axis=1, keep_dims=True)
     for start in range(0, vocab_size, BLOCK):
-        columns = start + tl.arange(0, BLOCK)
-        z = _logit_exponents(line, scale, ws, columns, vocab_size)
+        column = start + block
+        z = _logit_exponents(line, is_row, scale, ws, column, vocab_size)
         weights = exp2_negative(largest - z, table).to(tl.int64) * budget // total
-        weights += tl.where(columns == first, left, 0)
-        tl.store(target + columns, weights.to(tl.float32), columns < vocab_size)
+        weights += tl.where(column == first, left, 0)
+        tl.store(target + column, weights.to(tl.float32), is_row & (column < vocab_size))
