@@ -19,6 +19,10 @@ from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 from triton.runtime.jit import JITFunction
 
+from lmcompress.gpt.config import GPTConfig
+from lmcompress.gpt.network import GPT
+from lmcompress.gpt.quantization import ExactWeights, quantize_network
+
 _INSTRUCTION = re.compile(r"^\s*(?:@!?%p\d+ )?([a-z][a-z0-9_]*(?:\.[a-z0-9_:]+)*)\s", re.MULTILINE)
 _compiled: dict[str, set[str]] = {}
 
@@ -64,14 +68,22 @@ def _compile(self: JITFunction, grid: tuple[int, ...]) -> Any:
     return compile_only
 
 
+def _weights(name: str) -> ExactWeights:
+    """Returns a random network; `wide` has the sizes of real ones, three queries for each key."""
+    if name != "wide":
+        return random_weights(name)
+    return quantize_network(GPT(GPTConfig(n_layer=1, n_embd=576, n_head=9, n_kv_head=3)))
+
+
 def instructions(capability: int, names: list[str]) -> dict[str, list[str]]:
     """Returns the PTX instructions of each kernel, over all launches of some networks."""
-    from lmcompress.gpt.engine_cuda import CudaEngine, CudaModel
+    from lmcompress.gpt.engine_cuda import CudaEngine
+    from lmcompress.gpt.model_cuda import CudaModel
 
     triton.runtime.driver.set_active(_NoDevice(capability))
     JITFunction.__getitem__ = _compile
     for name in names:
-        engine = CudaEngine(CudaModel(random_weights(name), "cpu"), 3, 40)
+        engine = CudaEngine(CudaModel(_weights(name), "cpu"), 3, 40)
         for steps in (1, 40):
             engine.predict(np.zeros((3, steps), np.int64))
             engine.reset()

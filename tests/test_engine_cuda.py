@@ -13,13 +13,14 @@ from interpreted import DEVICE
 
 from lmcompress.gpt import gpu, kernels_cuda, products_cuda
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.gpt.engine_cuda import CudaEngine, CudaModel, not_covered
+from lmcompress.gpt.engine_cuda import CudaEngine
 from lmcompress.gpt.engine_torch import TorchEngine
+from lmcompress.gpt.model_cuda import CudaModel, not_covered
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
 from lmcompress.predictor import ContextPolicy, GPTPredictor, new_predictor
 
-LANES, STEPS = 2, 20
+LANES, STEPS = 2, 21
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +51,10 @@ def test_the_engine_equals_the_reference(name: str) -> None:
     expected_logits = np.zeros((STEPS, LANES, weights.config.vocab_size), np.float32)
     expected = TorchEngine(weights, "cpu").predict(tokens, expected_logits)
     logits = np.zeros_like(expected_logits)
-    engine = CudaEngine(CudaModel(weights, DEVICE), LANES, 9)
+    engine = CudaEngine(CudaModel(weights, DEVICE), LANES, 10)
 
-    head = engine.predict(tokens[:, :10], logits[:10])  # a block of 9, then 1
-    tail = engine.predict(tokens[:, 10:], logits[10:])
+    head = engine.predict(tokens[:, :20], logits[:20])  # in two passes
+    tail = engine.predict(tokens[:, 20:], logits[20:])
 
     assert np.array_equal(np.concatenate((head, tail)), expected)
     assert np.array_equal(logits, expected_logits)

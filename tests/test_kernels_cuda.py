@@ -13,9 +13,9 @@ from interpreted import DEVICE
 from torch import Tensor
 
 from lmcompress.gpt import attention_cuda, exact, kernels_cuda, products_cuda
-from lmcompress.gpt.engine_cuda import norm_numerator
 from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.kernels_cuda import launch, launch_rows
+from lmcompress.gpt.model_cuda import norm_numerator
 
 RNG = np.random.default_rng(7)
 WIDTHS = [1, 7, 64, 100]

@@ -1,9 +1,9 @@
 """Attention over int8 keys and values in Triton: bit-equal to `exact.integer_attention`.
 
 Key/value caches are rings: position p of a lane lies in slot p % capacity. The rules of
-`kernels_cuda.py` hold here too. The softmax is not the usual one in a single pass: an exponential is
-rounded after the maximum is known, a weight after the largest of exponential times value scale is
-known, so the scores are computed three times, each time on the tensor cores.
+`kernels_cuda.py` hold here too. No single pass can do this softmax: an exponential is rounded after
+the maximum is known, a weight after the largest product of exponential and value scale is. So the
+scores are computed three times, each time on the tensor cores.
 """
 
 from __future__ import annotations

@@ -21,116 +21,22 @@ import triton
 from torch import Tensor
 
 from lmcompress.gpt import attention_cuda, exact, kernels_cuda
-from lmcompress.gpt.config import GPTConfig
-from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.kernels_cuda import launch, launch_rows
+from lmcompress.gpt.model_cuda import CudaModel, DeviceLinear, norm_numerator
 from lmcompress.gpt.products_cuda import product_for
-from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.gpt.transfer_cuda import Transfer
 
 CHUNK_ROWS = 8192
 """Rows (lanes x steps) of one pass, unless there are more lanes: enough to fill a large GPU."""
-MAX_WIDTH = 16384
-"""Longest row that one program holds."""
-MAX_HEAD_DIM = 256
-MAX_GROUP = 64
 _VOCAB_BLOCK = 1024
 _KEY_BLOCK = 64
 _QUERY_BLOCK = 32
+"""Not 64: Triton 3.7.1 fails to compile the warp-group products that this gives on Hopper."""
 _ACTIVATIONS = {
     "relu2": kernels_cuda.RELU2.value,
     "gelu": kernels_cuda.GELU.value,
     "swiglu": kernels_cuda.SWIGLU.value,
 }
-
-
-def not_covered(config: GPTConfig) -> str | None:
-    """Returns why the kernels cannot run a configuration, or None if they can."""
-    group = config.n_head // config.n_kv_head
-    for name, value, most in (
-        ("n_embd", config.n_embd, MAX_WIDTH),
-        ("mlp_hidden", config.mlp_hidden, MAX_WIDTH),
-        ("n_head * head_dim", config.n_head * config.head_dim, MAX_WIDTH),
-        ("head_dim", config.head_dim, MAX_HEAD_DIM),
-        ("n_head / n_kv_head", group, MAX_GROUP),
-    ):
-        if value > most:
-            return f"{name} is {value}, the kernels take {most} at most"
-    return "head_dim is odd" if config.head_dim % 2 else None
-
-
-class _Linear:
-    """Weights of one product on the device."""
-
-    def __init__(self, weights: ExactWeights, name: str, device: torch.device) -> None:
-        q, scale, bias = weights.linear(name)
-        self.width, self.depth = q.shape
-        self.weight = torch.tensor(q, device=device)
-        self.scale = torch.tensor(scale, device=device)
-        self.has_bias = bias is not None
-        self.bias = self.scale if bias is None else torch.tensor(bias, device=device)
-
-
-class CudaModel:
-    """A quantized GPT on the device, ready for the kernels."""
-
-    def __init__(self, weights: ExactWeights, device: str = "cuda") -> None:
-        config = weights.config
-        self.weights, self.config, self.device = weights, config, torch.device(device)
-        linear = functools.partial(_Linear, weights, device=self.device)
-        names = ("qkv", "proj", "up", "down")
-        self.layers = [
-            {name: linear(f"blocks.{i}.{name}") for name in names} for i in range(config.n_layer)
-        ]
-        self.output = linear("token_embedding" if config.tied else "output")
-        self.windows = [window or config.context_length for window in config.attention_windows]
-        self.tokens = linear("token_embedding")
-        learned = config.positions == "learned"
-        self.positions = linear("position_embedding") if learned else self.tokens
-        empty = self.vector(np.zeros((1, 1), np.float32))
-        rotary = weights.rotary()
-        self.rotary = (empty, empty) if rotary is None else tuple(map(self.vector, rotary))
-        self.attention_table, self.logit_table = (
-            self.vector(exp2_table(bits).astype(np.int32))
-            for bits in (exact.ATTENTION_SCALE_BITS, exact.LOGIT_SCALE_BITS)
-        )
-        self.eps_sum, self.head_eps_sum = (
-            self.vector(np.array([config.norm_eps * width]))
-            for width in (config.n_embd, config.head_dim)
-        )
-        self.norms = [self._norm(name) for name in self._norm_names()]
-
-    def vector(self, array: npt.NDArray[Any]) -> Tensor:
-        """Returns a copy of an array on the device."""
-        return torch.tensor(array, device=self.device)
-
-    def _norm_names(self) -> list[str]:
-        """Names the norm before each product of a sublayer's entry and before the output."""
-        layers = range(self.config.n_layer)
-        names = [f"blocks.{i}.{name}" for i in layers for name in ("norm_1", "norm_2")]
-        return [*names, "final_norm"] if self.config.norm_position == "pre" else ["", *names]
-
-    def _norm(self, name: str) -> tuple[Tensor, Tensor, dict[str, Any]]:
-        """Returns (gain, bias, constants) as the kernels `embed` and `add` take them."""
-        config, arrays = self.config, self.weights.arrays
-        gain, bias = arrays.get(f"{name}.gain"), arrays.get(f"{name}.bias")
-        constants = {
-            "BLOCK": triton.next_power_of_2(config.n_embd),
-            "NORM": bool(name),
-            "CENTRED": config.norm == "layernorm",
-            "POST": bool(name) and config.norm_position == "post",
-            "HAS_GAIN": gain is not None,
-            "HAS_BIAS": bias is not None,
-            "NUMERATOR": norm_numerator(config.n_embd),
-        }
-        absent = self.tokens.scale
-        vectors = (absent if array is None else self.vector(array) for array in (gain, bias))
-        return *vectors, constants  # type: ignore[return-value]
-
-
-def norm_numerator(width: int) -> float:
-    """Returns the square root of a norm's width, on the scale of its integer root."""
-    return exact.as_float32(math.sqrt(width) * 2 ** (exact.NORM_SHIFT / 2))
 
 
 class _State:
@@ -213,10 +119,10 @@ class _Plan:
     def _quantized(self, depth: int) -> Tensor:
         return self._state.quantized[: self._rows * depth].view(self._rows, depth)
 
-    def _sums(self, linear: _Linear) -> Tensor:
+    def _sums(self, linear: DeviceLinear) -> Tensor:
         return self._state.sums[: self._rows * linear.width].view(self._rows, linear.width)
 
-    def _product(self, linear: _Linear, q: Tensor) -> None:
+    def _product(self, linear: DeviceLinear, q: Tensor) -> None:
         product = product_for(self._rows, linear.width, linear.depth, self._model.device)
         self._calls.append(functools.partial(product, q, linear.weight, self._sums(linear)))
 
@@ -233,7 +139,7 @@ class _Plan:
         return q
 
     def _add(
-        self, linear: _Linear, gain: Tensor, bias: Tensor, constants: dict[str, Any]
+        self, linear: DeviceLinear, gain: Tensor, bias: Tensor, constants: dict[str, Any]
     ) -> Tensor:
         """Ends the sublayer that `linear` is the last product of; returns the next one's input."""
         state = self._state
@@ -245,7 +151,7 @@ class _Plan:
         )  # fmt: skip
         return q
 
-    def _activate(self, up: _Linear, down: _Linear) -> Tensor:
+    def _activate(self, up: DeviceLinear, down: DeviceLinear) -> Tensor:
         q, block = self._quantized(down.depth), triton.next_power_of_2(down.depth)
         self._launch(
             kernels_cuda.activate, self._sums(up), self._state.scale, up.scale, up.bias,
@@ -269,25 +175,28 @@ class _Plan:
             UNIT=config.qk_norm, ROTARY=config.positions == "rotary", NUMERATOR=norm_numerator(D),
             QUERY_SCALE=exact.as_float32(exact.EXPONENT_PER_NAT / math.sqrt(D)),
         )  # fmt: skip
-        group = triton.next_power_of_2(config.n_head // config.n_kv_head)
-        queries = 16 if self._steps * group <= 16 else _QUERY_BLOCK
-        block = max(1, queries // group)
-        tiles = triton.cdiv(self._steps, block)
-        self._calls.append(
-            functools.partial(
-                launch, attention_cuda.attend, (tiles * config.n_kv_head * state.lanes,),
-                state.queries, state.query_scales, *ring, state.clock, model.attention_table,
-                state.attended, self._steps, model.windows[i], ring[0].shape[2], tiles, **heads,
-                BLOCK_T=block, GROUP_BLOCK=group, BLOCK_S=_KEY_BLOCK,
-                BLOCK_D=max(32, triton.next_power_of_2(D)), warps=4,
-            )  # fmt: skip
-        )
+        self._attend_to_ring(model.windows[i], ring, heads)
         width = config.n_head * D
         q, columns = self._quantized(width), triton.next_power_of_2(width)
         self._launch(
             kernels_cuda.quantize, state.attended, q, state.scale, width, BLOCK=columns,
         )  # fmt: skip
         return q
+
+    def _attend_to_ring(self, window: int, ring: tuple[Tensor, ...], heads: dict[str, int]) -> None:
+        state = self._state
+        group = triton.next_power_of_2(heads["HEADS"] // heads["KV_HEADS"])
+        queries = 16 if self._steps * group <= 16 else _QUERY_BLOCK
+        block = max(1, queries // group)
+        tiles = triton.cdiv(self._steps, block)
+        bound = functools.partial(
+            launch, attention_cuda.attend, (tiles * heads["KV_HEADS"] * state.lanes,),
+            state.queries, state.query_scales, *ring, state.clock, self._model.attention_table,
+            state.attended, self._steps, window, ring[0].shape[2], tiles, **heads,
+            BLOCK_T=block, GROUP_BLOCK=group, BLOCK_S=_KEY_BLOCK,
+            BLOCK_D=max(32, triton.next_power_of_2(heads["D"])),
+        )  # fmt: skip
+        self._calls.append(bound)
 
     def _frequencies(self) -> None:
         model, state, head = self._model, self._state, self._model.output
@@ -301,7 +210,9 @@ class _Plan:
 class CudaEngine:
     """Steps `lanes` streams of one model through the kernels."""
 
-    def __init__(self, model: CudaModel, lanes: int, max_steps: int, *, graphs: bool = True) -> None:
+    def __init__(
+        self, model: CudaModel, lanes: int, max_steps: int, *, graphs: bool = True
+    ) -> None:
         self.max_steps = max(1, min(max_steps, CHUNK_ROWS // lanes))
         self.position = 0
         self._model, self._lanes = model, lanes

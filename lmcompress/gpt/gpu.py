@@ -14,7 +14,8 @@ from lmcompress.gpt.engine_torch import TorchEngine
 from lmcompress.gpt.quantization import ExactWeights
 
 if TYPE_CHECKING:
-    from lmcompress.gpt.engine_cuda import CudaEngine, CudaModel
+    from lmcompress.gpt.engine_cuda import CudaEngine
+    from lmcompress.gpt.model_cuda import CudaModel
 
 _log = logging.getLogger(__name__)
 MIN_CAPABILITY = (8, 0)
@@ -44,7 +45,7 @@ def gpu_model(weights: ExactWeights, device: str) -> tuple[CudaModel | None, str
     """Returns the model laid out for the kernels, or None and why it must be the reference."""
     if reason := _missing(device):
         return None, reason
-    from lmcompress.gpt.engine_cuda import CudaModel, not_covered
+    from lmcompress.gpt.model_cuda import CudaModel, not_covered
 
     if reason := not_covered(weights.config) or "":
         return None, reason

@@ -49,7 +49,9 @@ MAX_TILE = 4096
 """Most values of a tile of several rows: they stay in registers."""
 
 
-def launch(kernel: Any, grid: tuple[int, ...], *args: Any, warps: int = 4, **constants: Any) -> None:
+def launch(
+    kernel: Any, grid: tuple[int, ...], *args: Any, warps: int = 4, **constants: Any
+) -> None:
     """Runs a kernel on the current stream; a * b + c stays two roundings."""
     kernel[grid](*args, num_warps=warps, enable_fp_fusion=False, **constants)
 
@@ -178,7 +180,9 @@ def add(
     column = tl.arange(0, BLOCK)[None, :]
     inside = is_row & (column < width)
     at = row * width + column
-    y = dequantized(sums + at, tl.load(s + row, is_row, 0.0), ws, bias, column, inside, HAS_SUM_BIAS)
+    y = dequantized(
+        sums + at, tl.load(s + row, is_row, 0.0), ws, bias, column, inside, HAS_SUM_BIAS
+    )
     x = tl.load(residual + at, inside, 0.0) + y
     _enter(
         x, row, is_row, column, width, residual, q, s, gain, norm_bias, eps_sum,
@@ -237,7 +241,7 @@ def activate(
 
 @triton.jit
 def quantize(rows, x, q, s, width, ROWS: tl.constexpr, BLOCK: tl.constexpr):
-    """q, s = quantize(x) for rows of float32."""
+    """Quantizes rows of float32 x into (q, s)."""
     row, is_row = _rows(rows, ROWS)
     column = tl.arange(0, BLOCK)[None, :]
     y = tl.load(x + row * width + column, is_row & (column < width), 0.0)

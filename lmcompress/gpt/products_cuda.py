@@ -117,4 +117,4 @@ def _seconds(product: Product, rows: int, width: int, depth: int, device: torch.
         product(q, weight, out)
     end.record()
     end.synchronize()
-    return begin.elapsed_time(end) / 1000 / _REPEATS
+    return float(begin.elapsed_time(end)) / 1000 / _REPEATS
