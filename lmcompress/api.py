@@ -117,7 +117,7 @@ def score(
     for offset in range(0, len(data), config.segment_bytes):
         raw = data[offset : offset + config.segment_bytes]
         lanes = config.lanes_for(len(raw))
-        block = block_steps(lanes, threads)
+        block = block_steps(lanes, threads, device)
         prompt = config.prompt
         primer = primer_of(prompt, model, policy, device, threads) if prompt else None
         predictor = new_predictor(model.weights, lanes, block, policy, device, threads)

@@ -246,8 +246,8 @@ class FrameCompressor:
         methods = [Method.CODED] if weights is not None else []
         methods += [Method.MIXED] if self.config.adaptive else []
         threads = resolve_threads(self.config.threads)
-        block = block_steps(lanes, threads)
         device = resolve_device(self.config.device)
+        block = block_steps(lanes, threads, device)
         prompt = self.config.prompt
         primer = primer_of(prompt, self._model, policy, device, threads) if prompt else None
         predictor = new_predictor(weights, lanes, block, policy, device, threads)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.predictor import ROWS_PER_THREAD
+from lmcompress.predictor import GPU_ROWS, ROWS_PER_THREAD
 
 AUTO_LANE_BYTES = 8192
 """Automatic lanes are at least this long: 0.13 % more bits on alice29.txt than with one lane."""
@@ -68,6 +68,7 @@ def segment_blocks(
         before = part[:, -1:].astype(np.int64)
 
 
-def block_steps(lanes: int, threads: int) -> int:
+def block_steps(lanes: int, threads: int, device: str = "cpu") -> int:
     """Returns the steps that an encoder works on at once."""
-    return max(1, ROWS_PER_THREAD * min(threads, lanes) // lanes)
+    rows = GPU_ROWS if device == "cuda" else ROWS_PER_THREAD * min(threads, lanes)
+    return max(1, rows // lanes)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ROWS_PER_THREAD = 512
 """Rows (lanes x steps) that a thread works on at once: large enough for the products, small enough
 that what lies between them stays in the cache."""
+GPU_ROWS = 1 << 15
+"""Rows of an encoder's block on a GPU: several passes, so that copies and passes overlap."""
 
 
 class Predictor(Protocol):
@@ -191,8 +193,12 @@ def new_predictor(
         from lmcompress.gpt.engine_cpu import CpuEngine, cpu_model
 
         engine = CpuEngine(cpu_model(weights), lanes, max_steps, threads)
-    else:
+    elif device == "reference":
         from lmcompress.gpt.engine_torch import TorchEngine
 
-        engine = TorchEngine(weights, "cpu" if device == "reference" else device)
+        engine = TorchEngine(weights, "cpu")
+    else:
+        from lmcompress.gpt.gpu import gpu_engine
+
+        engine = gpu_engine(weights, lanes, max_steps, device)
     return GPTPredictor(weights, engine, policy)

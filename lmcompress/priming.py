@@ -76,7 +76,7 @@ def primer_of(
 
 def _read(raw: bytes, model: Model, policy: ContextPolicy, device: str, threads: int) -> Primer:
     lanes = auto_lanes(len(raw))
-    block = block_steps(lanes, threads)
+    block = block_steps(lanes, threads, device)
     stage = AdaptiveStage(lanes, LaneLayout(len(raw), lanes).steps, min_size_bits=_MIN_SIZE_BITS)
     predictor = new_predictor(model.weights, lanes, block, policy, device, threads)
     try:

@@ -22,13 +22,16 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
-    "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.integers",
+    "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.integers "
+    "gpt.transfer_cuda",
     "adaptive.state wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
     "adaptive.contexts baselines layout corpora records streams gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
     "adaptive.stage container figures media_codecs training model_store gpt.kernels_cpu",
-    "gpt.attention_cpu gpt.products_cpu gpt.engine_torch",
-    "gpt.engine_cpu",
+    "gpt.attention_cpu gpt.products_cpu gpt.engine_torch gpt.kernels_cuda gpt.model_cuda",
+    "gpt.engine_cpu gpt.attention_cuda gpt.products_cuda",
+    "gpt.engine_cuda",
+    "gpt.gpu",
     "predictor",
     "lanes",
     "priming",

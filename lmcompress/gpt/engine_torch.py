@@ -11,10 +11,11 @@ from lmcompress.gpt.quantization import ExactWeights
 
 
 class TorchEngine:
-    """Steps streams of one model through the reference."""
+    """Steps streams of one model through the reference, at most `max_steps` at once."""
 
-    def __init__(self, weights: ExactWeights, device: str) -> None:
+    def __init__(self, weights: ExactWeights, device: str, max_steps: int | None = None) -> None:
         self._gpt, self._cache = ExactGPT(weights, device), Cache()
+        self._max_steps = max_steps
 
     @property
     def position(self) -> int:
@@ -33,6 +34,16 @@ class TorchEngine:
 
         `logits`, if given, is filled with the exact logits, of the same shape.
         """
+        max_steps = self._max_steps or tokens.shape[1]
+        parts = []
+        for start in range(0, tokens.shape[1], max_steps):
+            part = slice(start, start + max_steps)
+            parts.append(self._predict(tokens[:, part], None if logits is None else logits[part]))
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _predict(
+        self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None
+    ) -> npt.NDArray[np.float32]:
         # A caller's autocast would round the sums to bf16.
         with torch.autocast(self._gpt.device.type, enabled=False):
             found = self._gpt.logits(torch.from_numpy(np.ascontiguousarray(tokens)), self._cache)
