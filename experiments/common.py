@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from experiments.outputs import markdown_of
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.coding import Weights, quantized_code_length_bits
@@ -113,13 +114,5 @@ def run_of(name: str) -> RunInfo:
 
 def write_table(rows: Sequence[dict[str, Any]], folder: Path, note: str) -> None:
     """Writes table.md: a column for each key, after a line that says what it shows."""
-    text = f"{note}\n\n{markdown(rows)}\n"
+    text = markdown_of(rows, note)
     (folder / "table.md").write_text(text, "utf-8", newline="\n")
-
-
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Returns a table with a column for each key of the first row."""
-    columns = list(rows[0])
-    lines = ["| " + " | ".join(columns) + " |", "| --- " + "| ---: " * (len(columns) - 1) + "|"]
-    lines += ["| " + " | ".join(str(row[column]) for column in columns) + " |" for row in rows]
-    return "\n".join(lines)

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments import media, paper
-from experiments.common import markdown, provenance
+from experiments.common import provenance
+from experiments.outputs import csv_of, markdown_of
 from lmcompress import baselines
 from lmcompress.errors import LmcompressError
 from lmcompress.model_store import Model
@@ -124,10 +125,7 @@ def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         "bytes of each modality. files: sizes of files that were decompressed and compared; "
         "scored: exact code lengths, no files. Headers are all of a file of a few bytes."
     )
-    return {
-        "summary.csv": paper.tidy_csv(list(_tidy(shown))),
-        "table.md": f"{note}\n\n{markdown(lines)}\n",
-    }
+    return {"summary.csv": csv_of(list(_tidy(shown))), "table.md": markdown_of(lines, note)}
 
 
 def _cells(row: dict[str, Any]) -> Iterator[str]:
@@ -175,6 +173,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 @click.command()
+@click.option("--quick", is_flag=True, help="16 kB of each modality, into results/quick.")
 @paper.options
 def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bool) -> None:
     """Measures how rates fall with the length of the sequence."""

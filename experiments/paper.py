@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from experiments.common import folder_of, predictions
 from experiments.media import CHUNK_BYTES
+from experiments.outputs import write_texts
 from lmcompress.benchmark import ModelCodec, chunked_name
 from lmcompress.codec import CodecConfig
 from lmcompress.coding import symbol_bits
@@ -134,26 +135,17 @@ def latest_rows(rows: Sequence[dict[str, Any]], *key: str) -> list[dict[str, Any
     return list(found.values())
 
 
-def tidy_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Returns rows as CSV, a column for each key of the first."""
-    import pandas as pd
-
-    return str(pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n"))
-
-
 def write_derived(folder: Path, texts: Mapping[str, str], figures: MAKE_FIGURES) -> None:
     """Writes an experiment's texts by file name, and its figures as SVG and PNG by stem."""
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    write_texts(texts, folder)
     for stem, make in figures.items():
         for suffix in (".svg", ".png"):
             write_figure(make, folder / f"{stem}{suffix}")
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that the experiments share; `num_bytes` is None if they choose it."""
+    """Adds the options that the experiments share beside --quick."""
     for option in (
-        click.option("--quick", is_flag=True, help="A little data, into results/quick."),
         click.option("--bytes", "num_bytes", type=click.IntRange(min=1), help="Of each sample."),
         click.option("--model", "models", multiple=True, help="Name or folder; default: all."),
         click.option("--derive", is_flag=True, help="Measure nothing: only rebuild the rest."),
