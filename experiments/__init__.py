@@ -15,6 +15,7 @@ EXPERIMENTS: dict[str, str] = {
     "growth": "time and memory against the size of the file",
     "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
     "figure_3": "Figure 3: compressors and models continue text, images, speech",
+    "figure_4": "Figure 4: rate against sequence length, classical codecs and models",
     "architectures": "GPT-1, GPT-2 and GPT-3 at one small size (trains what is not trained)",
 }
 """What `lmcompress reproduce` runs, in this order: name and what it makes."""

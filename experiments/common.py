@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from experiments.outputs import markdown_of
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.coding import Weights, quantized_code_length_bits
@@ -19,6 +20,7 @@ from lmcompress.lanes import block_steps, segment_blocks
 from lmcompress.model_store import Model
 from lmcompress.predictor import ContextPolicy, new_predictor, resolve_threads
 from lmcompress.provenance import command_line, describe_run
+from lmcompress.records import RunInfo
 from lmcompress.report import corpus_labels
 
 if TYPE_CHECKING:
@@ -88,26 +90,29 @@ def folder_of(name: str, *, quick: bool) -> Path:
 
 def write_records(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> None:
     """Writes records.jsonl: each row, where it comes from, and how to make it again."""
-    run = describe_run(command_line(["python", "-m", f"experiments.{name}", *sys.argv[1:]]))
-    source = {
-        "git_commit": run.git_commit,
-        "command": run.command,
-        "machine": run.machine,
-        "run_id": run.run_id,
-    }
+    source = provenance(name)
     lines = "".join(json.dumps({**row, **source}) + "\n" for row in rows)
     (folder / "records.jsonl").write_text(lines, "utf-8", newline="\n")
 
 
+def provenance(name: str) -> dict[str, Any]:
+    """Returns the fields that say where the rows of this execution come from."""
+    run = run_of(name)
+    return {
+        "git_commit": run.git_commit,
+        "git_dirty": run.git_dirty,
+        "command": run.command,
+        "machine": run.machine,
+        "run_id": run.run_id,
+    }
+
+
+def run_of(name: str) -> RunInfo:
+    """Returns what the records of this execution of an experiment share."""
+    return describe_run(command_line(["python", "-m", f"experiments.{name}", *sys.argv[1:]]))
+
+
 def write_table(rows: Sequence[dict[str, Any]], folder: Path, note: str) -> None:
     """Writes table.md: a column for each key, after a line that says what it shows."""
-    text = f"{note}\n\n{markdown(rows)}\n"
+    text = markdown_of(rows, note)
     (folder / "table.md").write_text(text, "utf-8", newline="\n")
-
-
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Returns a table with a column for each key of the first row."""
-    columns = list(rows[0])
-    lines = ["| " + " | ".join(columns) + " |", "| --- " + "| ---: " * (len(columns) - 1) + "|"]
-    lines += ["| " + " | ".join(str(row[column]) for column in columns) + " |" for row in rows]
-    return "\n".join(lines)

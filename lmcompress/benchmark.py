@@ -191,11 +191,17 @@ def chunked_row(codec: Codec, corpus: str, raw: bytes, run: RunInfo, chunk_bytes
             compressed = codec.compress(chunk)
             _check_restored(codec.decompress(compressed), chunk)
             compressed_bytes += len(compressed)
-    fields = _model_fields(codec, raw, b"", False) | {
-        "codec": chunked_name(codec.name, chunk_bytes)
-    }
-    seconds = {"compress_seconds": None, "decompress_seconds": None}
-    return _record(codec, corpus, raw, run, compressed_bytes, **fields, **seconds)
+    return _record(
+        codec,
+        corpus,
+        raw,
+        run,
+        compressed_bytes,
+        **_model_fields(codec, raw, b"", False),
+        name=chunked_name(codec.name, chunk_bytes),
+        compress_seconds=None,
+        decompress_seconds=None,
+    )
 
 
 def chunked_name(name: str, chunk_bytes: int) -> str:
@@ -204,9 +210,15 @@ def chunked_name(name: str, chunk_bytes: int) -> str:
 
 
 def _record(
-    codec: Codec, corpus: str, raw: bytes, run: RunInfo, compressed_bytes: int, **fields: Any
+    codec: Codec,
+    corpus: str,
+    raw: bytes,
+    run: RunInfo,
+    compressed_bytes: int,
+    name: str | None = None,
+    **fields: Any,
 ) -> Record:
-    """Returns the record of a round trip that was compared."""
+    """Returns the record of a round trip that was compared, under the codec's or another name."""
     common = {
         **vars(run),
         **_rates(compressed_bytes, codec.model_bytes, len(raw)),
@@ -214,7 +226,7 @@ def _record(
         "corpus": corpus,
         "corpus_sha256": hashlib.sha256(raw).hexdigest(),
         "raw_bytes": len(raw),
-        "codec": codec.name,
+        "codec": name or codec.name,
         "codec_version": codec.version,
         "num_parameters": codec.num_parameters,
         "model_bytes": codec.model_bytes,

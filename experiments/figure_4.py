@@ -1,0 +1,192 @@
+"""The paper's Figure 4: how does the rate fall with the length of the sequence?
+
+    python -m experiments.figure_4 [--quick] [--bytes N] [--model NAME]... [--derive]
+
+Chunks of 2,048 bytes of each modality, each compressed from nothing. At length L stands the rate
+of a chunk's first L bytes, averaged over the chunks, with the standard error of that mean. gzip and
+xz: the sizes of these prefixes as files, each decompressed and compared, headers included. Models:
+quantized code lengths (the sum of -log2(frequency / 2**24)), **scored**, no files; the adaptive
+stage is off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from experiments import media, paper
+from experiments.common import provenance
+from experiments.outputs import csv_of, markdown_of
+from lmcompress import baselines
+from lmcompress.errors import LmcompressError
+from lmcompress.model_store import Model
+from lmcompress.protocol import Codec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAME = "figure_4"
+LENGTHS = tuple(2**power for power in range(12))
+CLASSICAL = ("gzip-9", "xz-9e")
+DRAWN = ("text", "images", "speech")
+KEY = ("codec", "codec_version", "fingerprint", "corpus_sha256")
+FILES, SCORED = "files", "scored"
+_SHOWN_LENGTHS = (16, 128, 1024, 2048)
+
+
+def prefix_rates_of_files(codec: Codec, chunks: Sequence[bytes]) -> npt.NDArray[np.float64]:
+    """Returns compressed over raw bytes of each chunk's prefixes, (chunks, len(LENGTHS)).
+
+    Raises:
+      LmcompressError: If a prefix does not come back.
+    """
+    rates = np.empty((len(chunks), len(LENGTHS)))
+    for row, chunk in zip(rates, chunks, strict=True):
+        for column, length in enumerate(LENGTHS):
+            compressed = codec.compress(chunk[:length])
+            if codec.decompress(compressed) != chunk[:length]:
+                raise LmcompressError(f"{codec.name} did not give a prefix back: report a bug")
+            row[column] = len(compressed) / length
+    return rates
+
+
+def prefix_rates_of_model(model: Model, raw: bytes) -> npt.NDArray[np.float64]:
+    """Returns code length over raw bits of each chunk's prefixes, (chunks, len(LENGTHS))."""
+    totals = np.cumsum(paper.chunk_bits(raw, model), axis=1)
+    lengths = np.array(LENGTHS)
+    return np.asarray(totals[:, lengths - 1] / (8 * lengths))
+
+
+def measure(file: paper.RowFile, samples: Sequence[media.Sample], models: Sequence[Model]) -> None:
+    """Appends the rows that are not there yet."""
+    source = provenance(NAME)
+    for sample in samples:
+        for codec in (*map(baselines.get, CLASSICAL), *models):
+            identity = _identity(codec, sample)
+            if file.has(**identity):
+                continue
+            if isinstance(codec, Model):
+                rates, kind = prefix_rates_of_model(codec, sample.raw), SCORED
+            else:
+                rates, kind = prefix_rates_of_files(codec, sample.chunks()), FILES
+            row = identity | {
+                "modality": sample.modality,
+                "corpus": sample.name,
+                "raw_bytes": len(sample.raw),
+                "num_parameters": codec.num_parameters,
+                "kind": kind,
+                "num_chunks": len(rates),
+                "lengths": LENGTHS,
+                "mean_rates": np.round(rates.mean(axis=0), 6).tolist(),
+                "standard_errors": np.round(paper.standard_error(rates), 6).tolist(),
+            }
+            file.append(row | source)
+            click.echo(f"{sample.modality} {codec.name} {row['mean_rates'][-1]:.4f}", err=True)
+
+
+def _identity(codec: Codec | Model, sample: media.Sample) -> dict[str, Any]:
+    if isinstance(codec, Model):
+        version, fingerprint = "", codec.fingerprint.hex()
+    else:
+        version, fingerprint = codec.version, ""
+    return {
+        "codec": codec.name,
+        "codec_version": version,
+        "fingerprint": fingerprint,
+        "corpus_sha256": sample.sha256,
+    }
+
+
+def current(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the rows to show: classical codecs first, then models by size, by modality."""
+    shown = paper.latest_rows(rows, "codec", "modality")
+    names = media.MODALITIES
+    return sorted(shown, key=lambda row: (names.index(row["modality"]), row["num_parameters"]))
+
+
+def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Returns the text files made from the rows, by name."""
+    shown = current(rows)
+    count = shown[0]["num_chunks"]
+    lines = []
+    for row in shown:
+        cells = dict(zip(row["lengths"], _cells(row), strict=True))
+        lines.append(
+            {"modality": row["modality"], "codec": row["codec"], "measured as": row["kind"]}
+            | {f"{length:,} bytes": cells[length] for length in _SHOWN_LENGTHS}
+        )
+    note = (
+        "Compressed over raw size, in percent, of the first bytes of a chunk that is compressed "
+        f"from nothing: mean and its standard error over {count} chunks of {media.CHUNK_BYTES:,} "
+        "bytes of each modality. files: sizes of files that were decompressed and compared; "
+        "scored: exact code lengths, no files. Headers are all of a file of a few bytes."
+    )
+    return {"summary.csv": csv_of(list(_tidy(shown))), "table.md": markdown_of(lines, note)}
+
+
+def _cells(row: dict[str, Any]) -> Iterator[str]:
+    for mean, error in zip(row["mean_rates"], row["standard_errors"], strict=True):
+        yield f"{100 * mean:.1f} ± {100 * error:.1f}"
+
+
+def _tidy(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    fields = (
+        "modality",
+        "codec",
+        "num_parameters",
+        "fingerprint",
+        "kind",
+        "corpus_sha256",
+        "num_chunks",
+    )
+    for row in rows:
+        for length, mean, error in zip(
+            row["lengths"], row["mean_rates"], row["standard_errors"], strict=True
+        ):
+            yield {name: row[name] for name in fields} | {
+                "length_bytes": length, "mean_rate": mean, "standard_error": error,
+            }  # fmt: skip
+
+
+def draw(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Returns the figure: a panel for each modality, rate against length."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(DRAWN), sharey=True)
+    for axes, modality in zip(panels, DRAWN, strict=True):
+        for row in (row for row in current(rows) if row["modality"] == modality):
+            style = "-" if row["kind"] == SCORED else "--"
+            rates = 100 * np.array(row["mean_rates"])
+            errors = 100 * np.array(row["standard_errors"])
+            axes.errorbar(row["lengths"], rates, errors, fmt=style, lw=1.4, label=row["codec"])
+        axes.axhline(100, color="0.8", lw=0.8, zorder=0)
+        axes.set_xscale("log", base=2)
+        axes.set(title=modality, xlabel="length of the sequence, bytes", ylim=(0, 250))
+    panels[0].set_ylabel("compressed over raw size, %")
+    panels[0].legend(fontsize=7)
+    return figure
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="16 kB of each modality, into results/quick.")
+@paper.options
+def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bool) -> None:
+    """Measures how rates fall with the length of the sequence."""
+    with paper.result_folder(NAME, quick) as folder:
+        file = paper.RowFile(folder / "records.jsonl", KEY)
+        if not derive:
+            size = paper.size_of(num_bytes, quick)
+            samples = [media.sample(modality, size) for modality in media.MODALITIES]
+            measure(file, samples, paper.models_at_hand(models or paper.MODELS))
+        paper.write_derived(
+            folder, derived_texts(file.rows), {"rate-by-length": lambda: draw(file.rows)}
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""What the paper's tables and figures share: models, chunks, rows on disk, options, files written.
+
+Delétang et al., "Language Modeling Is Compression" (ICLR 2024). Each experiment appends what it
+measures to records.jsonl, does not measure it again, and makes all else from that file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from experiments.common import folder_of, predictions
+from experiments.media import CHUNK_BYTES
+from experiments.outputs import write_texts
+from lmcompress.benchmark import ModelCodec, chunked_name
+from lmcompress.codec import CodecConfig
+from lmcompress.coding import symbol_bits
+from lmcompress.errors import LmcompressError
+from lmcompress.figures import write_figure
+from lmcompress.model_store import DEFAULT_MODEL, Model, folders, load_model
+from lmcompress.records import append_rows, read_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k")
+"""Trained on the same 6 MB of Wikipedia; the last three have the shapes of the paper's models."""
+MODELS = (*LADDER, DEFAULT_MODEL)
+"""The default has seen ten times the text, of more kinds: no member of the ladder."""
+CHUNKS_AT_ONCE = 64
+DEFAULT_BYTES, QUICK_BYTES = 262_144, 16_384
+MAKE_FIGURES = Mapping[str, Callable[[], "Figure"]]
+
+
+def models_at_hand(names: Sequence[str] = MODELS) -> list[Model]:
+    """Returns the models by name or folder, without those that are not here yet, which it names."""
+    found, known = [], folders()
+    for name in names:
+        if name in MODELS and name not in known:
+            click.echo(
+                f"left out {name}: not in the package yet (experiments.embed_model)", err=True
+            )
+            continue
+        found.append(load_model(name))
+    return found
+
+
+class ChunkedModelCodec(ModelCodec):
+    """A model that gets each chunk alone: the paper's protocol, as a file.
+
+    A segment's lanes are its chunks. They start from nothing and, without the adaptive stage, share
+    nothing but the range coder.
+    """
+
+    def __init__(self, model: Model, raw_bytes: int, threads: int | None = None) -> None:
+        lanes = chunks_at_once(raw_bytes)
+        config = CodecConfig(
+            lanes=lanes, segment_bytes=lanes * CHUNK_BYTES, adaptive=False, threads=threads
+        )
+        super().__init__(model, config)
+        self.name = chunked_name(model.name, CHUNK_BYTES)
+
+
+def chunks_at_once(raw_bytes: int) -> int:
+    """Returns how many chunks make a segment, such that none is left over and none is shorter.
+
+    Raises:
+      LmcompressError: Unless the bytes are whole chunks.
+    """
+    if not raw_bytes or raw_bytes % CHUNK_BYTES:
+        raise LmcompressError(
+            f"found {raw_bytes:,} bytes, expected a multiple of {CHUNK_BYTES:,}: change --bytes"
+        )
+    return math.gcd(raw_bytes // CHUNK_BYTES, CHUNKS_AT_ONCE)
+
+
+def chunk_bits(raw: bytes, model: Model) -> npt.NDArray[np.float64]:
+    """Returns each byte's quantized code length, (chunks, CHUNK_BYTES); chunks are read alone."""
+    size = chunks_at_once(len(raw)) * CHUNK_BYTES
+    segments = [raw[start : start + size] for start in range(0, len(raw), size)]
+    return np.concatenate([_segment_bits(segment, model) for segment in segments])
+
+
+def _segment_bits(raw: bytes, model: Model) -> npt.NDArray[np.float64]:
+    lanes = len(raw) // CHUNK_BYTES
+    blocks = [
+        symbol_bits(weights.reshape(-1, weights.shape[-1]), symbols).reshape(-1, lanes)
+        for symbols, weights in predictions(raw, model, lanes)
+    ]
+    return np.concatenate(blocks).T
+
+
+def standard_error(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns the standard error of the mean over the first axis; nan for a single value."""
+    if len(values) < 2:
+        return np.full(values.shape[1:], np.nan)
+    return np.asarray(values.std(axis=0, ddof=1) / math.sqrt(len(values)))
+
+
+class RowFile:
+    """Measured rows as JSON lines: appended as soon as they are known, never edited.
+
+    A row whose `key` fields are there already need not be measured again.
+    """
+
+    def __init__(self, path: Path, key: Sequence[str]) -> None:
+        self.path, self._key = path, tuple(key)
+        self.rows = read_rows(path)
+
+    def has(self, **fields: Any) -> bool:
+        """Returns whether there is a row with these values of all key fields."""
+        wanted = tuple(fields[name] for name in self._key)
+        return any(tuple(row[name] for name in self._key) == wanted for row in self.rows)
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Adds a row, in memory and on disk."""
+        append_rows([row], self.path)
+        self.rows.append(row)
+
+
+def latest_rows(rows: Sequence[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
+    """Returns the last row of each value of `key`, in the order of first appearance.
+
+    Of several sizes, only the rows of the last one measured are left.
+    """
+    size = rows[-1]["raw_bytes"] if rows else 0
+    found = {tuple(row[name] for name in key): row for row in rows if row["raw_bytes"] == size}
+    return list(found.values())
+
+
+def write_derived(folder: Path, texts: Mapping[str, str], figures: MAKE_FIGURES) -> None:
+    """Writes an experiment's texts by file name, and its figures as SVG and PNG by stem."""
+    write_texts(texts, folder)
+    for stem, make in figures.items():
+        for suffix in (".svg", ".png"):
+            write_figure(make, folder / f"{stem}{suffix}")
+
+
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that the experiments share beside --quick."""
+    for option in (
+        click.option("--bytes", "num_bytes", type=click.IntRange(min=1), help="Of each sample."),
+        click.option("--model", "models", multiple=True, help="Name or folder; default: all."),
+        click.option("--derive", is_flag=True, help="Measure nothing: only rebuild the rest."),
+    ):
+        command = option(command)
+    return command
+
+
+@contextlib.contextmanager
+def result_folder(name: str, quick: bool) -> Iterator[Path]:
+    """Yields the experiment's folder; errors of ours become one line."""
+    try:
+        folder = folder_of(name, quick=quick)
+        yield folder
+    except (LmcompressError, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo(f"Wrote {folder.relative_to(folder_of('', quick=False).parent)}", err=True)
+
+
+def size_of(num_bytes: int | None, quick: bool) -> int:
+    """Returns the bytes of each sample: as asked, else the default."""
+    return num_bytes or (QUICK_BYTES if quick else DEFAULT_BYTES)
