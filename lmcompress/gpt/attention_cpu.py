@@ -32,12 +32,14 @@ _PER_LEVEL = f32(exact.PER_ATTENTION_LEVEL)
 
 @device_function
 def _rotate(x, cos, sin, y):
-    """y = x with channel pairs (d, d + D / 2) rotated."""
+    """y = x with channel pairs (d, d + R / 2) rotated, channels from R on as they are."""
     half = cos.shape[0]
     for d in range(half):
         y[d] = x[d] * cos[d] - x[d + half] * sin[d]
     for d in range(half):
         y[d + half] = x[d + half] * cos[d] + x[d] * sin[d]
+    for d in range(2 * half, x.shape[0]):
+        y[d] = x[d]
 
 
 @device_function
@@ -101,7 +103,7 @@ def attention_kernel(head_dim: int) -> Callable[..., Any]:
 
     @kernel
     def attend(
-        sums, s, ws, bias, lanes, clock, n_head, qk_norm, eps, cos, sin,
+        sums, s, ws, bias, lanes, clock, n_head, qk_norm, q_gain, k_gain, eps, cos, sin,
         k, ks, v, vs, window, table, q,
     ):  # fmt: skip
         """Rows of q, k, v in (`sums`, scale `s`); rows of quantized attention out (`q`, `s`)."""
@@ -134,6 +136,10 @@ def attention_kernel(head_dim: int) -> Callable[..., Any]:
                         continue
                     if qk_norm:
                         norm_row(x, xbits, x, u, eps, False)
+                    if q_gain.shape[0]:
+                        gain = q_gain if h < n_head else k_gain
+                        for d in range(D):
+                            x[d] = x[d] * gain[d]
                     if cos.shape[0]:
                         row = (position + step) % cos.shape[0]
                         _rotate(x, cos[row], sin[row], y)

@@ -25,6 +25,7 @@ from lmcompress.gpt.quantization import MAX_ACTIVATION, ExactWeights
 _ACTIVATIONS = {
     "relu2": kernels_cpu.RELU2,
     "gelu": kernels_cpu.GELU,
+    "gelu_erf": kernels_cpu.GELU_ERF,
     "swiglu": kernels_cpu.SWIGLU,
 }
 FUSED_ROWS = 32
@@ -93,6 +94,13 @@ class CpuModel:
         self.logit_table = exp2_table(exact.LOGIT_SCALE_BITS)
         self.activation = _ACTIVATIONS[config.activation]
         self.norms = [self._norm(name) for name in self._norm_names()]
+        self.qk_gains = [
+            [
+                weights.arrays.get(f"blocks.{i}.{name}.gain", _NOTHING)
+                for name in ("q_norm", "k_norm")
+            ]
+            for i in range(config.n_layer)
+        ]
 
     def _norm_names(self) -> list[str]:
         """Names the norm before each product of a sublayer's entry and before the output."""
@@ -107,6 +115,8 @@ class CpuModel:
             kind |= kernels_cpu.CENTRED
         if self.config.norm_position == "post":
             kind |= kernels_cpu.POST
+        if self.config.parallel_residual and name.endswith("norm_2"):
+            kind |= kernels_cpu.PARALLEL
         arrays = self.weights.arrays
         return kind, arrays.get(f"{name}.gain", _NOTHING), arrays.get(f"{name}.bias", _NOTHING)
 
@@ -190,16 +200,14 @@ class _Plan:
         self._product(model.layers[0]["qkv"], self._enter(next(norms)))
         following = [*(layer["qkv"] for layer in model.layers[1:]), model.output]
         for i, layer in enumerate(model.layers):
-            q = self._attend(layer["qkv"], layer["proj"], model.windows[i], self.group.rings[i])
+            q = self._attend(i)
             self._to_next(layer, following[i], q, next(norms), next(norms))
 
     def _add_layers(self) -> None:
         norms = iter(self.model.norms)
-        for layer, window, ring in zip(
-            self.model.layers, self.model.windows, self.group.rings, strict=True
-        ):
+        for i, layer in enumerate(self.model.layers):
             self._product(layer["qkv"], self._enter(next(norms)))
-            self._product(layer["proj"], self._attend(layer["qkv"], layer["proj"], window, ring))
+            self._product(layer["proj"], self._attend(i))
             self._product(layer["up"], self._enter(next(norms)))
             self._product(layer["down"], self._activate(layer["up"], layer["down"]))
         self._product(self.model.output, self._enter(next(norms)))
@@ -228,12 +236,13 @@ class _Plan:
         self._add(kernels_cpu.add_norm_quantize, self.x, *ended, *norm, config.norm_eps, q.numpy())
         return q
 
-    def _attend(self, qkv: _Linear, proj: _Linear, window: int, ring: Any) -> torch.Tensor:
+    def _attend(self, i: int) -> torch.Tensor:
         model, config, group = self.model, self.model.config, self.group
-        q = self._quantized(proj.depth)
+        qkv, q = model.layers[i]["qkv"], self._quantized(model.layers[i]["proj"].depth)
         self._add(
             model.attend, self.sums, group.scale, qkv.scale, qkv.bias, group.lanes, group.clock,
-            config.n_head, config.qk_norm, config.norm_eps, model.cos, model.sin, *ring, window,
+            config.n_head, config.qk_norm, *model.qk_gains[i], config.norm_eps,
+            model.cos, model.sin, *group.rings[i], model.windows[i],
             model.attention_table, q.numpy(),
         )  # fmt: skip
         return q

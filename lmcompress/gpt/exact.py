@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmcompress.gpt.integers import EXP2_BITS, exp2_table
+from lmcompress.gpt.integers import EXP2_BITS, NORMAL_STEPS, exp2_table, normal_tail_table
 from lmcompress.gpt.quantization import MAX_ACTIVATION, ExactWeights
 
 PRECISION_BITS = 24
@@ -103,6 +103,16 @@ def gelu(x: Tensor) -> Tensor:
     """GELU in its tanh form (Hendrycks and Gimpel, 2016), as GPT-1 and GPT-2 compute it."""
     cube = (x * x) * x
     return x * sigmoid(GELU_ROOT * (x + cube * GELU_CUBIC))
+
+
+def gelu_erf(x: Tensor) -> Tensor:
+    """GELU as defined: x times the normal distribution function, between a table's entries."""
+    table = torch.from_numpy(normal_tail_table().copy()).to(x.device)
+    t = (x.abs() * NORMAL_STEPS).clamp(max=len(table) - 2)
+    low = torch.floor(t)
+    i = low.long()
+    tail = table[i] - (table[i] - table[i + 1]) * (t - low)
+    return x * torch.where(x >= 0, torch.ones_like(tail) - tail, tail)
 
 
 @functools.cache
@@ -213,6 +223,9 @@ class ExactGPT:
 
     def _block(self, i: int, x: Tensor, positions: Tensor, cache: Cache) -> Tensor:
         norm_1, norm_2 = f"blocks.{i}.norm_1", f"blocks.{i}.norm_2"
+        if self.config.parallel_residual:
+            y = x + self._attention(i, self._norm(norm_1, x), positions, cache)
+            return y + self._mlp(i, self._norm(norm_2, x))
         if self.config.norm_position == "pre":
             x = x + self._attention(i, self._norm(norm_1, x), positions, cache)
             return x + self._mlp(i, self._norm(norm_2, x))
@@ -226,6 +239,8 @@ class ExactGPT:
             h = h * h
         elif self.config.activation == "gelu":
             h = gelu(h)
+        elif self.config.activation == "gelu_erf":
+            h = gelu_erf(h)
         else:
             gate, value = h.chunk(2, dim=-1)
             h = (gate * sigmoid(gate)) * value
@@ -238,6 +253,9 @@ class ExactGPT:
         q, k, v = y.split((config.n_head, config.n_kv_head, config.n_kv_head), dim=1)
         if config.qk_norm:
             q, k = (integer_norm(z, config.norm_eps, centred=False) for z in (q, k))
+        if config.qk_norm_gain:
+            q = q * self.arrays[f"blocks.{i}.q_norm.gain"]
+            k = k * self.arrays[f"blocks.{i}.k_norm.gain"]
         if self.rotary:
             q, k = (_rotate(z, positions, self.rotary) for z in (q, k))
         new: tuple[Tensor, ...] = (*quantize(k), *quantize(v))
@@ -258,9 +276,10 @@ class ExactGPT:
 
 
 def _rotate(x: Tensor, positions: Tensor, rotary: tuple[Tensor, ...]) -> Tensor:
-    cos, sin = (t[positions % len(t)] for t in rotary)  # (T, D / 2)
-    x1, x2 = x.chunk(2, dim=-1)
-    return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), dim=-1)
+    cos, sin = (t[positions % len(t)] for t in rotary)  # (T, R / 2)
+    half = cos.shape[-1]
+    x1, x2, rest = x.split((half, half, x.shape[-1] - 2 * half), dim=-1)
+    return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin, rest), dim=-1)
 
 
 def integer_attention(

@@ -97,7 +97,7 @@ class ExactWeights:
         return arrays[f"{name}.q"], arrays[f"{name}.s"], arrays.get(f"{name}.b")  # type: ignore[return-value]
 
     def rotary(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-        """Returns cosines and sines, float32 (positions, head_dim / 2), on the grid, or None."""
+        """Returns cosines and sines, float32 (positions, rotary_width / 2), or None."""
         config = self.config
         if config.positions != "rotary":
             return None
@@ -114,7 +114,7 @@ class ExactWeights:
 
 def expected_arrays(config: GPTConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Returns dtype and shape of each array that a configuration's exact weights have."""
-    d, half = config.n_embd, config.head_dim // 2
+    d, half = config.n_embd, config.rotary_width // 2
     q, kv = config.n_head * config.head_dim, config.n_kv_head * config.head_dim
     up = config.mlp_hidden * (2 if config.activation == "swiglu" else 1)
     blocks = [f"blocks.{i}" for i in range(config.n_layer)]
@@ -128,8 +128,11 @@ def expected_arrays(config: GPTConfig) -> dict[str, tuple[str, tuple[int, ...]]]
             "down": (d, config.mlp_hidden),
         }
         matrices |= {f"{block}.{name}": shape for name, shape in linears.items()}
-        if config.bias:
-            vectors |= {f"{block}.{name}.b": shape[0] for name, shape in linears.items()}
+        for name, shape in linears.items():
+            if config.has_qkv_bias if name == "qkv" else config.bias:
+                vectors[f"{block}.{name}.b"] = shape[0]
+        if config.qk_norm_gain:
+            vectors |= {f"{block}.{name}.gain": config.head_dim for name in ("q_norm", "k_norm")}
     if not config.tied:
         matrices["output"] = (config.vocab_size, d)
     if config.positions == "learned":
@@ -176,7 +179,7 @@ def quantize_network(network: GPT) -> ExactWeights:
         step = rotary_angles(config, 2)[1].numpy() * config.rotary_period / (2 * np.pi)
         arrays["rotary.turns"] = np.rint(step).astype(np.int32)
     else:
-        half = config.head_dim // 2
+        half = config.rotary_width // 2
         tables = rotary_tables(config.rotary_base, half, config.context_length, ROTARY_BITS)
         for name, table in zip(("cos", "sin"), tables, strict=True):
             arrays[f"rotary.{name}"] = table.astype(np.int16)
@@ -191,7 +194,8 @@ def quantize_network(network: GPT) -> ExactWeights:
             add(f"blocks.{i}.{name}", linear.weight, linear.bias)
     for name, parameter in network.named_parameters():
         if "norm" in name:
-            arrays[name.replace(".weight", ".gain")] = _numpy(parameter)
+            exact_name = name.replace(".attention.", ".").replace(".weight", ".gain")
+            arrays[exact_name] = _numpy(parameter)
     if not config.tied:
         add("output", network.output.weight)
     return ExactWeights(config, arrays)
