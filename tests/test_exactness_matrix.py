@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -26,6 +28,7 @@ from lmcompress.gpt.engine_cpu import CpuEngine, CpuModel
 from lmcompress.gpt.engine_torch import TorchEngine
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.model_store import DEFAULT_MODEL, load_model
+from lmcompress.predictor import ContextPolicy, new_predictor
 
 PATHS = ["one pass", "chunks", "single steps"]
 NAMES = [*CONFIGS, DEFAULT_MODEL]
@@ -33,6 +36,12 @@ NAMES = [*CONFIGS, DEFAULT_MODEL]
 
 def weights_of(name: str) -> ExactWeights:
     return random_weights(name) if name in CONFIGS else load_model(name).weights
+
+
+def wide(weights: ExactWeights, bits: int) -> ExactWeights:
+    """Returns the same network with inputs of its linear layers of so many bits."""
+    config = dataclasses.replace(weights.config, activation_bits=bits)
+    return ExactWeights(config, weights.arrays)
 
 
 @pytest.fixture(params=["ieee", "bf16"])
@@ -71,6 +80,31 @@ def test_kernels_equal_the_reference_over_paths_batches_and_threads(
             cuts = cuts_for(path)
             found = run(CpuEngine(cpu_model, lanes, max(cuts), threads), tokens[:lanes], cuts)
             assert np.array_equal(found, expected[:, :lanes]), (path, lanes)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_reference_with_wide_inputs_is_equal_over_paths_batches_and_precision(
+    bits: int, matmul_precision: str
+) -> None:
+    model, tokens = wide(random_weights("llama"), bits), random_tokens(8)
+    expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
+
+    for path in PATHS:
+        assert np.array_equal(run(TorchEngine(model, "cpu"), tokens, cuts_for(path)), expected)
+    alone = run(TorchEngine(model, "cpu"), tokens[:1], cuts_for("chunks"))
+    assert np.array_equal(alone, expected[:, :1])
+    narrow = run(TorchEngine(random_weights("llama"), "cpu"), tokens, cuts_for("one pass"))
+    assert not np.array_equal(narrow, expected)
+
+
+def test_the_cpu_predictor_takes_wide_inputs() -> None:
+    model, tokens = wide(random_weights("llama"), 12), random_tokens(2)
+    expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
+
+    with contextlib.closing(new_predictor(model, 2, 8, ContextPolicy(48, 12))) as predictor:
+        assert np.array_equal(predictor.predict(tokens), expected)
+    with pytest.raises(ValueError, match="activation_bits is 12"):
+        CpuModel(model)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

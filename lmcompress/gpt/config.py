@@ -68,6 +68,8 @@ class GPTConfig:
     """Whether queries, keys and values have biases even if the other layers have none."""
     tied: bool = False
     """Whether the output layer shares the token embedding's weights."""
+    activation_bits: int = 8
+    """Bits of what enters a linear layer in exact evaluation, sign included; weights have 8."""
     bos_id: int = 0
     """Token that stands before the first symbol of every stream."""
 
@@ -101,6 +103,8 @@ class GPTConfig:
             raise ValueError("vocab_size is 1: there is nothing to predict")
         if not 0 <= self.bos_id < self.vocab_size:
             raise ValueError(f"bos_id {self.bos_id} is not below vocab_size {self.vocab_size}")
+        if not 8 <= self.activation_bits <= 16:
+            raise ValueError(f"activation_bits is {self.activation_bits}, expected 8 to 16")
         if self.n_head % self.n_kv_head:
             raise ValueError(
                 f"n_head {self.n_head} is not a multiple of n_kv_head {self.n_kv_head}"
@@ -133,6 +137,11 @@ class GPTConfig:
                 f"rotary_period {self.rotary_period} is under twice the context length "
                 f"{self.context_length}: far positions would look near"
             )
+
+    @property
+    def activation_levels(self) -> int:
+        """The largest integer that enters a linear layer."""
+        return (1 << self.activation_bits - 1) - 1
 
     @property
     def rotary_width(self) -> int:

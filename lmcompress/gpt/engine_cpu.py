@@ -79,6 +79,8 @@ class CpuModel:
 
     def __init__(self, weights: ExactWeights) -> None:
         config = weights.config
+        if config.activation_bits != 8:
+            raise ValueError(f"activation_bits is {config.activation_bits}, the kernels take 8")
         self.weights, self.config = weights, config
         self.output = _Linear(weights, "token_embedding" if config.tied else "output")
         self.layers = [

@@ -138,21 +138,24 @@ def int8_product_is_exact() -> bool:
 
 
 class IntegerLinear:
-    """y = W x, int8 weights times int8 activations: exact sums, then two float products."""
+    """y = W x, int8 weights times integer activations: exact sums, then two float products."""
 
     def __init__(self, weights: ExactWeights, name: str, device: torch.device) -> None:
         q, scale, bias = weights.linear(name)
         self.scale = torch.tensor(scale, device=device)
+        self.levels = weights.config.activation_levels
+        self.per_level = as_float32(1 / self.levels)
         self.bias = None if bias is None else torch.tensor(bias, device=device)
         # A float product holds every partial sum exactly if no row can reach 2**24 (float32) or
-        # 2**53 (float64). Integers up to 256 are exact in bf16 and TF32 too.
-        bound = MAX_ACTIVATION * int(np.abs(q.astype(np.int64)).sum(1).max())
-        self.dtype = torch.float32 if bound < 1 << 24 else torch.float64
+        # 2**53 (float64). Integers up to 256 are exact in bf16 and TF32 too, larger ones are not.
+        bound = self.levels * int(np.abs(q.astype(np.int64)).sum(1).max())
+        fits = bound < 1 << 24 and self.levels <= 256
+        self.dtype = torch.float32 if fits else torch.float64
         self.weight = torch.tensor(q, device=device).to(self.dtype).T.contiguous()
 
     def __call__(self, x: Tensor) -> Tensor:
         """Returns y, float32 (..., N), for x (..., K)."""
-        q, scale = quantize(x)
+        q, scale = quantize(x, self.levels, self.per_level)
         sums = torch.matmul(q.to(self.dtype), self.weight).float()
         y = (sums * scale) * self.scale
         return y if self.bias is None else y + self.bias
