@@ -24,8 +24,10 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 LAYERS = (
     "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.integers",
     "adaptive.state wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
+    "gpt.architectures gpt.gguf_files",
     "adaptive.contexts baselines layout corpora records streams gpt.quantization",
     "adaptive.matches adaptive.mixing container provenance report gpt.exact gpt.checkpoint",
+    "gpt.pretrained",
     "adaptive.stage figures training model_store gpt.kernels_cpu gpt.engine_torch",
     "gpt.attention_cpu gpt.vnni_cpu",
     "gpt.engine_cpu",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.integers import cosine_table, rotary_tables
-from lmcompress.gpt.network import GPT, Block, rotary_angles
+from lmcompress.gpt.network import GPT, rotary_angles
 
 ARITHMETIC_VERSION = 1
 """Changes whenever equal weights may give other frequencies than before."""
@@ -163,42 +163,36 @@ def quantize_rows(matrix: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.g
 
 def quantize_network(network: GPT) -> ExactWeights:
     """Returns the exact form of a float network; the same floats give the same arrays."""
-    config = network.config
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    return quantize_tensors(network.config, network.state_dict().items())
 
-    def add(name: str, matrix: Tensor, bias: Tensor | None = None) -> None:
-        for suffix, array in quantize_rows(_numpy(matrix)).items():
-            arrays[f"{name}.{suffix}"] = array
-        if bias is not None:
-            arrays[f"{name}.b"] = _numpy(bias)
 
-    add("token_embedding", network.token_embedding.weight)
-    if config.positions == "learned":
-        add("position_embedding", network.position_embedding.weight)
-    elif config.rotary_period:
-        step = rotary_angles(config, 2)[1].numpy() * config.rotary_period / (2 * np.pi)
-        arrays["rotary.turns"] = np.rint(step).astype(np.int32)
-    else:
-        half = config.rotary_width // 2
-        tables = rotary_tables(config.rotary_base, half, config.context_length, ROTARY_BITS)
-        for name, table in zip(("cos", "sin"), tables, strict=True):
-            arrays[f"rotary.{name}"] = table.astype(np.int16)
-    for i, block in enumerate(network.blocks):
-        assert isinstance(block, Block)
-        for name, linear in (
-            ("qkv", block.attention.qkv),
-            ("proj", block.attention.proj),
-            ("up", block.mlp.up),
-            ("down", block.mlp.down),
-        ):
-            add(f"blocks.{i}.{name}", linear.weight, linear.bias)
-    for name, parameter in network.named_parameters():
-        if "norm" in name:
-            exact_name = name.replace(".attention.", ".").replace(".weight", ".gain")
-            arrays[exact_name] = _numpy(parameter)
-    if not config.tied:
-        add("output", network.output.weight)
+def quantize_tensors(config: GPTConfig, tensors: Iterable[tuple[str, Tensor]]) -> ExactWeights:
+    """Returns exact weights from float tensors named as in `GPT.state_dict()`, taken one by one."""
+    arrays = _rotary_arrays(config)
+    for name, tensor in tensors:
+        stem, kind = name.replace(".attention.", ".").replace(".mlp.", ".").rsplit(".", 1)
+        if stem == "output" and config.tied:
+            continue
+        if "norm" in stem:
+            arrays[f"{stem}.{'gain' if kind == 'weight' else kind}"] = _numpy(tensor)
+        elif kind == "bias":
+            arrays[f"{stem}.b"] = _numpy(tensor)
+        else:
+            for suffix, array in quantize_rows(_numpy(tensor)).items():
+                arrays[f"{stem}.{suffix}"] = array
     return ExactWeights(config, arrays)
+
+
+def _rotary_arrays(config: GPTConfig) -> dict[str, npt.NDArray[np.generic]]:
+    if config.positions != "rotary":
+        return {}
+    if config.rotary_period:
+        step = rotary_angles(config, 2)[1].numpy() * config.rotary_period / (2 * np.pi)
+        return {"rotary.turns": np.rint(step).astype(np.int32)}
+    half = config.rotary_width // 2
+    tables = rotary_tables(config.rotary_base, half, config.context_length, ROTARY_BITS)
+    names = ("rotary.cos", "rotary.sin")
+    return {name: table.astype(np.int16) for name, table in zip(names, tables, strict=True)}
 
 
 def _numpy(tensor: Tensor) -> npt.NDArray[np.float32]:
