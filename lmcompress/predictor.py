@@ -187,8 +187,7 @@ def new_predictor(
     if weights.config.vocab_size < 256:
         raise ValueError(f"the model's vocab_size is {weights.config.vocab_size}, expected 256")
     engine: _Engine
-    # The kernels take 8-bit inputs; wider ones go through the reference, the same bits.
-    if device == "cpu" and weights.config.activation_bits == 8:
+    if device == "cpu":
         from lmcompress.gpt.engine_cpu import CpuEngine, cpu_model
 
         engine = CpuEngine(cpu_model(weights), lanes, max_steps, threads)

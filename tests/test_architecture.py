@@ -29,7 +29,7 @@ LAYERS = (
     "adaptive.matches adaptive.mixing container provenance report gpt.exact gpt.checkpoint",
     "gpt.pretrained",
     "adaptive.stage figures training model_store gpt.kernels_cpu gpt.engine_torch",
-    "gpt.attention_cpu gpt.vnni_cpu",
+    "gpt.attention_cpu gpt.vnni_cpu gpt.wide_cpu",
     "gpt.engine_cpu",
     "predictor",
     "lanes",

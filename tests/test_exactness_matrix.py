@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -28,7 +28,6 @@ from lmcompress.gpt.engine_cpu import CpuEngine, CpuModel
 from lmcompress.gpt.engine_torch import TorchEngine
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.model_store import DEFAULT_MODEL, load_model
-from lmcompress.predictor import ContextPolicy, new_predictor
 
 PATHS = ["one pass", "chunks", "single steps"]
 NAMES = [*CONFIGS, DEFAULT_MODEL]
@@ -97,14 +96,18 @@ def test_reference_with_wide_inputs_is_equal_over_paths_batches_and_precision(
     assert not np.array_equal(narrow, expected)
 
 
-def test_the_cpu_predictor_takes_wide_inputs() -> None:
-    model, tokens = wide(random_weights("llama"), 12), random_tokens(2)
+@pytest.mark.parametrize(("name", "bits"), [("llama", 12), ("neox", 12), ("gpt-2", 16)])
+def test_kernels_with_wide_inputs_equal_the_reference(
+    name: str, bits: int, matmul_precision: str
+) -> None:
+    model, tokens = wide(random_weights(name), bits), random_tokens(8)
     expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
+    cpu_model = CpuModel(model)
 
-    with contextlib.closing(new_predictor(model, 2, 8, ContextPolicy(48, 12))) as predictor:
-        assert np.array_equal(predictor.predict(tokens), expected)
-    with pytest.raises(ValueError, match="activation_bits is 12"):
-        CpuModel(model)
+    for path, lanes, threads in itertools.product(PATHS, (1, 8), (1, 2)):
+        cuts = cuts_for(path)
+        found = run(CpuEngine(cpu_model, lanes, max(cuts), threads), tokens[:lanes], cuts)
+        assert np.array_equal(found, expected[:, :lanes]), (path, lanes, threads)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -23,8 +23,8 @@ from lmcompress.gpt.quantization import MAX_ACTIVATION
 f32 = np.float32
 MAGIC = f32(12582912.0)  # 1.5 * 2**23
 _TINY = f32(exact.TINY)
-_LEVELS = f32(MAX_ACTIVATION)
-_PER_LEVEL = f32(exact.PER_LEVEL)
+LEVELS = f32(MAX_ACTIVATION)
+PER_LEVEL = f32(exact.PER_LEVEL)
 _NORM_GRID = f32(exact.NORM_GRID)
 _NORM_SHIFT = exact.NORM_SHIFT
 _EXPONENT_PER_NAT = f32(exact.EXPONENT_PER_NAT)
@@ -56,13 +56,13 @@ def largest_of(bits):
 
 
 @device_function
-def quantize_row(x, bits, q):
-    """Fills q with round(x * 127 / max|x|); returns the scale."""
+def quantize_row(x, bits, q, levels, per_level):
+    """Fills q with round(x * levels / max|x|); returns the scale."""
     largest = largest_of(bits)
-    inverse = _LEVELS / largest
+    inverse = levels / largest
     for d in range(x.shape[0]):
-        q[d] = np.int8(np.int32((x[d] * inverse + MAGIC) - MAGIC))
-    return largest * _PER_LEVEL
+        q[d] = np.int32((x[d] * inverse + MAGIC) - MAGIC)
+    return largest * per_level
 
 
 @device_function
@@ -126,7 +126,7 @@ def _add_sums(row, sums, scale, ws, bias):
 
 
 @kernel
-def add_norm_quantize(x, sums, s, ws, bias, norm, gain, norm_bias, eps, q):
+def add_norm_quantize(x, sums, s, ws, bias, norm, gain, norm_bias, eps, q, levels, per_level):
     """The end of one sublayer and the start of the next.
 
     x += (sums * s) * ws + bias (empty sums: nothing); then q, s = quantize(norm(x)). `norm` adds
@@ -143,7 +143,7 @@ def add_norm_quantize(x, sums, s, ws, bias, norm, gain, norm_bias, eps, q):
         if sums.shape[0]:
             _add_sums(row, sums[m], scale, ws, bias)
         if not norm & NORM:
-            s[m] = quantize_row(row, bits[m], q[m])
+            s[m] = quantize_row(row, bits[m], q[m], levels, per_level)
             continue
         if not norm & PARALLEL:
             norm_row(row, bits[m], y, u, eps, norm & CENTRED)
@@ -156,7 +156,7 @@ def add_norm_quantize(x, sums, s, ws, bias, norm, gain, norm_bias, eps, q):
         if norm & POST:
             for d in range(width):
                 row[d] = y[d]
-        s[m] = quantize_row(y, ybits, q[m])
+        s[m] = quantize_row(y, ybits, q[m], levels, per_level)
 
 
 @device_function
@@ -186,7 +186,7 @@ def _normal(x):
 
 
 @kernel
-def activate_quantize(sums, s, ws, bias, activation, table, q):
+def activate_quantize(sums, s, ws, bias, activation, table, q, levels, per_level):
     """q, s = quantize(activation((sums * s) * ws + bias))."""
     width = q.shape[1]
     up, h = np.empty(sums.shape[1], np.float32), np.empty(width, np.float32)
@@ -213,7 +213,7 @@ def activate_quantize(sums, s, ws, bias, activation, table, q):
         else:
             for d in range(width):
                 h[d] = (up[d] * _sigmoid(up[d], table)) * up[width + d]
-        s[m] = quantize_row(h, bits, q[m])
+        s[m] = quantize_row(h, bits, q[m], levels, per_level)
 
 
 @kernel
