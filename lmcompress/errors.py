@@ -6,6 +6,7 @@
       UnsupportedVersionError    made by a newer format or arithmetic
       ModelNotFoundError         no model of that name here
         FingerprintMismatchError the model here is not the one that made the file
+      UnsupportedModelError      a model of a kind that cannot be evaluated here
       PromptNotFoundError        the file needs the prompt that it was compressed with
       CorpusError                a corpus is missing, cannot be had, or has the wrong bytes
       MissingDependencyError     an optional package is needed
@@ -37,6 +38,10 @@ class ModelNotFoundError(LmcompressError):
 
 class FingerprintMismatchError(ModelNotFoundError):
     """A model of that name is here, but it is not the one that made the file."""
+
+
+class UnsupportedModelError(LmcompressError):
+    """A published model whose architecture, or an option of it, cannot be evaluated here."""
 
 
 class PromptNotFoundError(LmcompressError):

@@ -40,8 +40,19 @@ CONFIGS: dict[str, dict[str, object]] = {
     },
     "llama": {"activation": "swiglu", "n_kv_head": 1, "norm_eps": 1e-5},
     "paper": {"activation": "gelu", "norm": "layernorm"},
+    "neox": {
+        "norm": "layernorm",
+        "parallel_residual": True,
+        "rotary_dim": 8,
+        "activation": "gelu_erf",
+        "bias": True,
+    },
+    "qwen-2": {"activation": "swiglu", "n_kv_head": 1, "qkv_bias": True, "tied": True},
+    "qwen-3": {"activation": "swiglu", "qk_norm": True, "qk_norm_gain": True, "n_kv_head": 1},
     "rms-post": {"norm_position": "post", "activation": "relu2", "tied": True},
 }
+ON_GPU = tuple(name for name in CONFIGS if name not in ("neox", "qwen-3"))
+"""Those that the GPU kernels cover; the reference evaluates the others there."""
 STEPS = 40
 
 

@@ -25,10 +25,13 @@ LAYERS = (
     "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.integers "
     "gpt.transfer_cuda",
     "adaptive.state wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
+    "gpt.architectures gpt.gguf_files",
     "adaptive.contexts baselines layout corpora records streams gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
+    "gpt.pretrained",
     "adaptive.stage container figures media_codecs training model_store gpt.kernels_cpu",
-    "gpt.attention_cpu gpt.products_cpu gpt.engine_torch gpt.kernels_cuda gpt.model_cuda",
+    "gpt.attention_cpu gpt.products_cpu gpt.wide_cpu gpt.engine_torch gpt.kernels_cuda "
+    "gpt.model_cuda",
     "gpt.engine_cpu gpt.attention_cuda gpt.products_cuda",
     "gpt.engine_cuda",
     "gpt.gpu",

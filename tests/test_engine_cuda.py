@@ -8,7 +8,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from exactness import CONFIGS, random_tokens, random_weights, run
+from exactness import CONFIGS, ON_GPU, random_tokens, random_weights, run
 from interpreted import DEVICE
 
 from lmcompress.gpt import gpu, kernels_cuda, products_cuda
@@ -44,7 +44,7 @@ def odd_weights() -> ExactWeights:
     return quantize_network(GPT(config))
 
 
-@pytest.mark.parametrize("name", [*CONFIGS, "odd"])
+@pytest.mark.parametrize("name", [*ON_GPU, "odd"])
 def test_the_engine_equals_the_reference(name: str) -> None:
     weights = odd_weights() if name == "odd" else random_weights(name)
     tokens = random_tokens(LANES, STEPS)
@@ -58,6 +58,12 @@ def test_the_engine_equals_the_reference(name: str) -> None:
 
     assert np.array_equal(np.concatenate((head, tail)), expected)
     assert np.array_equal(logits, expected_logits)
+
+
+def test_what_no_kernel_covers_is_known_by_its_configuration() -> None:
+    covered = [name for name in CONFIGS if not not_covered(random_weights(name).config)]
+
+    assert covered == list(ON_GPU)
 
 
 def test_the_engine_starts_anew_after_a_reset() -> None:

@@ -61,6 +61,7 @@ def test_activations_are_close_to_the_float_ones() -> None:
 
     torch.testing.assert_close(exact.sigmoid(x), torch.sigmoid(x), rtol=5e-4, atol=1e-9)
     torch.testing.assert_close(exact.gelu(x), F.gelu(x, approximate="tanh"), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(exact.gelu_erf(x), F.gelu(x), rtol=1e-5, atol=2e-6)
 
 
 def test_integer_softmax_sums_to_the_budget_on_awkward_logits() -> None:

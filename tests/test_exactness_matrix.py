@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -33,6 +35,12 @@ NAMES = [*CONFIGS, DEFAULT_MODEL]
 
 def weights_of(name: str) -> ExactWeights:
     return random_weights(name) if name in CONFIGS else load_model(name).weights
+
+
+def wide(weights: ExactWeights, bits: int) -> ExactWeights:
+    """Returns the same network with inputs of its linear layers of so many bits."""
+    config = dataclasses.replace(weights.config, activation_bits=bits)
+    return ExactWeights(config, weights.arrays)
 
 
 @pytest.fixture(params=["ieee", "bf16"])
@@ -71,6 +79,35 @@ def test_kernels_equal_the_reference_over_paths_batches_and_threads(
             cuts = cuts_for(path)
             found = run(CpuEngine(cpu_model, lanes, max(cuts), threads), tokens[:lanes], cuts)
             assert np.array_equal(found, expected[:, :lanes]), (path, lanes)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_reference_with_wide_inputs_is_equal_over_paths_batches_and_precision(
+    bits: int, matmul_precision: str
+) -> None:
+    model, tokens = wide(random_weights("llama"), bits), random_tokens(8)
+    expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
+
+    for path in PATHS:
+        assert np.array_equal(run(TorchEngine(model, "cpu"), tokens, cuts_for(path)), expected)
+    alone = run(TorchEngine(model, "cpu"), tokens[:1], cuts_for("chunks"))
+    assert np.array_equal(alone, expected[:, :1])
+    narrow = run(TorchEngine(random_weights("llama"), "cpu"), tokens, cuts_for("one pass"))
+    assert not np.array_equal(narrow, expected)
+
+
+@pytest.mark.parametrize(("name", "bits"), [("llama", 12), ("neox", 12), ("gpt-2", 16)])
+def test_kernels_with_wide_inputs_equal_the_reference(
+    name: str, bits: int, matmul_precision: str
+) -> None:
+    model, tokens = wide(random_weights(name), bits), random_tokens(8)
+    expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
+    cpu_model = CpuModel(model)
+
+    for path, lanes, threads in itertools.product(PATHS, (1, 8), (1, 2)):
+        cuts = cuts_for(path)
+        found = run(CpuEngine(cpu_model, lanes, max(cuts), threads), tokens[:lanes], cuts)
+        assert np.array_equal(found, expected[:, :lanes]), (path, lanes, threads)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from exactness import CONFIGS
+from exactness import ON_GPU
 
 pytest.importorskip("triton", reason="needs Triton: pip install '.[test]' on Linux x86-64")
 
@@ -22,7 +22,7 @@ def test_no_instruction_contracts_approximates_or_flushes(capability: int) -> No
     script = Path(__file__).with_name("gpu_code.py")
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     result = subprocess.run(
-        [sys.executable, str(script), str(capability), "wide", *CONFIGS],
+        [sys.executable, str(script), str(capability), "wide", *ON_GPU],
         env=environment,
         capture_output=True,
         text=True,

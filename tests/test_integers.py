@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import pytest
 
-from lmcompress.gpt.integers import EXP2_BITS, cosine_table, exp2_table, rotary_tables
+from lmcompress.gpt.integers import (
+    EXP2_BITS,
+    NORMAL_STEPS,
+    cosine_table,
+    exp2_table,
+    normal_tail_table,
+    rotary_tables,
+)
 
 
 @pytest.mark.parametrize("scale_bits", [16, 30])
@@ -52,3 +60,14 @@ def test_tables_never_change() -> None:
     digest = hashlib.sha256(tables.astype("<i8").tobytes()).hexdigest()
 
     assert digest == "b59156af2d5d1b597b729221d4cc3fe0b0562f2d778d7ac06ffe4696d9272285"
+    tails = hashlib.sha256(normal_tail_table().astype("<f4").tobytes()).hexdigest()
+    assert tails == "edc50067987c8f328ba08a505ad7b19e6d6b6dc8d0dd3c4d708d854b96cc6ecc"
+
+
+def test_normal_table_holds_the_tails() -> None:
+    table = normal_tail_table()
+
+    expected = [math.erfc(i / NORMAL_STEPS / math.sqrt(2)) / 2 for i in range(len(table) - 2)]
+
+    assert np.allclose(table[:-2], expected, rtol=1e-7, atol=0)
+    assert table[-1] == table[-2] == 0

@@ -57,6 +57,12 @@ def test_banded_attention_equals_masked_attention(length: int, window: int) -> N
         ({"mlp_hidden": -4}, "mlp_hidden is -4"),
         ({"head_dim": -2}, "head_dim is -2"),
         ({"bos_id": 256}, "not below vocab_size"),
+        ({"activation_bits": 17}, "activation_bits is 17, expected 8 to 16"),
+        ({"rotary_dim": 3}, "3 rotated channels"),
+        ({"rotary_dim": 128}, "not in 0..head_dim 64"),
+        ({"rotary_dim": 8, "positions": "learned"}, "positions are learned"),
+        ({"parallel_residual": True, "norm_position": "post"}, "needs norm_position pre"),
+        ({"qk_norm_gain": True}, "without qk_norm"),
     ],
 )
 def test_a_wrong_configuration_says_what_is_wrong(values: dict, message: str) -> None:

@@ -10,8 +10,8 @@ import pytest
 from exactness import CONFIGS, random_weights
 
 from lmcompress.errors import ModelNotFoundError
-from lmcompress.gpt.checkpoint import load_exact_checkpoint, save_exact_checkpoint
-from lmcompress.gpt.quantization import ExactWeights, expected_arrays
+from lmcompress.gpt.checkpoint import load_exact_checkpoint, load_network, save_exact_checkpoint
+from lmcompress.gpt.quantization import ExactWeights, expected_arrays, quantize_network
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -21,6 +21,20 @@ def test_quantization_gives_the_expected_arrays(name: str) -> None:
     found = {n: (str(a.dtype), a.shape) for n, a in weights.arrays.items()}
 
     assert found == expected_arrays(weights.config)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_float_network_of_an_exact_checkpoint_has_its_integers(
+    name: str, tmp_path: Path
+) -> None:
+    weights = random_weights(name)
+    save_exact_checkpoint(weights, {}, tmp_path)
+
+    found = quantize_network(load_network(tmp_path)).arrays
+
+    for array, value in weights.arrays.items():
+        if not array.endswith(".s"):
+            assert np.array_equal(found[array], value), array
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ from lmcompress.compiled import device_function, kernel
 from lmcompress.gpt import exact
 from lmcompress.gpt.kernels_cpu import (
     BITS,
+    LEVELS,
     MAGIC,
     MASK,
     MAX_EXPONENT,
+    PER_LEVEL,
     f32,
     largest_of,
     norm_row,
@@ -32,12 +34,14 @@ _PER_LEVEL = f32(exact.PER_ATTENTION_LEVEL)
 
 @device_function
 def _rotate(x, cos, sin, y):
-    """y = x with channel pairs (d, d + D / 2) rotated."""
+    """y = x with channel pairs (d, d + R / 2) rotated, channels from R on as they are."""
     half = cos.shape[0]
     for d in range(half):
         y[d] = x[d] * cos[d] - x[d + half] * sin[d]
     for d in range(half):
         y[d + half] = x[d + half] * cos[d] + x[d] * sin[d]
+    for d in range(2 * half, x.shape[0]):
+        y[d] = x[d]
 
 
 @device_function
@@ -101,8 +105,8 @@ def attention_kernel(head_dim: int) -> Callable[..., Any]:
 
     @kernel
     def attend(
-        sums, s, ws, bias, lanes, clock, n_head, qk_norm, eps, cos, sin,
-        k, ks, v, vs, window, table, q,
+        sums, s, ws, bias, lanes, clock, n_head, qk_norm, q_gain, k_gain, eps, cos, sin,
+        k, ks, v, vs, window, table, q, levels, per_level,
     ):  # fmt: skip
         """Rows of q, k, v in (`sums`, scale `s`); rows of quantized attention out (`q`, `s`)."""
         steps, n_kv_head, capacity = sums.shape[0] // lanes, k.shape[1], k.shape[2]
@@ -130,10 +134,16 @@ def attention_kernel(head_dim: int) -> Callable[..., Any]:
                             x[d] = x[d] + bias[lo + d]
                     if h >= n_head + n_kv_head:
                         g = h - n_head - n_kv_head
-                        vs[lane, g, slot] = quantize_row(x, xbits, v[lane, g, slot])
+                        vs[lane, g, slot] = quantize_row(
+                            x, xbits, v[lane, g, slot], LEVELS, PER_LEVEL
+                        )
                         continue
                     if qk_norm:
                         norm_row(x, xbits, x, u, eps, False)
+                    if q_gain.shape[0]:
+                        gain = q_gain if h < n_head else k_gain
+                        for d in range(D):
+                            x[d] = x[d] * gain[d]
                     if cos.shape[0]:
                         row = (position + step) % cos.shape[0]
                         _rotate(x, cos[row], sin[row], y)
@@ -142,11 +152,14 @@ def attention_kernel(head_dim: int) -> Callable[..., Any]:
                             y[d] = x[d]
                     if h < n_head:
                         query_scales[h, step] = (
-                            quantize_row(y, ybits, queries[h, step]) * query_scale
+                            quantize_row(y, ybits, queries[h, step], LEVELS, PER_LEVEL)
+                            * query_scale
                         )
                     else:
                         g = h - n_head
-                        ks[lane, g, slot] = quantize_row(y, ybits, k[lane, g, slot])
+                        ks[lane, g, slot] = quantize_row(
+                            y, ybits, k[lane, g, slot], LEVELS, PER_LEVEL
+                        )
             for h in range(n_head):
                 g = h // (n_head // n_kv_head)
                 for step in range(steps):
@@ -180,6 +193,6 @@ def attention_kernel(head_dim: int) -> Callable[..., Any]:
                         out[step, h * D + d] = f32(acc[d]) * factor
             for step in range(steps):
                 m = lane * steps + step
-                s[m] = quantize_row(out[step], out_bits[step], q[m])
+                s[m] = quantize_row(out[step], out_bits[step], q[m], levels, per_level)
 
     return attend

@@ -19,6 +19,15 @@ from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
 
+_MODULES = {
+    "qkv": "attention",
+    "proj": "attention",
+    "q_norm.weight": "attention",
+    "k_norm.weight": "attention",
+    "up": "mlp",
+    "down": "mlp",
+}
+
 
 def save_float_checkpoint(network: GPT, card: dict[str, Any], folder: Path) -> None:
     """Writes float weights and the model's card; both files are replaced atomically."""
@@ -86,7 +95,7 @@ def load_network(folder: Path) -> GPT:
             elif name.endswith(".b"):
                 state[_float_name(name[:-2]) + ".bias"] = value
             elif "norm" in name:
-                state[name.replace(".gain", ".weight")] = value
+                state[_float_name(name.replace(".gain", ".weight"))] = value
         tensors = state
     if network.config.tied:
         tensors["output.weight"] = tensors["token_embedding.weight"]
@@ -98,8 +107,7 @@ def load_network(folder: Path) -> GPT:
 
 
 def _float_name(name: str) -> str:
-    modules = {"qkv": "attention", "proj": "attention", "up": "mlp", "down": "mlp"}
-    for part, module in modules.items():
+    for part, module in _MODULES.items():
         if name.endswith("." + part):
             return f"{name[: -len(part)]}{module}.{part}"
     return name

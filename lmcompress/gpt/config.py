@@ -2,8 +2,9 @@
 
 Covers GPT-1 (post-norm, learned positions, GELU; Radford et al., 2018), GPT-2 (pre-norm, final
 norm; Radford et al., 2019), GPT-3 (alternating dense and locally banded attention; Brown et al.,
-2020), the byte-level Transformers of Deletang et al. (2024) and Llama-style networks (RMSNorm,
-rotary positions, gated SiLU, grouped key/value heads; Touvron et al., 2023).
+2020), the byte-level Transformers of Deletang et al. (2024), Llama-style networks (RMSNorm, rotary
+positions, gated SiLU, grouped key/value heads; Touvron et al., 2023) such as SmolLM2, Qwen2 and
+Qwen3, and GPT-NeoX (parallel residual, part of a head rotated; Black et al., 2022).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Literal, get_args
 Norm = Literal["layernorm", "rmsnorm"]
 NormPosition = Literal["pre", "post"]
 Positions = Literal["learned", "rotary"]
-Activation = Literal["gelu", "relu2", "swiglu"]
+Activation = Literal["gelu", "gelu_erf", "relu2", "swiglu"]
 
 _SIZES = (
     "vocab_size", "n_layer", "n_head", "n_kv_head", "n_embd", "head_dim", "mlp_hidden",
@@ -44,20 +45,31 @@ class GPTConfig:
     """Tokens seen per layer, itself included; 0 means full attention; () means full everywhere."""
     norm: Norm = "rmsnorm"
     norm_position: NormPosition = "pre"
+    parallel_residual: bool = False
+    """Whether attention and MLP of a block read the same input, each through its own norm."""
     norm_gain: bool = True
     """Whether norms have learned gains (and, for LayerNorm, biases)."""
     norm_eps: float = 1e-5
     qk_norm: bool = False
-    """Whether queries and keys are RMS-normalised per head, without gain, before rotation."""
+    """Whether queries and keys are RMS-normalised per head before rotation."""
+    qk_norm_gain: bool = False
+    """Whether these norms have learned gains, one for all query heads and one for all key heads."""
     positions: Positions = "rotary"
     rotary_base: float = 10000.0
+    rotary_dim: int = 0
+    """Leading channels of a head that are rotated; 0 means all."""
     rotary_period: int = 0
     """If set, rotary angles are whole multiples of 2 pi / period, so positions wrap around."""
     activation: Activation = "gelu"
+    """gelu: in its tanh form; gelu_erf: as defined; relu2: squared; swiglu: gated SiLU."""
     bias: bool = False
     """Whether linear layers (but not the output layer) have biases."""
+    qkv_bias: bool = False
+    """Whether queries, keys and values have biases even if the other layers have none."""
     tied: bool = False
     """Whether the output layer shares the token embedding's weights."""
+    activation_bits: int = 8
+    """Bits of what enters a linear layer in exact evaluation, sign included; weights have 8."""
     bos_id: int = 0
     """Token that stands before the first symbol of every stream."""
 
@@ -91,6 +103,8 @@ class GPTConfig:
             raise ValueError("vocab_size is 1: there is nothing to predict")
         if not 0 <= self.bos_id < self.vocab_size:
             raise ValueError(f"bos_id {self.bos_id} is not below vocab_size {self.vocab_size}")
+        if not 8 <= self.activation_bits <= 16:
+            raise ValueError(f"activation_bits is {self.activation_bits}, expected 8 to 16")
         if self.n_head % self.n_kv_head:
             raise ValueError(
                 f"n_head {self.n_head} is not a multiple of n_kv_head {self.n_kv_head}"
@@ -104,8 +118,16 @@ class GPTConfig:
             raise ValueError(
                 f"attention_windows {self.attention_windows} must lie in 0..{self.context_length}"
             )
-        if self.positions == "rotary" and self.head_dim % 2:
-            raise ValueError(f"head_dim {self.head_dim} is odd: rotary positions need pairs")
+        if self.positions == "rotary" and self.rotary_width % 2:
+            raise ValueError(f"{self.rotary_width} rotated channels: rotary positions need pairs")
+        if not 0 <= self.rotary_dim <= self.head_dim:
+            raise ValueError(f"rotary_dim {self.rotary_dim} is not in 0..head_dim {self.head_dim}")
+        if self.rotary_dim and self.positions != "rotary":
+            raise ValueError(f"rotary_dim is set, but positions are {self.positions}")
+        if self.parallel_residual and self.norm_position == "post":
+            raise ValueError("parallel_residual needs norm_position pre")
+        if self.qk_norm_gain and not self.qk_norm:
+            raise ValueError("qk_norm_gain is set without qk_norm: there is nothing to scale")
         if self.rotary_period and self.positions != "rotary":
             raise ValueError(f"rotary_period is set, but positions are {self.positions}")
         if self.rotary_period % 4:
@@ -115,6 +137,21 @@ class GPTConfig:
                 f"rotary_period {self.rotary_period} is under twice the context length "
                 f"{self.context_length}: far positions would look near"
             )
+
+    @property
+    def activation_levels(self) -> int:
+        """The largest integer that enters a linear layer."""
+        return (1 << self.activation_bits - 1) - 1
+
+    @property
+    def rotary_width(self) -> int:
+        """Channels of a head that are rotated."""
+        return self.rotary_dim or self.head_dim
+
+    @property
+    def has_qkv_bias(self) -> bool:
+        """Whether queries, keys and values have biases."""
+        return self.bias or self.qkv_bias
 
     @property
     def streams(self) -> bool:
@@ -128,8 +165,10 @@ class GPTConfig:
         if self.norm_gain:
             per_norm = d if self.norm == "rmsnorm" else 2 * d
             norms = per_norm * (2 * self.n_layer + (self.norm_position == "pre"))
+        norms += 2 * self.head_dim * self.n_layer * self.qk_norm_gain
         q, kv = self.n_head * self.head_dim, self.n_kv_head * self.head_dim
-        attention = d * (q + 2 * kv) + q * d + self.bias * (q + 2 * kv + d)
+        attention = d * (q + 2 * kv) + q * d
+        attention += self.has_qkv_bias * (q + 2 * kv) + self.bias * d
         up = self.mlp_hidden * (2 if self.activation == "swiglu" else 1)
         mlp = d * up + self.mlp_hidden * d + self.bias * (up + d)
         return {

@@ -21,10 +21,12 @@ from lmcompress.gpt import exact, kernels_cpu, products_cpu
 from lmcompress.gpt.attention_cpu import attention_kernel
 from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.quantization import MAX_ACTIVATION, ExactWeights
+from lmcompress.gpt.wide_cpu import WideLinear
 
 _ACTIVATIONS = {
     "relu2": kernels_cpu.RELU2,
     "gelu": kernels_cpu.GELU,
+    "gelu_erf": kernels_cpu.GELU_ERF,
     "swiglu": kernels_cpu.SWIGLU,
 }
 _NOTHING = np.empty(0, np.float32)
@@ -71,15 +73,24 @@ class _Linear:
                 out.copy_(torch.mm(q.to(self.weight.dtype), self.weight))
 
 
+Linear = _Linear | WideLinear
+
+
 class CpuModel:
     """A quantized GPT ready for the kernels; shared by all groups of lanes."""
 
     def __init__(self, weights: ExactWeights) -> None:
         config = weights.config
         self.weights, self.config = weights, config
-        self.output = _Linear(weights, "token_embedding" if config.tied else "output")
+        self.is_wide = config.activation_bits > 8
+        self.grid = (
+            np.float32(config.activation_levels),
+            np.float32(1 / config.activation_levels),
+        )
+        linear: type[Linear] = WideLinear if self.is_wide else _Linear
+        self.output = linear(weights, "token_embedding" if config.tied else "output")
         self.layers = [
-            {name: _Linear(weights, f"blocks.{i}.{name}") for name in ("qkv", "proj", "up", "down")}
+            {name: linear(weights, f"blocks.{i}.{name}") for name in ("qkv", "proj", "up", "down")}
             for i in range(config.n_layer)
         ]
         self.linears = [self.output, *(y for layer in self.layers for y in layer.values())]
@@ -91,6 +102,13 @@ class CpuModel:
         self.logit_table = exp2_table(exact.LOGIT_SCALE_BITS)
         self.activation = _ACTIVATIONS[config.activation]
         self.norms = [self._norm(name) for name in self._norm_names()]
+        self.qk_gains = [
+            [
+                weights.arrays.get(f"blocks.{i}.{name}.gain", _NOTHING)
+                for name in ("q_norm", "k_norm")
+            ]
+            for i in range(config.n_layer)
+        ]
 
     def _norm_names(self) -> list[str]:
         """Names the norm before each product of a sublayer's entry and before the output."""
@@ -105,6 +123,8 @@ class CpuModel:
             kind |= kernels_cpu.CENTRED
         if self.config.norm_position == "post":
             kind |= kernels_cpu.POST
+        if self.config.parallel_residual and name.endswith("norm_2"):
+            kind |= kernels_cpu.PARALLEL
         arrays = self.weights.arrays
         return kind, arrays.get(f"{name}.gain", _NOTHING), arrays.get(f"{name}.bias", _NOTHING)
 
@@ -127,8 +147,9 @@ class _Group:
         self.x = np.empty((rows, config.n_embd), np.float32)
         self.scale = np.empty(rows, np.float32)
         widest = max(config.n_embd, config.n_head * D, config.mlp_hidden)
-        self.quantized = torch.empty(rows * widest, dtype=torch.int8)
-        self.sums = torch.empty(rows * max(y.width for y in model.linears), dtype=torch.int32)
+        dtypes = (torch.float32, torch.float32) if model.is_wide else (torch.int8, torch.int32)
+        self.quantized = torch.empty(rows * widest, dtype=dtypes[0])
+        self.sums = torch.empty(rows * max(y.width for y in model.linears), dtype=dtypes[1])
         self.rings = []
         for window in model.windows:
             # A block's keys enter before its first query looks: room for both.
@@ -174,12 +195,14 @@ class _Plan:
         self.rows = group.lanes * steps
         self.x = group.x[: self.rows]
         self.tokens = np.zeros(self.rows, np.int64)
-        self.sums: npt.NDArray[np.int32] = np.empty((0, 0), np.int32)
+        self.sums: npt.NDArray[Any] = _NO_SUMS
         self.calls: list[Callable[[], Any]] = []
-        self._last: _Linear | None = None
+        self._last: Linear | None = None
         self._embed(steps)
-        self._is_fused = products_cpu.beats_pytorch(self.rows) and all(
-            products_cpu.fits(linear.depth, linear.width) for linear in self.model.linears
+        self._is_fused = (
+            not self.model.is_wide
+            and products_cpu.beats_pytorch(self.rows)
+            and all(products_cpu.fits(linear.depth, linear.width) for linear in self.model.linears)
         )
         (self._add_fused if self._is_fused else self._add_layers)()
 
@@ -188,16 +211,14 @@ class _Plan:
         self._product(model.layers[0]["qkv"], self._enter(next(norms)))
         following = [*(layer["qkv"] for layer in model.layers[1:]), model.output]
         for i, layer in enumerate(model.layers):
-            q = self._attend(layer["qkv"], layer["proj"], model.windows[i], self.group.rings[i])
+            q = self._attend(i)
             self._to_next(layer, following[i], q, next(norms), next(norms))
 
     def _add_layers(self) -> None:
         norms = iter(self.model.norms)
-        for layer, window, ring in zip(
-            self.model.layers, self.model.windows, self.group.rings, strict=True
-        ):
+        for i, layer in enumerate(self.model.layers):
             self._product(layer["qkv"], self._enter(next(norms)))
-            self._product(layer["proj"], self._attend(layer["qkv"], layer["proj"], window, ring))
+            self._product(layer["proj"], self._attend(i))
             self._product(layer["up"], self._enter(next(norms)))
             self._product(layer["down"], self._activate(layer["up"], layer["down"]))
         self._product(self.model.output, self._enter(next(norms)))
@@ -223,41 +244,48 @@ class _Plan:
         ended = (_NO_SUMS, scale, _NOTHING, _NOTHING)
         if before is not None:
             ended = (self.sums, scale, before.scale, before.bias)
-        self._add(kernels_cpu.add_norm_quantize, self.x, *ended, *norm, config.norm_eps, q.numpy())
+        self._add(
+            kernels_cpu.add_norm_quantize,
+            self.x,
+            *ended,
+            *norm,
+            config.norm_eps,
+            q.numpy(),
+            *self.model.grid,
+        )
         return q
 
-    def _attend(self, qkv: _Linear, proj: _Linear, window: int, ring: Any) -> torch.Tensor:
+    def _attend(self, i: int) -> torch.Tensor:
         model, config, group = self.model, self.model.config, self.group
-        q = self._quantized(proj.depth)
+        qkv, q = model.layers[i]["qkv"], self._quantized(model.layers[i]["proj"].depth)
         self._add(
             model.attend, self.sums, group.scale, qkv.scale, qkv.bias, group.lanes, group.clock,
-            config.n_head, config.qk_norm, config.norm_eps, model.cos, model.sin, *ring, window,
-            model.attention_table, q.numpy(),
+            config.n_head, config.qk_norm, *model.qk_gains[i], config.norm_eps,
+            model.cos, model.sin, *group.rings[i], model.windows[i],
+            model.attention_table, q.numpy(), *model.grid,
         )  # fmt: skip
         return q
 
-    def _activate(self, up: _Linear, down: _Linear) -> torch.Tensor:
+    def _activate(self, up: Linear, down: Linear) -> torch.Tensor:
         q = self._quantized(down.depth)
         self._add(
             kernels_cpu.activate_quantize, self.sums, self.group.scale, up.scale, up.bias,
-            self.model.activation, self.model.logit_table, q.numpy(),
+            self.model.activation, self.model.logit_table, q.numpy(), *self.model.grid,
         )  # fmt: skip
         return q
 
-    def _sums(self, linear: _Linear) -> torch.Tensor:
+    def _sums(self, linear: Linear) -> torch.Tensor:
         return self.group.sums[: self.rows * linear.width].view(self.rows, linear.width)
 
-    def _product(self, linear: _Linear, q: torch.Tensor) -> None:
+    def _product(self, linear: Linear, q: torch.Tensor) -> None:
         out = self._sums(linear)
-        if self._is_fused:
+        if self._is_fused and isinstance(linear, _Linear):
             self._add(products_cpu.product, q.numpy(), linear.rows, linear.offset, out.numpy())
         else:
             self._add(linear.product, q, out)
         self.sums, self._last = out.numpy(), linear
 
-    def _to_next(
-        self, layer: dict[str, _Linear], following: _Linear, q: torch.Tensor, *norms: Any
-    ) -> None:
+    def _to_next(self, layer: dict[str, Any], following: Any, q: torch.Tensor, *norms: Any) -> None:
         model, config = self.model, self.model.config
         proj, up, down = layer["proj"], layer["up"], layer["down"]
         self.sums = self._sums(following).numpy()

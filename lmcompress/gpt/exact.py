@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmcompress.gpt.integers import EXP2_BITS, exp2_table
+from lmcompress.gpt.integers import EXP2_BITS, NORMAL_STEPS, exp2_table, normal_tail_table
 from lmcompress.gpt.quantization import MAX_ACTIVATION, ExactWeights
 
 PRECISION_BITS = 24
@@ -105,6 +105,16 @@ def gelu(x: Tensor) -> Tensor:
     return x * sigmoid(GELU_ROOT * (x + cube * GELU_CUBIC))
 
 
+def gelu_erf(x: Tensor) -> Tensor:
+    """GELU as defined: x times the normal distribution function, between a table's entries."""
+    table = torch.from_numpy(normal_tail_table().copy()).to(x.device)
+    t = (x.abs() * NORMAL_STEPS).clamp(max=len(table) - 2)
+    low = torch.floor(t)
+    i = low.long()
+    tail = table[i] - (table[i] - table[i + 1]) * (t - low)
+    return x * torch.where(x >= 0, torch.ones_like(tail) - tail, tail)
+
+
 @functools.cache
 def int8_product_is_usable() -> bool:
     """Whether torch._int_mm is fast on this CPU, and gives exact sums.
@@ -132,21 +142,24 @@ def int8_product_is_usable() -> bool:
 
 
 class IntegerLinear:
-    """y = W x, int8 weights times int8 activations: exact sums, then two float products."""
+    """y = W x, int8 weights times integer activations: exact sums, then two float products."""
 
     def __init__(self, weights: ExactWeights, name: str, device: torch.device) -> None:
         q, scale, bias = weights.linear(name)
         self.scale = torch.tensor(scale, device=device)
+        self.levels = weights.config.activation_levels
+        self.per_level = as_float32(1 / self.levels)
         self.bias = None if bias is None else torch.tensor(bias, device=device)
         # A float product holds every partial sum exactly if no row can reach 2**24 (float32) or
-        # 2**53 (float64). Integers up to 256 are exact in bf16 and TF32 too.
-        bound = MAX_ACTIVATION * int(np.abs(q.astype(np.int64)).sum(1).max())
-        self.dtype = torch.float32 if bound < 1 << 24 else torch.float64
+        # 2**53 (float64). Integers up to 256 are exact in bf16 and TF32 too, larger ones are not.
+        bound = self.levels * int(np.abs(q.astype(np.int64)).sum(1).max())
+        fits = bound < 1 << 24 and self.levels <= 256
+        self.dtype = torch.float32 if fits else torch.float64
         self.weight = torch.tensor(q, device=device).to(self.dtype).T.contiguous()
 
     def __call__(self, x: Tensor) -> Tensor:
         """Returns y, float32 (..., N), for x (..., K)."""
-        q, scale = quantize(x)
+        q, scale = quantize(x, self.levels, self.per_level)
         sums = torch.matmul(q.to(self.dtype), self.weight).float()
         y = (sums * scale) * self.scale
         return y if self.bias is None else y + self.bias
@@ -217,6 +230,9 @@ class ExactGPT:
 
     def _block(self, i: int, x: Tensor, positions: Tensor, cache: Cache) -> Tensor:
         norm_1, norm_2 = f"blocks.{i}.norm_1", f"blocks.{i}.norm_2"
+        if self.config.parallel_residual:
+            y = x + self._attention(i, self._norm(norm_1, x), positions, cache)
+            return y + self._mlp(i, self._norm(norm_2, x))
         if self.config.norm_position == "pre":
             x = x + self._attention(i, self._norm(norm_1, x), positions, cache)
             return x + self._mlp(i, self._norm(norm_2, x))
@@ -230,6 +246,8 @@ class ExactGPT:
             h = h * h
         elif self.config.activation == "gelu":
             h = gelu(h)
+        elif self.config.activation == "gelu_erf":
+            h = gelu_erf(h)
         else:
             gate, value = h.chunk(2, dim=-1)
             h = (gate * sigmoid(gate)) * value
@@ -242,6 +260,9 @@ class ExactGPT:
         q, k, v = y.split((config.n_head, config.n_kv_head, config.n_kv_head), dim=1)
         if config.qk_norm:
             q, k = (integer_norm(z, config.norm_eps, centred=False) for z in (q, k))
+        if config.qk_norm_gain:
+            q = q * self.arrays[f"blocks.{i}.q_norm.gain"]
+            k = k * self.arrays[f"blocks.{i}.k_norm.gain"]
         if self.rotary:
             q, k = (_rotate(z, positions, self.rotary) for z in (q, k))
         new: tuple[Tensor, ...] = (*quantize(k), *quantize(v))
@@ -262,9 +283,10 @@ class ExactGPT:
 
 
 def _rotate(x: Tensor, positions: Tensor, rotary: tuple[Tensor, ...]) -> Tensor:
-    cos, sin = (t[positions % len(t)] for t in rotary)  # (T, D / 2)
-    x1, x2 = x.chunk(2, dim=-1)
-    return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), dim=-1)
+    cos, sin = (t[positions % len(t)] for t in rotary)  # (T, R / 2)
+    half = cos.shape[-1]
+    x1, x2, rest = x.split((half, half, x.shape[-1] - 2 * half), dim=-1)
+    return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin, rest), dim=-1)
 
 
 def integer_attention(

@@ -15,6 +15,10 @@ import numpy.typing as npt
 
 EXP2_BITS = 10
 """Exponents lie on a grid of 2**-EXP2_BITS."""
+NORMAL_STEPS = 256
+"""Entries of the normal distribution's table to a standard deviation."""
+_NORMAL_END = 7
+"""Beyond so many standard deviations the tail counts as nothing (it is below 2**-39)."""
 _GUARD_BITS = 96
 
 
@@ -36,6 +40,32 @@ def exp2_table(scale_bits: int) -> npt.NDArray[np.int64]:
     result = np.array(table, dtype=np.int64)
     result.flags.writeable = False
     return result
+
+
+@functools.cache
+def normal_tail_table() -> npt.NDArray[np.float32]:
+    """Returns P(X > i / NORMAL_STEPS) of a standard normal X, float32, down to a last 0.
+
+    By Taylor's series of erf in integers; each entry is rounded once.
+    """
+    bits = 2 * _GUARD_BITS  # terms of the series grow to 2**24 before they shrink
+    scale = math.isqrt((1 << 4 * bits) // (2 * _pi(2 * bits)))  # 1 / sqrt(2 pi)
+    tails = [_tail(i, scale, bits) / (1 << bits) for i in range(_NORMAL_END * NORMAL_STEPS)]
+    result = np.array([*tails, 0.0, 0.0], dtype=np.float64).astype(np.float32)
+    result.flags.writeable = False
+    return result
+
+
+def _tail(i: int, scale: int, bits: int) -> int:
+    """Returns P(X > i / NORMAL_STEPS) = 1/2 - (x - x**3 / 6 + x**5 / 40 - ...) / sqrt(2 pi)."""
+    x = (i << bits) // NORMAL_STEPS
+    square = (x * x >> bits) // 2  # x**2 / 2
+    power, total, k = x, 0, 0
+    while power:  # x * (-x**2 / 2)**k / k!
+        total += (-1) ** k * (power // (2 * k + 1))
+        k += 1
+        power = (power * square >> bits) // k
+    return (1 << bits - 1) - (total * scale >> bits)
 
 
 @functools.cache

@@ -17,14 +17,14 @@ import numpy as np
 
 from lmcompress.compiled import device_function, kernel
 from lmcompress.gpt import exact
-from lmcompress.gpt.integers import EXP2_BITS
+from lmcompress.gpt.integers import EXP2_BITS, NORMAL_STEPS, normal_tail_table
 from lmcompress.gpt.quantization import MAX_ACTIVATION
 
 f32 = np.float32
 MAGIC = f32(12582912.0)  # 1.5 * 2**23
 _TINY = f32(exact.TINY)
-_LEVELS = f32(MAX_ACTIVATION)
-_PER_LEVEL = f32(exact.PER_LEVEL)
+LEVELS = f32(MAX_ACTIVATION)
+PER_LEVEL = f32(exact.PER_LEVEL)
 _NORM_GRID = f32(exact.NORM_GRID)
 _NORM_SHIFT = exact.NORM_SHIFT
 _EXPONENT_PER_NAT = f32(exact.EXPONENT_PER_NAT)
@@ -37,8 +37,11 @@ _LOGIT_SCALE = f32(2.0**-exact.LOGIT_SCALE_BITS)
 _SIGN_OFF = np.int32(0x7FFFFFFF)
 _BUDGET = 1 << exact.PRECISION_BITS
 
-RELU2, GELU, SWIGLU = 0, 1, 2
-NORM, CENTRED, POST = 1, 2, 4
+_NORMAL_TAIL = normal_tail_table()
+_NORMAL_STEPS, _NORMAL_LAST = f32(NORMAL_STEPS), f32(len(_NORMAL_TAIL) - 2)
+
+RELU2, GELU, SWIGLU, GELU_ERF = 0, 1, 2, 3
+NORM, CENTRED, POST, PARALLEL = 1, 2, 4, 8
 
 
 @device_function
@@ -53,13 +56,13 @@ def largest_of(bits):
 
 
 @device_function
-def quantize_row(x, bits, q):
-    """Fills q with round(x * 127 / max|x|); returns the scale."""
+def quantize_row(x, bits, q, levels, per_level):
+    """Fills q with round(x * levels / max|x|); returns the scale."""
     largest = largest_of(bits)
-    inverse = _LEVELS / largest
+    inverse = levels / largest
     for d in range(x.shape[0]):
-        q[d] = np.int8(np.int32((x[d] * inverse + MAGIC) - MAGIC))
-    return largest * _PER_LEVEL
+        q[d] = np.int32((x[d] * inverse + MAGIC) - MAGIC)
+    return largest * per_level
 
 
 @device_function
@@ -111,29 +114,39 @@ def embed_positions(clock, steps, q, s, x):
             x[m, d] = x[m, d] + f32(q[p, d]) * s[p]
 
 
+@device_function
+def _add_sums(row, sums, scale, ws, bias):
+    """row += (sums * scale) * ws + bias."""
+    if bias.shape[0]:
+        for d in range(row.shape[0]):
+            row[d] = row[d] + ((f32(sums[d]) * scale) * ws[d] + bias[d])
+    else:
+        for d in range(row.shape[0]):
+            row[d] = row[d] + (f32(sums[d]) * scale) * ws[d]
+
+
 @kernel
-def add_norm_quantize(x, sums, s, ws, bias, norm, gain, norm_bias, eps, q):
+def add_norm_quantize(x, sums, s, ws, bias, norm, gain, norm_bias, eps, q, levels, per_level):
     """The end of one sublayer and the start of the next.
 
     x += (sums * s) * ws + bias (empty sums: nothing); then q, s = quantize(norm(x)). `norm` adds
-    up NORM (else x itself is quantized), CENTRED (LayerNorm) and POST (the norm replaces x).
+    up NORM (else x itself is quantized), CENTRED (LayerNorm), POST (the norm replaces x) and
+    PARALLEL (the norm is of x as it was before the sums).
     """
     width = x.shape[1]
     y, u = np.empty(width, np.float32), np.empty(width, np.int32)
     bits, ybits = x.view(np.int32), y.view(np.int32)
     for m in range(x.shape[0]):
         row, scale = x[m], s[m]
+        if norm & PARALLEL:
+            norm_row(row, bits[m], y, u, eps, norm & CENTRED)
         if sums.shape[0]:
-            if bias.shape[0]:
-                for d in range(width):
-                    row[d] = row[d] + ((f32(sums[m, d]) * scale) * ws[d] + bias[d])
-            else:
-                for d in range(width):
-                    row[d] = row[d] + (f32(sums[m, d]) * scale) * ws[d]
+            _add_sums(row, sums[m], scale, ws, bias)
         if not norm & NORM:
-            s[m] = quantize_row(row, bits[m], q[m])
+            s[m] = quantize_row(row, bits[m], q[m], levels, per_level)
             continue
-        norm_row(row, bits[m], y, u, eps, norm & CENTRED)
+        if not norm & PARALLEL:
+            norm_row(row, bits[m], y, u, eps, norm & CENTRED)
         if gain.shape[0]:
             for d in range(width):
                 y[d] = y[d] * gain[d]
@@ -143,7 +156,7 @@ def add_norm_quantize(x, sums, s, ws, bias, norm, gain, norm_bias, eps, q):
         if norm & POST:
             for d in range(width):
                 row[d] = y[d]
-        s[m] = quantize_row(y, ybits, q[m])
+        s[m] = quantize_row(y, ybits, q[m], levels, per_level)
 
 
 @device_function
@@ -161,8 +174,19 @@ def _sigmoid(x, table):
     return (_ONE if x >= _ZERO else e) / (_ONE + e)
 
 
+@device_function
+def _normal(x):
+    """The normal distribution function, between the table's entries."""
+    t = abs(x) * _NORMAL_STEPS
+    t = t if t < _NORMAL_LAST else _NORMAL_LAST
+    i = np.int32(t)
+    high = _NORMAL_TAIL[i]
+    tail = high - (high - _NORMAL_TAIL[i + 1]) * (t - f32(i))
+    return _ONE - tail if x >= _ZERO else tail
+
+
 @kernel
-def activate_quantize(sums, s, ws, bias, activation, table, q):
+def activate_quantize(sums, s, ws, bias, activation, table, q, levels, per_level):
     """q, s = quantize(activation((sums * s) * ws + bias))."""
     width = q.shape[1]
     up, h = np.empty(sums.shape[1], np.float32), np.empty(width, np.float32)
@@ -183,10 +207,13 @@ def activate_quantize(sums, s, ws, bias, activation, table, q):
                 y = up[d]
                 inner = _GELU_ROOT * (y + ((y * y) * y) * _GELU_CUBIC)
                 h[d] = y * _sigmoid(inner, table)
+        elif activation == GELU_ERF:
+            for d in range(width):
+                h[d] = up[d] * _normal(up[d])
         else:
             for d in range(width):
                 h[d] = (up[d] * _sigmoid(up[d], table)) * up[width + d]
-        s[m] = quantize_row(h, bits, q[m])
+        s[m] = quantize_row(h, bits, q[m], levels, per_level)
 
 
 @kernel

@@ -35,6 +35,15 @@ def not_covered(config: GPTConfig) -> str | None:
     ):
         if value > most:
             return f"{name} is {value}, the kernels take {most} at most"
+    for name, is_on in (
+        ("parallel_residual", config.parallel_residual),
+        ("qk_norm_gain", config.qk_norm_gain),
+        ("rotary_dim", config.rotary_width != config.head_dim),
+        ("activation gelu_erf", config.activation == "gelu_erf"),
+        ("activation_bits over 8", config.activation_bits > 8),
+    ):
+        if is_on:
+            return f"{name} has no kernel"
     return "head_dim is odd" if config.head_dim % 2 else None
 
 

@@ -16,13 +16,13 @@ from lmcompress.gpt.config import GPTConfig
 
 
 def rotary_angles(config: GPTConfig, num_positions: int) -> Tensor:
-    """Returns rotation angles, float64 (num_positions, head_dim / 2) (Su et al., 2021).
+    """Returns rotation angles, float64 (num_positions, rotary_width / 2) (Su et al., 2021).
 
     With `rotary_period` P the frequencies are whole multiples of 2 pi / P, geometrically spaced
     from about one radian a token down to one turn in P tokens, so that position P equals position 0
     and a stream may run on without end.
     """
-    half = config.head_dim // 2
+    half = config.rotary_width // 2
     exponents = torch.arange(half, dtype=torch.float64) / half
     if config.rotary_period:
         unit = 2 * math.pi / config.rotary_period
@@ -34,9 +34,13 @@ def rotary_angles(config: GPTConfig, num_positions: int) -> Tensor:
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotates channel pairs (i, i + D/2) of x (B, H, T, D) by the angles of their positions."""
-    x1, x2 = x.chunk(2, dim=-1)
-    return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), dim=-1)
+    """Rotates channel pairs (i, i + R/2) of x (B, H, T, D), i < R/2, leaves channels from R alone.
+
+    cos, sin: (T, R/2).
+    """
+    half = cos.shape[-1]
+    x1, x2, rest = x.split((half, half, x.shape[-1] - 2 * half), dim=-1)
+    return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin, rest), dim=-1)
 
 
 def _banded_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
@@ -74,7 +78,12 @@ class Attention(nn.Module):
         self.config, self.window = config, window
         self.q_width = config.n_head * config.head_dim
         self.kv_width = config.n_kv_head * config.head_dim
-        self.qkv = nn.Linear(config.n_embd, self.q_width + 2 * self.kv_width, bias=config.bias)
+        qkv_width = self.q_width + 2 * self.kv_width
+        self.qkv = nn.Linear(config.n_embd, qkv_width, bias=config.has_qkv_bias)
+        if config.qk_norm_gain:
+            self.q_norm, self.k_norm = (
+                nn.RMSNorm(config.head_dim, config.norm_eps) for _ in range(2)
+            )
         self.proj = nn.Linear(self.q_width, config.n_embd, bias=config.bias)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -82,7 +91,9 @@ class Attention(nn.Module):
         config = self.config
         q, k, v = self.qkv(x).split((self.q_width, self.kv_width, self.kv_width), dim=-1)
         q, k, v = (y.view(B, T, -1, config.head_dim).transpose(1, 2) for y in (q, k, v))
-        if config.qk_norm:
+        if config.qk_norm_gain:
+            q, k = self.q_norm(q), self.k_norm(k)
+        elif config.qk_norm:
             q, k = (F.rms_norm(y, (config.head_dim,), eps=config.norm_eps) for y in (q, k))
         if rotary is not None:
             q, k = (_rotate(y, *rotary).to(v.dtype) for y in (q, k))
@@ -96,7 +107,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear layers around GELU (tanh form), squared ReLU (So et al., 2021) or gated SiLU."""
+    """Two linear layers around GELU, squared ReLU (So et al., 2021) or gated SiLU."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -111,6 +122,8 @@ class MLP(nn.Module):
             h = F.relu(h).square()
         elif self.activation == "gelu":
             h = F.gelu(h, approximate="tanh")
+        elif self.activation == "gelu_erf":
+            h = F.gelu(h)
         else:
             gate, value = h.chunk(2, dim=-1)
             h = F.silu(gate) * value
@@ -123,10 +136,13 @@ class Block(nn.Module):
     def __init__(self, config: GPTConfig, window: int) -> None:
         super().__init__()
         self.is_pre_norm = config.norm_position == "pre"
+        self.is_parallel = config.parallel_residual
         self.norm_1, self.attention = _norm(config), Attention(config, window)
         self.norm_2, self.mlp = _norm(config), MLP(config)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+        if self.is_parallel:
+            return x + self.attention(self.norm_1(x), rotary) + self.mlp(self.norm_2(x))
         if self.is_pre_norm:
             x = x + self.attention(self.norm_1(x), rotary)
             return x + self.mlp(self.norm_2(x))

@@ -28,7 +28,7 @@ from numba.core import config
 from numba.extending import intrinsic
 
 from lmcompress.compiled import kernel
-from lmcompress.gpt.kernels_cpu import activate_quantize, add_norm_quantize
+from lmcompress.gpt.kernels_cpu import LEVELS, PER_LEVEL, activate_quantize, add_norm_quantize
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _BLOCK_BYTES = 1 << 14
@@ -167,6 +167,7 @@ def _declare(builder: Any, name: str, returned: Any, arguments: list[Any]) -> An
 
 _tile_of_rows = _make_tile(_ROWS)
 _tile_of_one = _make_tile(1)
+_GRID = (LEVELS, PER_LEVEL)
 
 
 @kernel
@@ -217,11 +218,11 @@ def attention_to_next(
     One call instead of seven: threads of lanes meet at Python's lock less often.
     """
     product(q_proj, w_proj, o_proj, sums)
-    add_norm_quantize(x, sums, s, s_proj, b_proj, norm_2, gain_2, bias_2, eps, q_up)
+    add_norm_quantize(x, sums, s, s_proj, b_proj, norm_2, gain_2, bias_2, eps, q_up, *_GRID)
     product(q_up, w_up, o_up, sums_up)
-    activate_quantize(sums_up, s, s_up, b_up, activation, table, q_down)
+    activate_quantize(sums_up, s, s_up, b_up, activation, table, q_down, *_GRID)
     product(q_down, w_down, o_down, sums)
-    add_norm_quantize(x, sums, s, s_down, b_down, norm_1, gain_1, bias_1, eps, q_up)
+    add_norm_quantize(x, sums, s, s_down, b_down, norm_1, gain_1, bias_1, eps, q_up, *_GRID)
     product(q_up, w_next, o_next, sums_next)
 
 

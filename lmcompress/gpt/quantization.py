@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.integers import cosine_table, rotary_tables
-from lmcompress.gpt.network import GPT, Block, rotary_angles
+from lmcompress.gpt.network import GPT, rotary_angles
 
 ARITHMETIC_VERSION = 1
 """Changes whenever equal weights may give other frequencies than before."""
@@ -97,7 +97,7 @@ class ExactWeights:
         return arrays[f"{name}.q"], arrays[f"{name}.s"], arrays.get(f"{name}.b")  # type: ignore[return-value]
 
     def rotary(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-        """Returns cosines and sines, float32 (positions, head_dim / 2), on the grid, or None."""
+        """Returns cosines and sines, float32 (positions, rotary_width / 2), or None."""
         config = self.config
         if config.positions != "rotary":
             return None
@@ -114,7 +114,7 @@ class ExactWeights:
 
 def expected_arrays(config: GPTConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Returns dtype and shape of each array that a configuration's exact weights have."""
-    d, half = config.n_embd, config.head_dim // 2
+    d, half = config.n_embd, config.rotary_width // 2
     q, kv = config.n_head * config.head_dim, config.n_kv_head * config.head_dim
     up = config.mlp_hidden * (2 if config.activation == "swiglu" else 1)
     blocks = [f"blocks.{i}" for i in range(config.n_layer)]
@@ -128,8 +128,11 @@ def expected_arrays(config: GPTConfig) -> dict[str, tuple[str, tuple[int, ...]]]
             "down": (d, config.mlp_hidden),
         }
         matrices |= {f"{block}.{name}": shape for name, shape in linears.items()}
-        if config.bias:
-            vectors |= {f"{block}.{name}.b": shape[0] for name, shape in linears.items()}
+        for name, shape in linears.items():
+            if config.has_qkv_bias if name == "qkv" else config.bias:
+                vectors[f"{block}.{name}.b"] = shape[0]
+        if config.qk_norm_gain:
+            vectors |= {f"{block}.{name}.gain": config.head_dim for name in ("q_norm", "k_norm")}
     if not config.tied:
         matrices["output"] = (config.vocab_size, d)
     if config.positions == "learned":
@@ -160,41 +163,36 @@ def quantize_rows(matrix: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.g
 
 def quantize_network(network: GPT) -> ExactWeights:
     """Returns the exact form of a float network; the same floats give the same arrays."""
-    config = network.config
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    return quantize_tensors(network.config, network.state_dict().items())
 
-    def add(name: str, matrix: Tensor, bias: Tensor | None = None) -> None:
-        for suffix, array in quantize_rows(_numpy(matrix)).items():
-            arrays[f"{name}.{suffix}"] = array
-        if bias is not None:
-            arrays[f"{name}.b"] = _numpy(bias)
 
-    add("token_embedding", network.token_embedding.weight)
-    if config.positions == "learned":
-        add("position_embedding", network.position_embedding.weight)
-    elif config.rotary_period:
-        step = rotary_angles(config, 2)[1].numpy() * config.rotary_period / (2 * np.pi)
-        arrays["rotary.turns"] = np.rint(step).astype(np.int32)
-    else:
-        half = config.head_dim // 2
-        tables = rotary_tables(config.rotary_base, half, config.context_length, ROTARY_BITS)
-        for name, table in zip(("cos", "sin"), tables, strict=True):
-            arrays[f"rotary.{name}"] = table.astype(np.int16)
-    for i, block in enumerate(network.blocks):
-        assert isinstance(block, Block)
-        for name, linear in (
-            ("qkv", block.attention.qkv),
-            ("proj", block.attention.proj),
-            ("up", block.mlp.up),
-            ("down", block.mlp.down),
-        ):
-            add(f"blocks.{i}.{name}", linear.weight, linear.bias)
-    for name, parameter in network.named_parameters():
-        if "norm" in name:
-            arrays[name.replace(".weight", ".gain")] = _numpy(parameter)
-    if not config.tied:
-        add("output", network.output.weight)
+def quantize_tensors(config: GPTConfig, tensors: Iterable[tuple[str, Tensor]]) -> ExactWeights:
+    """Returns exact weights from float tensors named as in `GPT.state_dict()`, taken one by one."""
+    arrays = _rotary_arrays(config)
+    for name, tensor in tensors:
+        stem, kind = name.replace(".attention.", ".").replace(".mlp.", ".").rsplit(".", 1)
+        if stem == "output" and config.tied:
+            continue
+        if "norm" in stem:
+            arrays[f"{stem}.{'gain' if kind == 'weight' else kind}"] = _numpy(tensor)
+        elif kind == "bias":
+            arrays[f"{stem}.b"] = _numpy(tensor)
+        else:
+            for suffix, array in quantize_rows(_numpy(tensor)).items():
+                arrays[f"{stem}.{suffix}"] = array
     return ExactWeights(config, arrays)
+
+
+def _rotary_arrays(config: GPTConfig) -> dict[str, npt.NDArray[np.generic]]:
+    if config.positions != "rotary":
+        return {}
+    if config.rotary_period:
+        step = rotary_angles(config, 2)[1].numpy() * config.rotary_period / (2 * np.pi)
+        return {"rotary.turns": np.rint(step).astype(np.int32)}
+    half = config.rotary_width // 2
+    tables = rotary_tables(config.rotary_base, half, config.context_length, ROTARY_BITS)
+    names = ("rotary.cos", "rotary.sin")
+    return {name: table.astype(np.int16) for name, table in zip(names, tables, strict=True)}
 
 
 def _numpy(tensor: Tensor) -> npt.NDArray[np.float32]:

@@ -1,0 +1,134 @@
+"""Published checkpoints, from a folder of `transformers` or a GGUF file, as our models.
+
+A checkpoint is quantized once, tensor by tensor; what is kept is an exact checkpoint of ours with
+the tokenizer beside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from lmcompress.errors import ModelNotFoundError, UnsupportedModelError
+from lmcompress.gpt.architectures import architecture, gpt_config
+from lmcompress.gpt.config import GPTConfig
+from lmcompress.gpt.gguf_files import GgufFile
+from lmcompress.gpt.network import GPT
+from lmcompress.gpt.quantization import ExactWeights, quantize_tensors
+
+MAX_WINDOW = 2048
+"""Tokens of context that a model is used with at most: attention's cost grows with them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """A published checkpoint, opened; tensors are read when they are asked for."""
+
+    path: Path
+    config: GPTConfig
+    tokenizer_json: str
+    values: dict[str, Any]
+    get: Callable[[str], Tensor]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns all tensors as `GPT.state_dict()` names them."""
+        state = dict(architecture(self.values).tensors(self.config, self.get))
+        if self.config.tied:
+            state["output.weight"] = state["token_embedding.weight"]
+        return state
+
+    def network(self) -> GPT:
+        """Returns the float network, all in memory.
+
+        Raises:
+          ModelNotFoundError: If tensors are missing or of other shapes.
+        """
+        network = GPT(self.config)
+        try:
+            network.load_state_dict(self.tensors())
+        except RuntimeError as exc:
+            raise ModelNotFoundError(f"{self.path} does not fit its configuration: {exc}") from exc
+        return network.eval()
+
+    def weights(self) -> ExactWeights:
+        """Returns the exact weights; one float tensor at a time is in memory.
+
+        Raises:
+          ModelNotFoundError: If tensors are missing or of other shapes.
+          UnsupportedModelError: If exact sums could overflow at these sizes.
+        """
+        named = architecture(self.values).tensors(self.config, self.get)
+        try:
+            return quantize_tensors(self.config, named)
+        except ValueError as exc:
+            raise UnsupportedModelError(f"{self.path} cannot be evaluated exactly: {exc}") from exc
+
+
+def open_pretrained(path: Path, **overrides: Any) -> Pretrained:
+    """Opens a folder with config.json, safetensors and tokenizer.json, or a GGUF file.
+
+    Args:
+      path: The folder or file.
+      overrides: Options of `GPTConfig`, such as a shorter context_length.
+
+    Raises:
+      ModelNotFoundError: If a file is missing or damaged.
+      UnsupportedModelError: If it is of a kind that cannot be evaluated.
+    """
+    overrides = {"context_length": MAX_WINDOW, **overrides}
+    if path.suffix == ".gguf":
+        file = GgufFile(path)
+        config = gpt_config(file.config, **overrides)
+        return Pretrained(path, config, file.tokenizer_json(), file.config, file.tensor)
+    values = _read_json(path / "config.json")
+    config = gpt_config(values, **overrides)
+    try:
+        tokenizer_json = (path / "tokenizer.json").read_text("utf-8")
+    except OSError as exc:
+        raise ModelNotFoundError(f"{path} has no tokenizer.json: get it from its home") from exc
+    return Pretrained(path, config, tokenizer_json, values, _Safetensors(path).get)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise ModelNotFoundError(f"{path.parent} holds no checkpoint: no {path.name}") from exc
+    except ValueError as exc:
+        raise ModelNotFoundError(f"{path} is not valid JSON: {exc}") from exc
+    if not isinstance(values, dict):
+        raise ModelNotFoundError(f"{path} holds no object: get it again")
+    return values
+
+
+class _Safetensors:
+    """Tensors of a folder, whole or in shards."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        names = ["model.safetensors"]
+        if (folder / "model.safetensors.index.json").is_file():
+            index = _read_json(folder / "model.safetensors.index.json")
+            names = sorted(set(index.get("weight_map", {}).values()))
+        self._files: dict[str, Any] = {}
+        for name in names:
+            try:
+                file: Any = safe_open(folder / name, "pt")
+            except FileNotFoundError as exc:
+                raise ModelNotFoundError(f"{folder} has no {name}: get it from its home") from exc
+            except (SafetensorError, OSError) as exc:
+                raise ModelNotFoundError(f"{folder / name} is damaged: {exc}") from exc
+            self._files |= dict.fromkeys(file.keys(), file)
+
+    def get(self, name: str) -> Tensor:
+        """Returns a tensor, float32; bare networks lack the first part of the names."""
+        for key in (name, name.partition(".")[2]):
+            if key in self._files:
+                return self._files[key].get_tensor(key).float()  # type: ignore[no-any-return]
+        raise ModelNotFoundError(f"{self._folder} has no tensor {name}: get it again")
