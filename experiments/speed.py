@@ -12,17 +12,20 @@ on one thread; two threads on two idle cores reach twice that.
 from __future__ import annotations
 
 import functools
+import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import click
 import numpy as np
 import torch
 
 import lmcompress
-from experiments.common import folder_of, write_records, write_table
+from experiments.common import folder_of, write_records
 from experiments.eager import CachedDecoder, prefix_step
+from experiments.outputs import Row, markdown_of, read_rows, write_texts
 from lmcompress import CodecConfig, corpora
 from lmcompress.gpt import products_cpu
 from lmcompress.gpt.exact import int8_product_is_usable
@@ -31,6 +34,7 @@ from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 from lmcompress.predictor import ROWS_PER_THREAD, resolve_threads
 
 NAME = "speed"
+COLUMNS = ("what", "kB/s", "of float32 scoring")
 CORPUS = "text/wikitext-2-test.txt"
 Timed = Callable[[], tuple[float, int]]
 """Does some work; returns seconds and bytes."""
@@ -181,9 +185,43 @@ def main(quick: bool, repeats: int) -> None:
     ]
     folder = folder_of(NAME, quick=quick)
     more = {"corpus": CORPUS, "raw_bytes": len(raw), "threads": resolve_threads(None)}
-    write_records(NAME, [{**row, **more} for row in rows], folder)
-    note = f"Medians in turns, {resolve_threads(None)} threads; models loaded, kernels compiled."
-    write_table(rows, folder, note)
+    here = {"instructions": instructions()}
+    before = read_rows(folder) if (folder / "records.jsonl").exists() else []
+    write_records(NAME, [{**row, **more, **here} for row in rows], folder)
+    keep_others(before, here["instructions"], folder)
+    write_texts({"table.md": tables(read_rows(folder))}, folder)
+
+
+def instructions() -> str:
+    """Returns the processor's instructions for products of integers."""
+    has = torch.cpu.get_capabilities()
+    names = {"amx_int8": "AMX", "avx512_vnni": "AVX-512 VNNI", "avx2": "AVX2"}
+    return next((name for key, name in names.items() if has.get(key)), "none of its own")
+
+
+def instructions_of(row: Row) -> str:
+    """Returns a record's instructions; the first ones did not name theirs (see LOG.md)."""
+    return str(row.get("instructions", "AVX-512 VNNI"))
+
+
+def keep_others(rows: Sequence[Row], here: str, folder: Path) -> None:
+    """Appends the records of other machines to those just written."""
+    kept = [json.dumps(row) + "\n" for row in rows if instructions_of(row) != here]
+    with (folder / "records.jsonl").open("a", encoding="utf-8", newline="\n") as records:
+        records.writelines(kept)
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Returns a table for each machine."""
+    parts = []
+    for name in dict.fromkeys(map(instructions_of, rows)):
+        mine = [row for row in rows if instructions_of(row) == name]
+        note = (
+            f"{mine[0]['machine']}, {name}; {mine[0]['threads']} threads, "
+            f"{mine[0]['raw_bytes']:,} bytes; medians in turns, models loaded, kernels compiled."
+        )
+        parts.append(markdown_of([{key: row[key] for key in COLUMNS} for row in mine], note))
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":

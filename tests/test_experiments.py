@@ -11,9 +11,10 @@ import torch
 from click.testing import CliRunner
 
 import lmcompress
-from experiments import adaptive_ablation, adaptive_lanes, gpu, mix_shift
+from experiments import adaptive_ablation, adaptive_lanes, gpu, mix_shift, speed
 from experiments.common import write_records, write_table
 from experiments.eager import CachedDecoder, prefix_step
+from experiments.outputs import read_rows
 from lmcompress import CodecConfig
 from lmcompress.adaptive.state import PARTS
 from lmcompress.gpt.network import GPT
@@ -134,3 +135,16 @@ def test_the_gpu_experiments_products_are_the_networks() -> None:
     linears = ("qkv.q", "proj.q", "up.q", "down.q", "output.q")
     shapes = [a.shape for k, a in weights.arrays.items() if k.endswith(linears)]
     assert sorted(gpu.product_shapes(config)) == sorted(shapes)
+
+
+def test_speeds_of_another_machine_stay(tmp_path: Path) -> None:
+    row = {"what": "encode", "kB/s": 2.0, "of float32 scoring": 1.0, "machine": "m"}
+    row |= {"threads": 2, "raw_bytes": 10}
+    there, here = [{**row, "instructions": name} for name in ("AVX-512 VNNI", "AVX2")]
+    (tmp_path / "records.jsonl").write_text(json.dumps(here) + "\n")
+
+    speed.keep_others([there, {**here, "kB/s": 1.0}], "AVX2", tmp_path)
+
+    kept = read_rows(tmp_path)
+    assert kept == [here, there]
+    assert speed.tables(kept).count("| encode | 2.0 | 1.0 |") == 2
