@@ -1,0 +1,110 @@
+"""Do larger models compress better, and where do they pass gzip and its peers?
+
+    python -m experiments.model_sizes [--quick] [--derive]
+
+The ladder (the same 6 MB of Wikipedia for every size) and the default model, which has seen ten
+times as much; each alone and with the adaptive stage, beside the classical codecs, on slices of
+texts that no model was trained on. Every row is a file that was decompressed and compared; a row
+that is in records.jsonl already is not measured again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from experiments.common import folder_of
+from experiments.default_against_classical import derived_texts, in_order, measure
+from experiments.outputs import write_texts
+from experiments.paper import LADDER, models_at_hand
+from lmcompress.benchmark import ModelCodec, classical_codecs
+from lmcompress.codec import CodecConfig
+from lmcompress.errors import LmcompressError
+from lmcompress.figures import write_figure
+from lmcompress.protocol import Codec
+from lmcompress.records import Record, read_jsonl
+from lmcompress.report import corpus_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAME = "model_sizes"
+CORPORA = (
+    "calgary/book1@100000+16384",
+    "enwik/enwik8.head-4150000@3000000+16384",
+    "text/wikitext-2-test.txt@100000+16384",
+)
+CLASSICAL = ("gzip", "bzip2", "xz", "zstd", "ppmd", "zpaq", "stored")
+LINES = ("gzip-9", "xz-9e", "ppmd-16", "zpaq-5")
+"""Classical codecs that the figure shows, as lines across."""
+ALONE = " (no adaptive stage)"
+COLOURS = {"model alone": "#0072B2", "with the adaptive stage": "#D55E00"}
+
+
+def codecs() -> list[Codec]:
+    models = models_at_hand()
+    configs = (CodecConfig(adaptive=False), CodecConfig())
+    coded = [ModelCodec(model, config) for model in models for config in configs]
+    return [*classical_codecs(CLASSICAL), *coded]
+
+
+def figure_of(records: Sequence[Record], names: Iterable[str]) -> Figure:
+    """Returns bits per byte against parameters, a panel for each text."""
+    from matplotlib.figure import Figure
+
+    labels = corpus_labels(names)
+    figure = Figure(figsize=(4 * len(labels), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(labels), squeeze=False, sharey=True)[0]
+    for axes, (corpus, label) in zip(panels, labels.items(), strict=True):
+        _panel(axes, {r.codec: r for r in records if r.corpus == corpus})
+        axes.set(title=label, xlabel="parameters", xscale="log")
+        axes.set_xscale("log", base=2)
+    panels[0].set(ylabel="bits per byte", ylim=(0, None))
+    panels[0].legend(loc="lower left", frameon=False)
+    return figure
+
+
+def _panel(axes: Axes, rows: dict[str, Record]) -> None:
+    for label, colour in COLOURS.items():
+        suffix = ALONE if label == "model alone" else ""
+        points = [rows[name + suffix] for name in LADDER if name + suffix in rows]
+        sizes = [row.num_parameters for row in points]
+        axes.plot(
+            sizes, [row.bits_per_byte or 0 for row in points], "o-", color=colour, label=label
+        )
+        if (default := rows.get("lmc-3m" + suffix)) is not None:
+            # Hollow: it has seen other text, and more of it.
+            at = default.num_parameters, default.bits_per_byte or 0
+            axes.plot(*at, "o", color=colour, fillstyle="none")
+            axes.annotate("lmc-3m", at, (0, 7), textcoords="offset points", ha="center", fontsize=8)
+    for name in LINES:
+        if name in rows:
+            height = rows[name].bits_per_byte or 0
+            axes.axhline(height, color="#767676", linewidth=0.8, linestyle=":")
+            axes.text(0.99, height, name, transform=axes.get_yaxis_transform(), ha="right",
+                      va="bottom", fontsize=8, color="#555555")  # fmt: skip
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="4 kB of each text, into results/quick.")
+@click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
+def main(quick: bool, derive: bool) -> None:
+    """Compares the models of the ladder by size."""
+    names = [name.replace("+16384", "+4096") for name in CORPORA] if quick else list(CORPORA)
+    folder = folder_of(NAME, quick=quick)
+    try:
+        if not derive:
+            measure(names, codecs(), folder / "records.jsonl", experiment=NAME)
+        records = in_order(read_jsonl(folder / "records.jsonl"), names)
+        write_texts(derived_texts(records, names), folder)
+        for suffix in ("svg", "png"):
+            write_figure(lambda: figure_of(records, names), folder / f"model-sizes.{suffix}")
+    except (LmcompressError, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+if __name__ == "__main__":
+    main()
