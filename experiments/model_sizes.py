@@ -79,12 +79,15 @@ def _panel(axes: Axes, rows: dict[str, Record]) -> None:
             # Hollow: it has seen other text, and more of it.
             at = default.num_parameters, default.bits_per_byte or 0
             axes.plot(*at, "o", color=colour, fillstyle="none")
-            axes.annotate("lmc-3m", at, (0, 7), textcoords="offset points", ha="center", fontsize=8)
-    for name in LINES:
+            if not suffix:
+                axes.annotate("lmc-3m", at, (0, -13), textcoords="offset points", ha="center",
+                              fontsize=8)  # fmt: skip
+    for i, name in enumerate(LINES):
         if name in rows:
             height = rows[name].bits_per_byte or 0
             axes.axhline(height, color="#767676", linewidth=0.8, linestyle=":")
-            axes.text(0.99, height, name, transform=axes.get_yaxis_transform(), ha="right",
+            x = 0.6 + 0.39 * (i % 2)  # neighbours are too close for labels above each other
+            axes.text(x, height, name, transform=axes.get_yaxis_transform(), ha="right",
                       va="bottom", fontsize=8, color="#555555")  # fmt: skip
 
 
