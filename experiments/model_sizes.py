@@ -60,7 +60,7 @@ def figure_of(records: Sequence[Record], names: Iterable[str]) -> Figure:
     panels = figure.subplots(1, len(labels), squeeze=False, sharey=True)[0]
     for axes, (corpus, label) in zip(panels, labels.items(), strict=True):
         _panel(axes, {r.codec: r for r in records if r.corpus == corpus})
-        axes.set(title=label, xlabel="parameters", xscale="log")
+        axes.set(title=label, xlabel="parameters")
         axes.set_xscale("log", base=2)
     panels[0].set(ylabel="bits per byte", ylim=(0, None))
     panels[0].legend(loc="lower left", frameon=False)

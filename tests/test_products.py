@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from exactness import random_tokens, random_weights, run
@@ -46,3 +52,33 @@ def test_with_and_without_the_kernel_bits_are_equal(
     without = run(CpuEngine(model, 8, max(cuts), 1), tokens, cuts)
 
     assert np.array_equal(with_kernel, without)
+
+
+def run_as_vnni(what: str, folder: Path, **environment: str) -> str:
+    script = Path(__file__).with_name("vnni_code.py")
+    environment |= {"NUMBA_CACHE_DIR": str(folder)}
+    return subprocess.run(
+        [sys.executable, str(script), what],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="x86 instructions")
+
+
+@x86_only
+def test_vnni_products_are_exact_but_for_the_instruction_itself(tmp_path: Path) -> None:
+    assert run_as_vnni("emulate", tmp_path) == ""
+
+
+@x86_only
+def test_vnni_products_compile_to_the_instruction(tmp_path: Path) -> None:
+    features = "+avx512f,+avx512vnni,+avx2"
+    target = {"NUMBA_CPU_NAME": "icelake-server", "NUMBA_CPU_FEATURES": features}
+
+    found = int(run_as_vnni("compile", tmp_path, **target))
+
+    assert found == 4 * 4 + 1 * 4  # a tile of four rows and one of a single row
