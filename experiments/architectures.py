@@ -27,13 +27,13 @@ from experiments.outputs import (
     csv_of,
     markdown_of,
     new_figure,
-    read_rows,
     save_figure,
     write_texts,
 )
 from experiments.runs import RUNS, Run, finished_run, recipe
 from lmcompress import CodecConfig, corpora
 from lmcompress.model_store import load_model
+from lmcompress.records import read_rows
 
 NAME = "architectures"
 RECIPES = {"GPT-1": "arch-gpt1", "GPT-2": "arch-gpt2", "GPT-3": "arch-gpt3"}
@@ -144,7 +144,7 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
         text = QUICK_TEXT if quick else TEXT
         rows = [measure(label, run, text) for label, run in trained.items()]
         write_records(NAME, rows, folder)
-    rows = read_rows(folder)
+    rows = read_rows(folder / "records.jsonl")
     write_texts(derived_texts(rows), folder)
     draw(rows, folder)
 

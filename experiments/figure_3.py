@@ -28,10 +28,11 @@ from experiments import media
 from experiments.common import folder_of
 from experiments.figure_3_drawing import draw_images, draw_speech, draw_text
 from experiments.generation import CodecSource, ModelSource, Source, fill, price
-from experiments.outputs import Row, csv_of, markdown_of, read_rows, write_texts
+from experiments.outputs import Row, csv_of, markdown_of, write_texts
 from lmcompress import baselines
 from lmcompress.model_store import DEFAULT_MODEL, folders, load_model
 from lmcompress.provenance import command_line, describe_run
+from lmcompress.records import read_rows
 
 NAME = "figure_3"
 CODECS = {"text": ("gzip-9", "bzip2-9", "ppmd-16"), "images": ("gzip-9",), "speech": ("gzip-9",)}
@@ -119,7 +120,7 @@ def measure(source: Named, seed: int, raw: bytes, free: npt.NDArray[np.bool_]) -
 def run(folder: Path, *, quick: bool) -> None:
     """Appends the records that are not there yet, each as soon as it is made."""
     path = folder / "records.jsonl"
-    done = read_rows(folder) if path.exists() else []
+    done = read_rows(path)
     origin = describe_run(command_line(["python", "-m", f"experiments.{NAME}"]))
     where = {"git_commit": origin.git_commit, "command": origin.command, "machine": origin.machine}
     for source, head, raw, free in tasks(quick=quick):
@@ -174,7 +175,7 @@ def main(quick: bool, derive: bool) -> None:
     folder = folder_of(NAME, quick=quick)
     if not derive:
         run(folder, quick=quick)
-    rows = read_rows(folder)
+    rows = read_rows(folder / "records.jsonl")
     write_texts(derived_texts(rows), folder)
     for draw in (draw_text, draw_images, draw_speech):
         draw(rows, folder)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from lmcompress.figures import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,12 +14,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#767676"
 """Told apart by all eyes (Okabe and Ito, 2008)."""
-
-
-def read_rows(folder: Path) -> list[Row]:
-    """Returns the records of an experiment."""
-    lines = (folder / "records.jsonl").read_text("utf-8").splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -54,8 +49,5 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, folder: Path, stem: str) -> None:
     """Writes STEM.svg and STEM.png; the same figure gives the same bytes."""
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": "lmcompress", "svg.fonttype": "none"}):
-        figure.savefig(folder / f"{stem}.svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(folder / f"{stem}.png", dpi=130, metadata={"Software": None})
+    for suffix in ("svg", "png"):
+        write_figure(lambda: figure, folder / f"{stem}.{suffix}")

@@ -25,13 +25,14 @@ import torch
 import lmcompress
 from experiments.common import folder_of, write_records
 from experiments.eager import CachedDecoder, prefix_step
-from experiments.outputs import Row, markdown_of, read_rows, write_texts
+from experiments.outputs import Row, markdown_of, write_texts
 from lmcompress import CodecConfig, corpora
 from lmcompress.gpt import products_cpu
 from lmcompress.gpt.exact import int8_product_is_usable
 from lmcompress.gpt.network import GPT
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 from lmcompress.predictor import ROWS_PER_THREAD, resolve_threads
+from lmcompress.records import read_rows
 
 NAME = "speed"
 COLUMNS = ("what", "kB/s", "of float32 scoring")
@@ -188,10 +189,10 @@ def main(quick: bool, repeats: int) -> None:
     folder = folder_of(NAME, quick=quick)
     more = {"corpus": CORPUS, "raw_bytes": len(raw), "threads": resolve_threads(None)}
     here = {"instructions": instructions()}
-    before = read_rows(folder) if (folder / "records.jsonl").exists() else []
+    before = read_rows(folder / "records.jsonl")
     write_records(NAME, [{**row, **more, **here} for row in rows], folder)
     keep_others(before, here["instructions"], folder)
-    write_texts({"table.md": tables(read_rows(folder))}, folder)
+    write_texts({"table.md": tables(read_rows(folder / "records.jsonl"))}, folder)
 
 
 def instructions() -> str:

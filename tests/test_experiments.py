@@ -14,11 +14,11 @@ import lmcompress
 from experiments import adaptive_ablation, adaptive_lanes, gpu, mix_shift, speed
 from experiments.common import write_records, write_table
 from experiments.eager import CachedDecoder, prefix_step
-from experiments.outputs import read_rows
 from lmcompress import CodecConfig
 from lmcompress.adaptive.state import PARTS
 from lmcompress.gpt.network import GPT
 from lmcompress.model_store import Model, load_model
+from lmcompress.records import read_rows
 
 RAW = b"".join(b"item %d costs %d pounds\n" % (i, i * 7 % 90) for i in range(90))
 
@@ -145,6 +145,6 @@ def test_speeds_of_another_machine_stay(tmp_path: Path) -> None:
 
     speed.keep_others([there, {**here, "kB/s": 1.0}], "AVX2", tmp_path)
 
-    kept = read_rows(tmp_path)
+    kept = read_rows(tmp_path / "records.jsonl")
     assert kept == [here, there]
     assert speed.tables(kept).count("| encode | 2.0 | 1.0 |") == 2
