@@ -15,7 +15,6 @@ import base64
 import dataclasses
 import functools
 import hashlib
-import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,18 +24,17 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments import media
-from experiments.common import folder_of
+from experiments.common import folder_of, provenance
 from experiments.figure_3_drawing import draw_images, draw_speech, draw_text
 from experiments.generation import CodecSource, ModelSource, Source, fill, price
 from experiments.outputs import Row, csv_of, markdown_of, write_texts
+from experiments.paper import LADDER
 from lmcompress import baselines
 from lmcompress.model_store import DEFAULT_MODEL, folders, load_model
-from lmcompress.provenance import command_line, describe_run
-from lmcompress.records import read_rows
+from lmcompress.records import append_rows, read_rows
 
 NAME = "figure_3"
 CODECS = {"text": ("gzip-9", "bzip2-9", "ppmd-16"), "images": ("gzip-9",), "speech": ("gzip-9",)}
-LADDER = ("ladder-200k", "ladder-800k", "ladder-3200k")
 ITEMS = {"text": 2, "images": 3, "speech": 1}
 GIVEN = {"text": 1948, "speech": 1024}
 DRAWN_IF_QUICK = 40
@@ -121,14 +119,12 @@ def run(folder: Path, *, quick: bool) -> None:
     """Appends the records that are not there yet, each as soon as it is made."""
     path = folder / "records.jsonl"
     done = read_rows(path)
-    origin = describe_run(command_line(["python", "-m", f"experiments.{NAME}"]))
-    where = {"git_commit": origin.git_commit, "command": origin.command, "machine": origin.machine}
+    where = provenance(NAME)
     for source, head, raw, free in tasks(quick=quick):
         if any(head.items() <= row.items() for row in done):
             continue
         row = {**head, **measure(source, head["seed"], raw, free), **where}
-        with path.open("a", encoding="utf-8") as output:
-            output.write(json.dumps(row) + "\n")
+        append_rows([row], path)
         click.echo(
             f"{head['modality']} {head['item']} {source.name}: "
             f"{row['true_bits_per_byte']} bits per true byte",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import lmcompress
+from experiments import figure_3
 from experiments.generation import (
     CodecSource,
     Draw,
@@ -21,6 +24,7 @@ from experiments.generation import (
 from lmcompress import CodecConfig, baselines
 from lmcompress.coding import check_weights
 from lmcompress.model_store import Model, load_model
+from lmcompress.records import read_rows
 
 RAW = b"It was the best of times, it was the worst of times; it was the age of wisdom"
 FREE = np.arange(len(RAW)) % 20 >= 10
@@ -121,3 +125,25 @@ def test_the_stage_alone_can_be_a_source() -> None:
     source = ModelSource(load_model("none"), len(RAW), adaptive=True)
 
     assert price(source, RAW * 1, FREE) < 8
+
+
+def test_figure_3_goes_on_after_a_kill_in_the_middle_of_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gzip_9 = baselines.get("gzip-9")
+    source = figure_3.Named("gzip-9", gzip_9.version, functools.partial(CodecSource, gzip_9))
+    free = np.arange(len(RAW)) >= len(RAW) - 2
+    heads = [figure_3.record_head("text", item, source, RAW, free) for item in range(3)]
+    monkeypatch.setattr(
+        figure_3, "tasks", lambda *, quick: ((source, head, RAW, free) for head in heads)
+    )
+    figure_3.run(tmp_path, quick=True)
+    path = tmp_path / "records.jsonl"
+    before = path.read_bytes()
+    path.write_bytes(before[:-20])
+
+    figure_3.run(tmp_path, quick=True)
+
+    rows = read_rows(path)
+    assert [row["item"] for row in rows] == [0, 1, 2]
+    assert path.read_bytes()[: len(before) // 2] == before[: len(before) // 2]
