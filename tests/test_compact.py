@@ -233,11 +233,19 @@ def test_damage_anywhere_is_an_error_in_decompression(tiny_model: Model) -> None
 def test_a_wrong_payload_with_right_crc_gives_no_wrong_bytes(tiny_model: Model) -> None:
     frame = lmcompress.compress(TEXT, tiny_model, CodecConfig(compact=True))
     [(header, [(segment, payload)])] = read_all(frame)
+    found = []
     for position in range(len(payload)):
         damaged = bytearray(payload)
         damaged[position] ^= 1 << int(np.random.default_rng(position).integers(8))
-        with pytest.raises(CorruptFrameError):
-            lmcompress.decompress(pack_compact(header, segment, bytes(damaged)))
+        forged = pack_compact(header, segment, bytes(damaged))
+        try:
+            restored = lmcompress.decompress(forged)
+        except CorruptFrameError:
+            found.append(position)
+        else:  # several ends of the coder's bytes may stand for the same text
+            assert position == len(payload) - 1
+            assert restored == TEXT
+    assert len(found) >= len(payload) - 1
 
 
 def test_frames_of_both_kinds_may_be_joined(tiny_model: Model) -> None:
