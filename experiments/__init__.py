@@ -11,6 +11,7 @@ EXPERIMENTS: dict[str, str] = {
     "mix_shift": "who predicts what along a file",
     "adaptive_speed": "speed of the adaptive stage",
     "speed": "speed of the exact engine",
+    "step_profile": "where the time of a step goes",
     "lane_speed": "bits per byte and speed against lanes",
     "growth": "time and memory against the size of the file",
     "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",

@@ -30,8 +30,9 @@ LAYERS = (
     "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
     "gpt.pretrained",
     "adaptive.stage container figures media_codecs training model_store gpt.kernels_cpu",
-    "gpt.attention_cpu gpt.products_cpu gpt.wide_cpu gpt.engine_torch gpt.kernels_cuda "
-    "gpt.model_cuda",
+    "gpt.products_cpu",
+    "gpt.attention_simd",
+    "gpt.attention_cpu gpt.wide_cpu gpt.engine_torch gpt.kernels_cuda gpt.model_cuda",
     "gpt.engine_cpu gpt.attention_cuda gpt.products_cuda",
     "gpt.engine_cuda",
     "gpt.gpu",

@@ -64,6 +64,11 @@ def _supported() -> InstructionSet | None:
     return next((i for i in (VNNI, AVX2) if all(map(features.get, i.features))), None)
 
 
+def has_avx2() -> bool:
+    """Whether this processor has AVX2, and numba compiles for it."""
+    return _supported() is not None
+
+
 _ISA = _supported() or AVX2  # some set to compile for; where none is supported, nothing calls it
 DEPTH_STEP, WIDTH_STEP = _ISA.step, _ISA.columns
 _ROWS, _IS_WIDE = _ISA.rows, _ISA.is_wide
@@ -89,7 +94,7 @@ def _emit_tile(builder: Any, isa: InstructionSet, rows: int, args: Any) -> None:
     q, w, out = (builder.inttoptr(a, ir.PointerType(_I8)) for a in args[:3])
     depth, width = args[3:]
     sums_type = ir.VectorType(_I32, isa.lanes)
-    reduce = _declare(builder, f"llvm.vector.reduce.add.v{isa.lanes}i32", _I32, [sums_type])
+    reduce = declare(builder, f"llvm.vector.reduce.add.v{isa.lanes}i32", _I32, [sums_type])
     load_q, load_w, multiply = (_emit_vnni if isa is VNNI else _emit_avx2)(builder, sums_type)
     entry = builder.block
     loop, done = builder.append_basic_block("depth"), builder.append_basic_block("done")
@@ -130,7 +135,7 @@ def _emit_vnni(builder: Any, sums_type: Any) -> _Emitters:
     bytes_type = ir.VectorType(_I8, VNNI.step)
     flip = ir.Constant(bytes_type, [ir.Constant(_I8, -128)] * VNNI.step)
     name = "llvm.x86.avx512.vpdpbusd.512"
-    multiply = _declare(builder, name, sums_type, [sums_type] * 3)
+    multiply = declare(builder, name, sums_type, [sums_type] * 3)
 
     def load_w(pointer: Any) -> Any:
         return builder.bitcast(_load(builder, pointer, bytes_type), sums_type)
@@ -144,7 +149,7 @@ def _emit_vnni(builder: Any, sums_type: Any) -> _Emitters:
 
 def _emit_avx2(builder: Any, sums_type: Any) -> _Emitters:
     words_type = ir.VectorType(_I16, AVX2.step)
-    multiply = _declare(builder, "llvm.x86.avx2.pmadd.wd", sums_type, [words_type] * 2)
+    multiply = declare(builder, "llvm.x86.avx2.pmadd.wd", sums_type, [words_type] * 2)
 
     def load_w(pointer: Any) -> Any:
         narrow = _load(builder, pointer, ir.VectorType(_I8, AVX2.step))
@@ -160,7 +165,8 @@ def _load(builder: Any, pointer: Any, vector: Any) -> Any:
     return builder.load(builder.bitcast(pointer, ir.PointerType(vector)), align=1)
 
 
-def _declare(builder: Any, name: str, returned: Any, arguments: list[Any]) -> Any:
+def declare(builder: Any, name: str, returned: Any, arguments: list[Any]) -> Any:
+    """Returns an instruction's function, by what LLVM calls it."""
     known = builder.module.globals.get(name)
     return known or ir.Function(builder.module, ir.FunctionType(returned, arguments), name)
 
