@@ -21,10 +21,13 @@ from lmcompress.gpt.config import GPTConfig
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
+    from lmcompress.tokens import TokenTable
 
 DEFAULT_MODEL = "lmc-3m"
 NO_MODEL = "none"
 """Names the absence of a GPT: every byte equally likely, but for what the adaptive stage learns."""
+BYTES, TOKENS = "bytes", "tokens"
+"""Tokenizers, as files name them."""
 EMBEDDED = Path(__file__).parent / "models"
 
 _log = logging.getLogger(__name__)
@@ -43,6 +46,16 @@ class Model:
     def fingerprint(self) -> bytes:
         """16 bytes over all that can change a prediction."""
         return self.weights.fingerprint if self.weights else bytes(16)
+
+    @property
+    def tokens(self) -> TokenTable | None:
+        """What the symbols stand for; None: bytes."""
+        return self.weights.tokens if self.weights else None
+
+    @property
+    def tokenizer(self) -> str:
+        """What files of this model name as their tokenizer."""
+        return TOKENS if self.tokens else BYTES
 
     @property
     def num_parameters(self) -> int:

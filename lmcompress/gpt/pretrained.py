@@ -17,13 +17,18 @@ from torch import Tensor
 
 from lmcompress.errors import ModelNotFoundError, UnsupportedModelError
 from lmcompress.gpt.architectures import architecture, gpt_config
+from lmcompress.gpt.checkpoint import save_exact_checkpoint
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.gguf_files import GgufFile
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights, quantize_tensors
+from lmcompress.tokenizing import TOKENIZER_FILE, TextTokenizer
+from lmcompress.tokens import TokenTable
 
 MAX_WINDOW = 2048
 """Tokens of context that a model is used with at most: attention's cost grows with them."""
+ACTIVATION_BITS = 12
+"""Bits of what enters a product: 8 cost SmolLM2-135M 0.8 % of its code length, 12 0.04 %."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +74,19 @@ class Pretrained:
         except ValueError as exc:
             raise UnsupportedModelError(f"{self.path} cannot be evaluated exactly: {exc}") from exc
 
+    def save(self, card: dict[str, Any], folder: Path) -> None:
+        """Writes the exact weights, the table of tokens and the tokenizer into a folder.
+
+        Raises:
+          ModelNotFoundError: If tensors are missing or of other shapes.
+          UnsupportedModelError: If the tokenizer is of another kind or of another model.
+        """
+        table = TokenTable.from_tokenizer_json(self.tokenizer_json, self.config.vocab_size)
+        TextTokenizer(self.tokenizer_json, table)  # better now than when a file is waiting
+        weights = dataclasses.replace(self.weights(), tokens=table)
+        save_exact_checkpoint(weights, card, folder)
+        (folder / TOKENIZER_FILE).write_text(self.tokenizer_json, "utf-8")
+
 
 def open_pretrained(path: Path, **overrides: Any) -> Pretrained:
     """Opens a folder with config.json, safetensors and tokenizer.json, or a GGUF file.
@@ -81,7 +99,7 @@ def open_pretrained(path: Path, **overrides: Any) -> Pretrained:
       ModelNotFoundError: If a file is missing or damaged.
       UnsupportedModelError: If it is of a kind that cannot be evaluated.
     """
-    overrides = {"context_length": MAX_WINDOW, **overrides}
+    overrides = {"context_length": MAX_WINDOW, "activation_bits": ACTIVATION_BITS, **overrides}
     if path.suffix == ".gguf":
         file = GgufFile(path)
         config = gpt_config(file.config, **overrides)
