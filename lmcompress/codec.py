@@ -280,7 +280,7 @@ class FrameCompressor:
         weights, table = self._model.weights, self._model.tokens
         assert weights is not None
         assert table is not None
-        symbols = tokenizer_of(self._model).encode(raw)
+        symbols = tokenizer_of(self._model.folder, table).encode(raw)
         if table.num_escaped(symbols) > MAX_ESCAPED * len(raw):
             return None
         lanes, threads = (

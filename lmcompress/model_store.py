@@ -117,6 +117,11 @@ def load_model(name: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
     return _load(find_model(name).resolve())
 
 
+def as_model(model: AnyModel) -> Model:
+    """Returns a loaded model, or loads the one of that name or folder."""
+    return model if isinstance(model, Model) else load_model(model)
+
+
 @functools.lru_cache(maxsize=4)
 def _load(folder: Path) -> Model:
     from lmcompress.gpt.checkpoint import load_exact_checkpoint
@@ -142,7 +147,7 @@ def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = Non
     Raises:
       FingerprintMismatchError: If the model found is another one.
     """
-    model = override if isinstance(override, Model) else load_model(override or name)
+    model = as_model(override or name)
     if model.fingerprint != fingerprint:
         raise FingerprintMismatchError(
             f"the file was made with model {name} {fingerprint.hex()}, {model.folder} is "
@@ -164,7 +169,7 @@ def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
     """
     made = f"the file was made with a model whose fingerprint begins with {prefix.hex()}"
     if override is not None:
-        model = override if isinstance(override, Model) else load_model(override)
+        model = as_model(override)
         if model.fingerprint.startswith(prefix):
             return model
         raise FingerprintMismatchError(

@@ -51,14 +51,16 @@ class EscapeModel:
     def weights(self, active: int) -> npt.NDArray[np.int64]:
         """Returns the escape's weight for each of the first `active` lanes."""
         escapes, total = self._counts[self._was_escaped[:active]].T
-        return self._budget * escapes // total
+        weights: npt.NDArray[np.int64] = self._budget * escapes // total
+        return weights
 
     def update(self, is_escaped: npt.NDArray[np.bool_]) -> None:
         """Takes what a step's lanes had."""
         active = len(is_escaped)
         after = self._was_escaped[:active]
-        np.add.at(self._counts, (after, 0), _COUNT * is_escaped)
-        np.add.at(self._counts, (after, 1), _COUNT)
+        for context in (0, 1):
+            found = is_escaped[after == context]
+            self._counts[context] += (_COUNT * int(found.sum()), _COUNT * len(found))
         self._was_escaped[:active] = is_escaped
 
 
@@ -106,7 +108,7 @@ class TokenStage:
 def token_blocks(
     symbols: Symbols, lanes: int, block: int, predictor: TokenPredictor
 ) -> Iterator[tuple[npt.NDArray[np.int64], list[Symbols]]]:
-    """Yields what the model reads, tokens (lanes, steps), and the symbols of each step, (active,)."""
+    """Yields tokens (lanes, steps), which the model reads, and the symbols of each step."""
     layout = LaneLayout(len(symbols), lanes)
     rows = layout.split(symbols)
     read = predictor.table.read_as(rows, predictor.bos_id)
@@ -201,10 +203,7 @@ def most_symbols(coded_bytes: int) -> int:
     return (8 * coded_bytes + 64) * (7 << PRECISION_BITS) // (10 * (GROUP_SIZE - 1))
 
 
-def coded_bits(stage: TokenStage, steps: list[Symbols], logits: Weights) -> float:
-    """Returns the quantized code length of steps under logits (steps, lanes, vocab_size)."""
-    return sum(
-        float(symbol_bits(weights, level).sum())
-        for step, rows in zip(steps, logits, strict=True)
-        for level, weights in stage.rows(step, rows[: len(step)])
-    )
+def coded_bits(stage: TokenStage, symbols: Symbols, logits: Weights) -> npt.NDArray[np.float64]:
+    """Returns the quantized code length of each symbol of a step, (n,)."""
+    upper, lower = (symbol_bits(weights, level) for level, weights in stage.rows(symbols, logits))
+    return upper + lower

@@ -13,15 +13,12 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lmcompress.errors import MissingDependencyError, ModelNotFoundError, UnsupportedModelError
 from lmcompress.tokens import Symbols, TokenTable, parse_tokenizer
-
-if TYPE_CHECKING:
-    from lmcompress.model_store import Model
 
 TOKENIZER_FILE = "tokenizer.json"
 _PIECE_CHARACTERS = 1 << 15
@@ -97,19 +94,13 @@ def _plain(tokenizer_json: str) -> str:
     return json.dumps(parts).replace('"add_prefix_space": true', '"add_prefix_space": false')
 
 
-def tokenizer_of(model: Model) -> TextTokenizer:
-    """Returns the tokenizer that lies in a model's folder.
+@functools.lru_cache(maxsize=4)
+def tokenizer_of(folder: Path, table: TokenTable) -> TextTokenizer:
+    """Returns the tokenizer that lies in the folder of the model of a table.
 
     Raises:
       ModelNotFoundError: If there is none.
     """
-    assert model.weights is not None
-    assert model.weights.tokens is not None
-    return _load(model.folder, model.weights.tokens)
-
-
-@functools.lru_cache(maxsize=4)
-def _load(folder: Path, table: TokenTable) -> TextTokenizer:
     try:
         text = (folder / TOKENIZER_FILE).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as exc:

@@ -54,7 +54,7 @@ def group_weights(sums: Integers, last: Integers) -> Weights:
 
 def share(numerators: Integers, budget: Integers) -> Integers:
     """Shares budget (n, 1) out by numerators (n, K); what is left goes to the first largest."""
-    weights = numerators * budget // numerators.sum(axis=1, keepdims=True)
+    weights: Integers = numerators * budget // numerators.sum(axis=1, keepdims=True)
     rows = np.arange(len(weights))
     weights[rows, numerators.argmax(axis=1)] += (budget - weights.sum(axis=1, keepdims=True))[:, 0]
     return weights

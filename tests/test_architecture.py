@@ -24,23 +24,24 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 LAYERS = (
     "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.integers "
     "gpt.transfer_cuda",
-    "adaptive.state wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
-    "gpt.architectures gpt.gguf_files",
+    "adaptive.state wire files coding tokens cli_errors corpus_download hub_corpora gpt.card "
+    "gpt.network",
+    "gpt.architectures gpt.gguf_files tokenizing two_levels",
     "adaptive.contexts baselines layout corpora records streams gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
     "gpt.pretrained",
     "adaptive.stage container figures media_codecs training model_store gpt.kernels_cpu",
-    "gpt.attention_cpu gpt.products_cpu gpt.wide_cpu gpt.engine_torch gpt.kernels_cuda "
-    "gpt.model_cuda",
-    "gpt.engine_cpu gpt.attention_cuda gpt.products_cuda",
+    "gpt.attention_cpu gpt.products_cpu gpt.wide_cpu gpt.engine_torch gpt.groups "
+    "gpt.kernels_cuda gpt.model_cuda",
+    "gpt.engine_cpu gpt.groups_cpu gpt.attention_cuda gpt.products_cuda",
     "gpt.engine_cuda",
     "gpt.gpu",
     "predictor",
     "lanes",
     "priming",
-    "recipe",
+    "recipe token_codec",
     "codec",
-    "api cli_options",
+    "api scoring cli_options",
     "benchmark cli_files cli_info cli_models cli_reproduce",
     "cli_bench",
     "cli",

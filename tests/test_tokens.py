@@ -10,7 +10,9 @@ import pytest
 from lmcompress.errors import UnsupportedModelError
 from lmcompress.tokens import MAX_TOKEN_BYTES, TokenTable, byte_letters
 
-TABLE = TokenTable((b"", b"the", b" ", b"\xc3", *(bytes([i]) for i in range(97, 123)), *[b""] * 270))
+TABLE = TokenTable(
+    (b"", b"the", b" ", b"\xc3", *(bytes([i]) for i in range(97, 123)), *[b""] * 270)
+)
 
 
 def tokenizer_json(**changes: object) -> str:
