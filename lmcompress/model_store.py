@@ -1,4 +1,4 @@
-"""Models by name or path: those in the package, in $LMCOMPRESS_MODELS, or in a folder.
+"""Models by name or path: those in the package, in $LMCOMPRESS_MODELS, fetched, or in a folder.
 
 Looking at a model (name, size, fingerprint) reads a small JSON file; torch is imported only when
 its weights are loaded.
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcompress.errors import FingerprintMismatchError, LmcompressError, ModelNotFoundError
-from lmcompress.gpt.card import read_card
+from lmcompress.gpt.card import read_card, stored_bytes
 from lmcompress.gpt.config import GPTConfig
+from lmcompress.published import PUBLISHED
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
@@ -88,6 +89,13 @@ def _roots() -> Iterator[Path]:
     for part in os.environ.get("LMCOMPRESS_MODELS", "").split(os.pathsep):
         if part:
             yield Path(part)
+    yield cache_folder()
+
+
+def cache_folder() -> Path:
+    """Returns the folder of models that were fetched, in the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "lmcompress" / "models"
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
@@ -102,7 +110,12 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if (path / "model.json").is_file():
         return path
-    nearest = difflib.get_close_matches(str(name), known, n=1)
+    if str(name) in PUBLISHED:
+        raise ModelNotFoundError(
+            f"model {name} is not at hand yet: run lmcompress fetch {name} (it downloads "
+            f"{PUBLISHED[str(name)].num_bytes / 1e6:.0f} MB)"
+        )
+    nearest = difflib.get_close_matches(str(name), (*known, *PUBLISHED), n=1)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     raise ModelNotFoundError(
         f"no model {str(name)!r}: {hint}known are {', '.join(known) or 'none'}; "
@@ -254,7 +267,7 @@ def _describe(name: str, folder: Path) -> dict[str, Any]:
         "name": name,
         "default": name == DEFAULT_MODEL,
         "num_parameters": config.num_parameters,
-        "model_bytes": (folder / "model.safetensors").stat().st_size,
+        "model_bytes": stored_bytes(folder),
         "context_length": config.context_length,
         "fingerprint": description.get("fingerprint") or load_model(name).fingerprint.hex(),
         "trained_on": card.get("trained_on", []),

@@ -22,7 +22,7 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
-    "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.integers "
+    "compiled errors logistic metrics prefetch progress protocol published gpt.config gpt.integers "
     "gpt.transfer_cuda",
     "adaptive.state wire files coding tokens cli_errors corpus_download hub_corpora gpt.card "
     "gpt.network",
@@ -36,13 +36,13 @@ LAYERS = (
     "gpt.engine_cpu gpt.groups_cpu gpt.attention_cuda gpt.products_cuda",
     "gpt.engine_cuda",
     "gpt.gpu",
-    "predictor",
+    "fetching predictor",
     "lanes",
     "priming",
     "recipe token_codec",
     "codec",
     "api scoring cli_options",
-    "benchmark cli_files cli_info cli_models cli_reproduce",
+    "benchmark cli_fetch cli_files cli_info cli_models cli_reproduce",
     "cli_bench",
     "cli",
     "__main__",
