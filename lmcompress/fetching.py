@@ -24,9 +24,10 @@ from safetensors import SafetensorError
 
 from lmcompress.corpus_download import fetch as download
 from lmcompress.errors import LmcompressError, MissingDependencyError, ModelNotFoundError
+from lmcompress.gpt.card import read_card
 from lmcompress.gpt.checkpoint import load_exact_checkpoint
 from lmcompress.gpt.pretrained import Pretrained, open_pretrained
-from lmcompress.model_store import Model, cache_folder
+from lmcompress.model_store import Model, cache_folder, load_model
 from lmcompress.published import PUBLISHED, Published
 
 HUB = "hf:"
@@ -47,7 +48,8 @@ def fetch_model(
         `transformers` wrote, or a GGUF file.
       name: What to call the model; by default as the source is called.
       root: Folder to put its folder into; by default the user's cache.
-      overwrite: Whether a model of that name may be there already, to be replaced.
+      overwrite: Whether to replace a model of that name. A published one that is there already
+        is returned.
 
     Raises:
       ModelNotFoundError: If the source cannot be had, or is damaged.
@@ -57,6 +59,8 @@ def fetch_model(
     """
     name = _checked_name(name or _default_name(source))
     folder = (root or cache_folder()) / name
+    if not overwrite and source in PUBLISHED and _is_there(folder, PUBLISHED[source]):
+        return load_model(folder)
     if folder.exists() and not overwrite:
         raise LmcompressError(f"{folder} exists: pass -f to make it anew")
     with _new_folder(folder) as unfinished, _origin(source, unfinished.parent) as (path, card):
@@ -64,6 +68,11 @@ def fetch_model(
         weights = load_exact_checkpoint(unfinished)  # what was written can be read
         _check_identity(source, name, weights.fingerprint.hex())
     return Model(name, weights, card, folder)
+
+
+def _is_there(folder: Path, known: Published) -> bool:
+    path = folder / "model.json"
+    return path.is_file() and read_card(folder).get("fingerprint") == known.fingerprint
 
 
 def _save(pretrained: Pretrained, card: dict[str, Any], folder: Path) -> None:
