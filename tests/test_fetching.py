@@ -29,7 +29,7 @@ from lmcompress.published import Published
 
 pytest.importorskip("tokenizers")
 pytest.importorskip("gguf")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 from test_gguf import write_gguf
 from token_model import SPECIAL, TEXT, tokenizer_json
 
@@ -39,7 +39,9 @@ RAW = TEXT + SPECIAL.encode() + "Привет, 世界\r\n".encode() + b"\xff\xfe
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that fetched models go to."""
-    transformers.utils.logging.disable_progress_bar()  # it would stand among our lines
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # it would stand among our lines
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "lmcompress" / "models"
 
@@ -322,6 +324,7 @@ sys.exit(cli.main(["fetch", sys.argv[1], "--name", "big"]))
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_too_little_memory_is_one_clear_line(tmp_path: Path) -> None:
     import torch
+    import transformers
 
     config = transformers.LlamaConfig(
         vocab_size=60_000, hidden_size=512, intermediate_size=64, num_hidden_layers=1,
