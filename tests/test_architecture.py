@@ -31,10 +31,11 @@ LAYERS = (
     "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
     "gpt.pretrained",
     "adaptive.stage container figures media_codecs training model_store gpt.kernels_cpu",
-    "gpt.attention_cpu gpt.products_cpu gpt.wide_cpu gpt.engine_torch gpt.groups "
+    "gpt.attention_cpu gpt.products_cpu gpt.engine_torch gpt.groups "
     "gpt.kernels_cuda gpt.model_cuda",
-    "gpt.engine_cpu gpt.groups_cpu gpt.attention_cuda gpt.products_cuda",
-    "gpt.engine_cuda",
+    "gpt.groups_cpu gpt.wide_products_cpu gpt.attention_cuda gpt.products_cuda",
+    "gpt.engine_cuda gpt.wide_cpu",
+    "gpt.engine_cpu",
     "gpt.gpu",
     "fetching predictor",
     "lanes",
