@@ -19,10 +19,10 @@ import torch.nn.functional as F
 
 from experiments.common import folder_of, identified, write_records, write_table
 from lmcompress import CodecConfig, corpora
-from lmcompress.api import score
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.gpt.network import GPT
 from lmcompress.model_store import load_model
+from lmcompress.scoring import score
 
 PIECE = 1024
 CORPORA = (

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lmcompress import api, baselines
+from lmcompress import api, baselines, scoring
 from lmcompress.codec import CodecConfig
 from lmcompress.container import read_frames
 from lmcompress.errors import LmcompressError, MissingDependencyError
@@ -319,7 +319,7 @@ def _model_fields(codec: Codec, raw: bytes, compressed: bytes, score: bool) -> d
         empty = ("lanes", "segment_bytes", "payload_bytes")
         lengths = ("ideal_code_length_bits", "quantized_code_length_bits")
         return dict.fromkeys(empty + lengths) | {"device": "cpu", "num_threads": 1}
-    scored = api.score(raw, codec.model, codec.config) if score else None
+    scored = scoring.score(raw, codec.model, codec.config) if score else None
     return {
         "lanes": codec.lanes_for(len(raw)),
         "segment_bytes": codec.config.segment_bytes,

@@ -37,7 +37,7 @@ def fits(head_dim: int) -> bool:
 @functools.cache
 def is_usable() -> bool:
     """Whether this processor has the instructions, numba may use them, and known answers come."""
-    if not products_cpu.has_avx2():
+    if products_cpu.first_supported(products_cpu.AVX2) is None:
         return False
     num_keys = _KEYS + 3
     keys = np.full((num_keys, _STEP), 127, np.int8)

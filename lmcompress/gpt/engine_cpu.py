@@ -158,28 +158,29 @@ class _Group:
             self.rings.append(
                 (keys, np.zeros(shape, np.float32), values, np.zeros(shape, np.float32))
             )
-        self.plans: dict[int, _Plan] = {}
+        self.plans: dict[tuple[int, bool], _Plan] = {}
 
     def predict(
         self,
         tokens: npt.NDArray[np.int64],
         position: int,
-        out: npt.NDArray[np.float32],
+        out: npt.NDArray[np.float32] | None,
         logits: npt.NDArray[np.float32] | None,
     ) -> None:
-        """Reads tokens (lanes, steps); fills out (and logits) of shape (steps, lanes, V)."""
-        steps = tokens.shape[1]
-        if steps not in self.plans:
-            self.plans[steps] = _Plan(self, steps)
-        plan = self.plans[steps]
+        """Reads tokens (lanes, steps); fills what is given of shape (steps, lanes, V)."""
+        key = tokens.shape[1], out is not None or logits is not None
+        if key not in self.plans:
+            self.plans[key] = _Plan(self, *key)
+        plan = self.plans[key]
         self.clock[0] = position
         plan.tokens[:] = tokens.reshape(-1)
         for call in plan.calls:
             call()
         head = self.model.output
-        kernels_cpu.weights_from_logits(
-            plan.sums, self.scale, head.scale, self.model.logit_table, self.lanes, out
-        )
+        if out is not None:
+            kernels_cpu.weights_from_logits(
+                plan.sums, self.scale, head.scale, self.model.logit_table, self.lanes, out
+            )
         if logits is not None:
             kernels_cpu.logits_rows(plan.sums, self.scale, head.scale, self.lanes, logits)
 
@@ -188,10 +189,12 @@ class _Plan:
     """All calls of one pass over a fixed number of steps, their arguments bound once.
 
     A decoder makes the same few dozen calls for every step: it should not slice arrays each time.
+    Without output, nothing is predicted: tokens are read for those that come after them.
     """
 
-    def __init__(self, group: _Group, steps: int) -> None:
+    def __init__(self, group: _Group, steps: int, has_output: bool) -> None:
         self.group, self.model = group, group.model
+        self._has_output = has_output
         self.rows = group.lanes * steps
         self.x = group.x[: self.rows]
         self.tokens = np.zeros(self.rows, np.int64)
@@ -221,7 +224,8 @@ class _Plan:
             self._product(layer["proj"], self._attend(i))
             self._product(layer["up"], self._enter(next(norms)))
             self._product(layer["down"], self._activate(layer["up"], layer["down"]))
-        self._product(self.model.output, self._enter(next(norms)))
+        if self._has_output:
+            self._product(self.model.output, self._enter(next(norms)))
 
     def _add(self, function: Callable[..., Any], *args: Any) -> None:
         self.calls.append(functools.partial(function, *args))
@@ -337,18 +341,38 @@ class CpuEngine:
 
         `logits`, if given, is filled with the exact logits, of the same shape.
         """
-        out = np.empty((tokens.shape[1], self.lanes, self.config.vocab_size), np.float32)
-        for start in range(0, tokens.shape[1], self.max_steps):
-            part = slice(start, start + self.max_steps)
-            self._predict_block(
-                tokens[:, part], out[part], None if logits is None else logits[part]
-            )
+        out = self._new_output(tokens)
+        self._evaluate(tokens, out, logits)
         return out
 
-    def _predict_block(
+    def logits(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Returns exact logits (steps, lanes, vocab_size) after each of tokens (lanes, steps)."""
+        out = self._new_output(tokens)
+        self._evaluate(tokens, None, out)
+        return out
+
+    def read(self, tokens: npt.NDArray[np.int64]) -> None:
+        """Reads tokens (lanes, steps) for those that come after them."""
+        self._evaluate(tokens, None, None)
+
+    def _new_output(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        return np.empty((tokens.shape[1], self.lanes, self.config.vocab_size), np.float32)
+
+    def _evaluate(
         self,
         tokens: npt.NDArray[np.int64],
-        out: npt.NDArray[np.float32],
+        out: npt.NDArray[np.float32] | None,
+        logits: npt.NDArray[np.float32] | None,
+    ) -> None:
+        for start in range(0, tokens.shape[1], self.max_steps):
+            part = slice(start, start + self.max_steps)
+            wanted = (None if array is None else array[part] for array in (out, logits))
+            self._evaluate_block(tokens[:, part], *wanted)
+
+    def _evaluate_block(
+        self,
+        tokens: npt.NDArray[np.int64],
+        out: npt.NDArray[np.float32] | None,
         logits: npt.NDArray[np.float32] | None,
     ) -> None:
         jobs = [
@@ -356,7 +380,7 @@ class CpuEngine:
                 group.predict,
                 tokens[s],
                 self.position,
-                out[:, s],
+                None if out is None else out[:, s],
                 None if logits is None else logits[:, s],
             )
             for group, s in zip(self._groups, self._slices, strict=True)

@@ -56,32 +56,31 @@ VNNI = InstructionSet(("avx512f", "avx512vnni"), 4, 4, 16, 64, False)
 AVX2 = InstructionSet(("avx2",), 6, 2, 8, 16, True)
 
 
-def _supported() -> InstructionSet | None:
-    """Returns the best instruction set of this processor, if numba compiles for it."""
+def first_supported(*sets: InstructionSet) -> InstructionSet | None:
+    """Returns the first instruction set that this processor has, if numba compiles for it."""
     if config.CPU_NAME or config.CPU_FEATURES:  # type: ignore[attr-defined]
         return None  # numba was told of another processor
     features = llvm.get_host_cpu_features()
-    return next((i for i in (VNNI, AVX2) if all(map(features.get, i.features))), None)
+    return next((i for i in sets if all(map(features.get, i.features))), None)
 
 
-def has_avx2() -> bool:
-    """Whether this processor has AVX2, and numba compiles for it."""
-    return _supported() is not None
-
-
+<<<<<<< HEAD
 _ISA = _supported() or AVX2  # some set to compile for; where none is supported, nothing calls it
+=======
+_ISA = first_supported(VNNI, AVX2) or AVX2  # where neither is supported, nothing calls it
+>>>>>>> tokens
 DEPTH_STEP, WIDTH_STEP = _ISA.step, _ISA.columns
 _ROWS, _IS_WIDE = _ISA.rows, _ISA.is_wide
 _ACTIVATION_BYTES = 2 if _IS_WIDE else 1
 
 
-def _make_tile(rows: int) -> Any:
+def make_tile(rows: int, isa: InstructionSet) -> Any:
     """Returns an intrinsic: (rows x depth) times (depth x columns) -> sums, by their addresses."""
 
     @intrinsic
     def tile(_typing, q, w, out, depth, width):
         def codegen(context, builder, _signature, args):
-            _emit_tile(builder, _ISA, rows, args)
+            _emit_tile(builder, isa, rows, args)
             return context.get_dummy_value()
 
         return types.void(q, w, out, depth, width), codegen
@@ -171,8 +170,8 @@ def declare(builder: Any, name: str, returned: Any, arguments: list[Any]) -> Any
     return known or ir.Function(builder.module, ir.FunctionType(returned, arguments), name)
 
 
-_tile_of_rows = _make_tile(_ROWS)
-_tile_of_one = _make_tile(1)
+_tile_of_rows = make_tile(_ROWS, _ISA)
+_tile_of_one = make_tile(1, _ISA)
 _GRID = (LEVELS, PER_LEVEL)
 
 
@@ -253,7 +252,7 @@ def offsets(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
 @functools.cache
 def is_usable() -> bool:
     """Whether this processor has the instructions, numba may use them, and known answers come."""
-    if _supported() is None:
+    if first_supported(VNNI, AVX2) is None:
         return False
     rng = np.random.default_rng(1)
     for num_rows in (1, _ROWS, _ROWS + 3):
