@@ -55,13 +55,16 @@ class UniformPredictor:
         budget = (1 << PRECISION_BITS) - vocab_size
         self._row = np.full(vocab_size, budget // vocab_size, np.float32)
         self._row[: budget % vocab_size] += 1
+        self._rows = self._row[None, None]
 
     def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
-        """Returns the same row for each symbol to come."""
+        """Returns the same row for each symbol to come; the same array, if as many are to come."""
         lanes, steps = tokens.shape
         if logits is not None:
             logits[:] = 0
-        return np.tile(self._row, (steps, lanes, 1))
+        if self._rows.shape[:2] != (steps, lanes):
+            self._rows = np.tile(self._row, (steps, lanes, 1))
+        return self._rows
 
     def close(self) -> None:
         """Does nothing."""

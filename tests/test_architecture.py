@@ -27,7 +27,8 @@ LAYERS = (
     "adaptive.state wire files coding tokens cli_errors corpus_download hub_corpora gpt.card "
     "gpt.network",
     "gpt.architectures gpt.gguf_files tokenizing two_levels",
-    "adaptive.contexts baselines layout corpora records streams gpt.presets gpt.quantization",
+    "adaptive.addresses adaptive.contexts adaptive.vectors baselines layout corpora records streams "
+    "gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
     "gpt.pretrained",
     "adaptive.stage container figures media_codecs training model_store gpt.kernels_cpu",

@@ -64,11 +64,7 @@ def first_supported(*sets: InstructionSet) -> InstructionSet | None:
     return next((i for i in sets if all(map(features.get, i.features))), None)
 
 
-<<<<<<< HEAD
-_ISA = _supported() or AVX2  # some set to compile for; where none is supported, nothing calls it
-=======
 _ISA = first_supported(VNNI, AVX2) or AVX2  # where neither is supported, nothing calls it
->>>>>>> tokens
 DEPTH_STEP, WIDTH_STEP = _ISA.step, _ISA.columns
 _ROWS, _IS_WIDE = _ISA.rows, _ISA.is_wide
 _ACTIVATION_BYTES = 2 if _IS_WIDE else 1
