@@ -22,6 +22,7 @@ from lmcompress.cli_errors import error_line, is_user_error
 from lmcompress.cli_files import compress, decompress, test
 from lmcompress.cli_info import info
 from lmcompress.cli_models import models, score, train
+from lmcompress.cli_report import report
 from lmcompress.cli_reproduce import reproduce
 
 EXIT_ERROR = 1
@@ -50,7 +51,9 @@ def lmcompress(verbose: bool) -> None:
         _log.setLevel(logging.DEBUG)
 
 
-for _command in (compress, decompress, test, info, score, models, train, bench, demo, reproduce):
+for _command in (
+    compress, decompress, test, info, score, models, train, bench, demo, reproduce, report,
+):  # fmt: skip
     lmcompress.add_command(_command)
 
 

@@ -24,12 +24,13 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 LAYERS = (
     "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.integers "
     "gpt.transfer_cuda",
-    "adaptive.state wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
+    "adaptive.state wire files coding cli_errors corpus_download hub_corpora inline_svg gpt.card "
+    "gpt.network",
     "gpt.architectures gpt.gguf_files",
     "adaptive.contexts baselines layout corpora records streams gpt.presets gpt.quantization",
-    "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
-    "gpt.pretrained",
-    "adaptive.stage container figures media_codecs training model_store gpt.kernels_cpu",
+    "adaptive.matches adaptive.mixing compact provenance report results gpt.exact gpt.checkpoint",
+    "sources gpt.pretrained",
+    "adaptive.stage container figures page media_codecs training model_store gpt.kernels_cpu",
     "gpt.attention_cpu gpt.products_cpu gpt.wide_cpu gpt.engine_torch gpt.kernels_cuda "
     "gpt.model_cuda",
     "gpt.engine_cpu gpt.attention_cuda gpt.products_cuda",
@@ -41,7 +42,7 @@ LAYERS = (
     "recipe",
     "codec",
     "api cli_options",
-    "benchmark cli_files cli_info cli_models cli_reproduce",
+    "benchmark cli_files cli_info cli_models cli_report cli_reproduce",
     "cli_bench",
     "cli",
     "__main__",
