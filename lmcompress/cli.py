@@ -23,6 +23,7 @@ from lmcompress.cli_fetch import fetch
 from lmcompress.cli_files import compress, decompress, test
 from lmcompress.cli_info import info
 from lmcompress.cli_models import models, score, train
+from lmcompress.cli_report import report
 from lmcompress.cli_reproduce import reproduce
 
 EXIT_ERROR = 1
@@ -52,18 +53,8 @@ def lmcompress(verbose: bool) -> None:
 
 
 for _command in (
-    compress,
-    decompress,
-    test,
-    info,
-    score,
-    models,
-    fetch,
-    train,
-    bench,
-    demo,
-    reproduce,
-):
+    compress, decompress, test, info, score, models, fetch, train, bench, demo, reproduce, report,
+):  # fmt: skip
     lmcompress.add_command(_command)
 
 

@@ -24,14 +24,14 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 LAYERS = (
     "compiled errors logistic metrics prefetch progress protocol published gpt.config gpt.integers "
     "gpt.transfer_cuda",
-    "adaptive.state wire files coding tokens cli_errors corpus_download hub_corpora gpt.card "
-    "gpt.network",
+    "adaptive.state wire files coding tokens cli_errors corpus_download hub_corpora inline_svg "
+    "gpt.card gpt.network",
     "gpt.architectures gpt.gguf_files tokenizing two_levels",
     "adaptive.addresses adaptive.contexts adaptive.vectors baselines layout corpora records streams "
     "gpt.presets gpt.quantization",
-    "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
-    "gpt.pretrained",
-    "adaptive.stage container figures media_codecs training model_store gpt.kernels_cpu",
+    "adaptive.matches adaptive.mixing compact provenance report results gpt.exact gpt.checkpoint",
+    "sources gpt.pretrained",
+    "adaptive.stage container figures page media_codecs training model_store gpt.kernels_cpu",
     "gpt.products_cpu gpt.engine_torch gpt.groups gpt.kernels_cuda gpt.model_cuda",
     "gpt.attention_simd gpt.groups_cpu gpt.wide_products_cpu gpt.attention_cuda gpt.products_cuda",
     "gpt.attention_cpu gpt.engine_cuda gpt.wide_cpu",
@@ -43,7 +43,7 @@ LAYERS = (
     "recipe token_codec",
     "codec",
     "api scoring cli_options",
-    "benchmark cli_fetch cli_files cli_info cli_models cli_reproduce",
+    "benchmark cli_fetch cli_files cli_info cli_models cli_report cli_reproduce",
     "cli_bench",
     "cli",
     "__main__",

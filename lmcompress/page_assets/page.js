@@ -1,0 +1,31 @@
+// Sorts a table by the column whose heading is pressed, the other way round when pressed again.
+const value = (row, column) => {
+  const text = row.cells[column].textContent.trim();
+  const number = parseFloat(text.replaceAll(",", ""));
+  return Number.isNaN(number) ? text : number;
+};
+const compare = (a, b) =>
+  typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+
+// On a small screen the contents would fill the first page.
+if (window.matchMedia("(max-width: 48rem)").matches) {
+  document.querySelector("nav details").open = false;
+}
+
+for (const table of document.querySelectorAll("table")) {
+  const headings = [...table.tHead.rows[0].cells];
+  headings.forEach((heading, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.addEventListener("click", () => {
+      const ascending = heading.getAttribute("aria-sort") !== "ascending";
+      headings.forEach((other) => other.removeAttribute("aria-sort"));
+      heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+      const body = table.tBodies[0];
+      const rows = [...body.rows].sort((a, b) => compare(value(a, column), value(b, column)));
+      body.append(...(ascending ? rows : rows.reverse()));
+    });
+  });
+}
