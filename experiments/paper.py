@@ -35,7 +35,7 @@ LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k")
 MODELS = (*LADDER, DEFAULT_MODEL)
 """The default has seen ten times the text, of more kinds: no member of the ladder."""
 CHUNKS_AT_ONCE = 64
-DEFAULT_BYTES, QUICK_BYTES = 262_144, 16_384
+DEFAULT_BYTES, QUICK_BYTES = 131_072, 16_384
 MAKE_FIGURES = Mapping[str, Callable[[], "Figure"]]
 
 
