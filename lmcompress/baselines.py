@@ -77,7 +77,7 @@ def _bzip2() -> Codec:
 
 
 def _xz() -> Codec:
-    """xz -9e, its dictionary no larger than the input: no match reaches further back.
+    """LZMA2 as `xz -9e`, its dictionary no larger than the input: no match reaches further back.
 
     The sizes stay what they are; clearing tables for 64 MiB took 0.2 s for each small input.
     """
