@@ -16,6 +16,7 @@ EXPERIMENTS: dict[str, str] = {
     "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
     "model_sizes": "bits per byte against parameters, beside gzip and its peers",
     "table_1": "Table 1: raw and adjusted rates of codecs and models, four modalities",
+    "figure_2": "Figure 2: adjusted rate against model size, by the size of the data set",
     "figure_3": "Figure 3: compressors and models continue text, images, speech",
     "figure_4": "Figure 4: rate against sequence length, classical codecs and models",
     "architectures": "GPT-1, GPT-2 and GPT-3 at one small size (trains what is not trained)",

@@ -13,7 +13,7 @@ records.jsonl already is not measured again. Published rows come from published.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -53,10 +53,16 @@ def tasks(sample: media.Sample, models: Sequence[Model]) -> Iterator[Task]:
         yield record_key(codec, sample.raw), functools.partial(benchmark_row, codec, *given)
     for codec in (*classical_codecs(CHUNKED), *media_codecs()):
         key = chunked_name(codec.name, media.CHUNK_BYTES), *record_key(codec, sample.raw)[1:]
-        measure_chunks = functools.partial(chunked_row, chunk_bytes=media.CHUNK_BYTES)
-        yield key, functools.partial(measure_chunks, codec, *given)
+        chunks = functools.partial(chunked_row, chunk_bytes=media.CHUNK_BYTES)
+        yield key, functools.partial(chunks, codec, *given)
     for coded in model_codecs(models, sample):
-        yield record_key(coded, sample.raw), functools.partial(model_row, coded, *given)
+        yield _model_task(coded, sample)
+
+
+def _model_task(codec: ModelCodec, sample: media.Sample) -> Task:
+    return record_key(codec, sample.raw), functools.partial(
+        model_row, codec, sample.name, sample.raw
+    )
 
 
 def model_codecs(models: Sequence[Model], sample: media.Sample) -> Iterator[ModelCodec]:
@@ -86,16 +92,30 @@ def model_row(codec: ModelCodec, corpus: str, raw: bytes, run: RunInfo) -> Recor
 
 def measure(path: Path, samples: Sequence[media.Sample], models: Sequence[Model]) -> None:
     """Appends the rows that are not there yet, each as soon as it is measured."""
-    done = {record.key for record in records_of(path)}
     run = run_of(NAME)
     for sample in samples:
-        for key, task in tasks(sample, models):
-            if key in done:
-                continue
-            record = task(run)
-            append_jsonl([record], path)
-            rate = 100 * table_1_tables.rate(record)
-            click.echo(f"{sample.modality} {record.codec} {rate:.1f} %", err=True)
+        run_tasks(path, sample, tasks(sample, models), run)
+
+
+def measure_chunks(
+    path: Path, samples: Sequence[media.Sample], models: Sequence[Model], run: RunInfo
+) -> None:
+    """Appends the models' rows of chunks that are not there yet."""
+    for sample in samples:
+        codecs = [paper.ChunkedModelCodec(model, len(sample.raw)) for model in models]
+        run_tasks(path, sample, (_model_task(codec, sample) for codec in codecs), run)
+
+
+def run_tasks(path: Path, sample: media.Sample, found: Iterable[Task], run: RunInfo) -> None:
+    """Appends the rows of one sample that are not there yet."""
+    done = {record.key for record in records_of(path)}
+    for key, task in found:
+        if key in done:
+            continue
+        record = task(run)
+        append_jsonl([record], path)
+        rate = 100 * table_1_tables.rate(record)
+        click.echo(f"{sample.modality} {record.codec} {rate:.1f} %", err=True)
 
 
 def records_of(path: Path) -> list[Record]:

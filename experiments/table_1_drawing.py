@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from experiments.outputs import BLUE, GREY, ORANGE, new_figure
-from experiments.table_1_tables import Line, measured_lines, published_lines
+from experiments.table_1_tables import Line, lines_of, published_lines
 from lmcompress.records import Record
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ DRAWN = ("text", "extract", "images", "speech")
 
 def draw(records: Sequence[Record]) -> Figure:
     """Returns a panel for each modality but random bytes, a line for each compressor of chunks."""
-    lines = [line for line in (*measured_lines(records), *published_lines()) if line.is_chunked]
+    lines = [line for line in (*lines_of(records), *published_lines()) if line.is_chunked]
     figure = new_figure(11, 0.9 + 0.2 * len(lines))
     panels = figure.subplots(1, len(DRAWN), sharey=True)
     for axes, modality in zip(panels, DRAWN, strict=True):

@@ -59,7 +59,7 @@ def current(records: Sequence[Record]) -> list[Record]:
     return [r for r in latest(records) if r.raw_bytes == records[-1].raw_bytes]
 
 
-def measured_lines(records: Sequence[Record]) -> list[Line]:
+def lines_of(records: Sequence[Record]) -> list[Line]:
     """Returns our own rows: whole before chunks, classical codecs before models by size."""
     rows: dict[str, dict[str, Record]] = {}
     for record in current(records):
@@ -104,7 +104,7 @@ def published_lines(path: Path = PUBLISHED) -> list[Line]:
 def derived_texts(records: Sequence[Record]) -> dict[str, str]:
     """Returns the text files made from the records, by name."""
     shown = current(records)
-    lines = [*measured_lines(records), *published_lines()]
+    lines = [*lines_of(records), *published_lines()]
     raw = [_raw_row(line) for whole in (False, True) for line in lines if line.is_chunked == whole]
     adjusted = [row for line in lines if line.is_model for row in _adjusted_rows(line)]
     tables = [
