@@ -19,6 +19,7 @@ EXPERIMENTS: dict[str, str] = {
     "figure_2": "Figure 2: adjusted rate against model size, by the size of the data set",
     "figure_3": "Figure 3: compressors and models continue text, images, speech",
     "figure_4": "Figure 4: rate against sequence length, classical codecs and models",
+    "table_2": "Table 2: tokenizers against model sizes (trains what is not trained)",
     "scaling_law": "how bits per byte fall with parameters and with bytes seen",
     "ladder_table": "the ladder: size, training, bits per byte float and exact, speed",
     "architectures": "GPT-1, GPT-2 and GPT-3 at one small size (trains what is not trained)",
