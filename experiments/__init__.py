@@ -16,8 +16,13 @@ EXPERIMENTS: dict[str, str] = {
     "growth": "time and memory against the size of the file",
     "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
     "model_sizes": "bits per byte against parameters, beside gzip and its peers",
+    "table_1": "Table 1: raw and adjusted rates of codecs and models, four modalities",
+    "figure_2": "Figure 2: adjusted rate against model size, by the size of the data set",
     "figure_3": "Figure 3: compressors and models continue text, images, speech",
     "figure_4": "Figure 4: rate against sequence length, classical codecs and models",
+    "table_2": "Table 2: tokenizers against model sizes (trains what is not trained)",
+    "scaling_law": "how bits per byte fall with parameters and with bytes seen",
+    "ladder_table": "the ladder: size, training, bits per byte float and exact, speed",
     "architectures": "GPT-1, GPT-2 and GPT-3 at one small size (trains what is not trained)",
 }
 """What `lmcompress reproduce` runs, in this order: name and what it makes."""

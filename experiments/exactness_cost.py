@@ -35,9 +35,9 @@ CORPORA = (
 
 
 @torch.no_grad()
-def float_bits_per_byte(network: GPT, raw: bytes) -> float:
+def float_bits_per_byte(network: GPT, raw: bytes, piece: int = PIECE) -> float:
     """Returns the float network's code length of whole pieces, in bits per byte."""
-    rows = np.frombuffer(raw, np.uint8).astype(np.int64).reshape(-1, PIECE)
+    rows = np.frombuffer(raw, np.uint8).astype(np.int64).reshape(-1, piece)
     nats = 0.0
     for targets in torch.from_numpy(rows).split(16):
         inputs = F.pad(targets[:, :-1], (1, 0), value=network.config.bos_id)
