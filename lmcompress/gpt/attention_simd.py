@@ -18,9 +18,21 @@ from numba.extending import intrinsic
 
 from lmcompress.compiled import device_function, kernel
 from lmcompress.gpt import products_cpu
+from lmcompress.gpt.vectors_cpu import (
+    BYTES,
+    I8,
+    I16,
+    I32,
+    I64,
+    SUMS,
+    WORDS,
+    add_across,
+    load,
+    multiply_pairs,
+    shuffle,
+    store,
+)
 
-_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-_SUMS, _WORDS, _BYTES = ir.VectorType(_I32, 8), ir.VectorType(_I16, 16), ir.VectorType(_I8, 16)
 _STEP = 16
 """Channels that one instruction multiplies."""
 _CHUNK = 64
@@ -114,13 +126,13 @@ def _dots(head_dim: int, keys: int) -> Any:
     def dots(_typing, query, k, z, count):
         def codegen(context, builder, _signature, args):
             query, k, z = _pointers(builder, args[:3])
-            parts = [_load(builder, query, 2 * c, _WORDS) for c in range(0, head_dim, _STEP)]
+            parts = [load(builder, query, WORDS, 2 * c) for c in range(0, head_dim, _STEP)]
 
             def body(j: Any, _carried: Sequence[Any]) -> list[Any]:
-                first = builder.gep(k, [builder.mul(j, ir.Constant(_I64, head_dim))])
+                first = builder.gep(k, [builder.mul(j, ir.Constant(I64, head_dim))])
                 sums = [_dot(builder, parts, first, i * head_dim) for i in range(keys)]
-                at = builder.gep(z, [builder.mul(j, ir.Constant(_I64, 4))])
-                _store_sums(builder, sums, at)
+                at = builder.gep(z, [builder.mul(j, ir.Constant(I64, 4))])
+                store(builder, add_across(builder, sums), at)
                 return []
 
             _loop(builder, args[3], keys, [], body)
@@ -133,35 +145,11 @@ def _dots(head_dim: int, keys: int) -> Any:
 
 def _dot(builder: Any, query: Sequence[Any], keys: Any, offset: int) -> Any:
     """Emits the products of a query with the key at an offset, in eight partial sums."""
-    total = ir.Constant(_SUMS, None)
+    total = ir.Constant(SUMS, None)
     for c, part in enumerate(query):
-        key = builder.sext(_load(builder, keys, offset + c * _STEP, _BYTES), _WORDS)
-        total = builder.add(total, _multiply(builder, part, key))
+        key = builder.sext(load(builder, keys, BYTES, offset + c * _STEP), WORDS)
+        total = builder.add(total, multiply_pairs(builder, part, key))
     return total
-
-
-def _store_sums(builder: Any, sums: Sequence[Any], at: Any) -> None:
-    """Emits the sum of each of one or eight registers, stored side by side."""
-    if len(sums) == 1:
-        reduce = products_cpu.declare(builder, "llvm.vector.reduce.add.v8i32", _I32, [_SUMS])
-        builder.store(builder.call(reduce, sums), builder.bitcast(at, ir.PointerType(_I32)))
-        return
-    # Twice: neighbours added, of two registers into one; then the halves of the last two.
-    for _ in range(2):
-        pairs = zip(sums[::2], sums[1::2], strict=True)
-        sums = [_add_shuffled(builder, a, b, _EVEN, _ODD) for a, b in pairs]
-    total = _add_shuffled(builder, *sums, _LOW, _HIGH)
-    builder.store(total, builder.bitcast(at, ir.PointerType(_SUMS)), align=4)
-
-
-_EVEN = (0, 2, 8, 10, 4, 6, 12, 14)
-_ODD = tuple(i + 1 for i in _EVEN)
-_LOW, _HIGH = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
-
-
-def _add_shuffled(builder: Any, a: Any, b: Any, *masks: Sequence[int]) -> Any:
-    first, second = (builder.shuffle_vector(a, b, _mask(mask)) for mask in masks)
-    return builder.add(first, second)
 
 
 def _weighted(head_dim: int, keys: int) -> Any:
@@ -186,40 +174,39 @@ def _emit_chunk(
 ) -> None:
     """Emits a loop over values; the sums of some channels stay in registers."""
     halves = [c + half for c in channels for half in (0, _STEP // 2)]
-    before = [_load(builder, acc, 4 * c, _SUMS) for c in halves]
+    before = [load(builder, acc, SUMS, 4 * c) for c in halves]
 
     def body(j: Any, sums: Sequence[Any]) -> list[Any]:
-        weights = _weights(builder, builder.gep(p, [builder.shl(j, ir.Constant(_I64, 1))]), keys)
-        row = builder.gep(v, [builder.mul(j, ir.Constant(_I64, head_dim))])
+        weights = _weights(builder, builder.gep(p, [builder.shl(j, ir.Constant(I64, 1))]), keys)
+        row = builder.gep(v, [builder.mul(j, ir.Constant(I64, head_dim))])
         pairs = [pair for c in channels for pair in _value_pairs(builder, row, c, head_dim, keys)]
         return [
-            builder.add(total, _multiply(builder, pair, weights))
+            builder.add(total, multiply_pairs(builder, pair, weights))
             for total, pair in zip(sums, pairs, strict=True)
         ]
 
     after = _loop(builder, count, keys, before, body)
     for c, total in zip(halves, after, strict=True):
-        at = builder.bitcast(builder.gep(acc, [ir.Constant(_I64, 4 * c)]), ir.PointerType(_SUMS))
-        builder.store(total, at, align=4)
+        store(builder, total, builder.gep(acc, [ir.Constant(I64, 4 * c)]))
 
 
 def _weights(builder: Any, at: Any, keys: int) -> Any:
     """Emits eight times the weights of two values (of one: the other is 0)."""
     if keys == 2:
-        both = builder.load(builder.bitcast(at, ir.PointerType(_I32)), align=2)
+        both = builder.load(builder.bitcast(at, ir.PointerType(I32)), align=2)
     else:
-        both = builder.zext(builder.load(builder.bitcast(at, ir.PointerType(_I16)), align=2), _I32)
-    first = builder.insert_element(ir.Constant(_SUMS, ir.Undefined), both, ir.Constant(_I32, 0))
-    return builder.bitcast(builder.shuffle_vector(first, first, _mask([0] * 8)), _WORDS)
+        both = builder.zext(builder.load(builder.bitcast(at, ir.PointerType(I16)), align=2), I32)
+    first = builder.insert_element(ir.Constant(SUMS, ir.Undefined), both, ir.Constant(I32, 0))
+    return builder.bitcast(builder.shuffle_vector(first, first, shuffle([0] * 8)), WORDS)
 
 
 def _value_pairs(builder: Any, row: Any, channel: int, head_dim: int, keys: int) -> list[Any]:
     """Emits 16 channels of two values side by side, channel by channel, as 2 x 16 words."""
-    a = _load(builder, row, channel, _BYTES)
-    b = _load(builder, row, channel + head_dim, _BYTES) if keys == 2 else ir.Constant(_BYTES, None)
+    a = load(builder, row, BYTES, channel)
+    b = load(builder, row, BYTES, channel + head_dim) if keys == 2 else ir.Constant(BYTES, None)
     pairs = [i + other for i in range(_STEP) for other in (0, _STEP)]
     return [
-        builder.sext(builder.shuffle_vector(a, b, _mask(half)), _WORDS)
+        builder.sext(builder.shuffle_vector(a, b, shuffle(half)), WORDS)
         for half in (pairs[:_STEP], pairs[_STEP:])
     ]
 
@@ -236,15 +223,15 @@ def _loop(
     head, inside, done = (builder.append_basic_block(name) for name in ("head", "inside", "done"))
     builder.branch(head)
     builder.position_at_end(head)
-    j = builder.phi(_I64)
-    j.add_incoming(ir.Constant(_I64, 0), entry)
+    j = builder.phi(I64)
+    j.add_incoming(ir.Constant(I64, 0), entry)
     values = [builder.phi(value.type) for value in carried]
     for value, first in zip(values, carried, strict=True):
         value.add_incoming(first, entry)
     builder.cbranch(builder.icmp_signed("<", j, count), inside, done)
     builder.position_at_end(inside)
     following = body(j, values)
-    j.add_incoming(builder.add(j, ir.Constant(_I64, step)), builder.block)
+    j.add_incoming(builder.add(j, ir.Constant(I64, step)), builder.block)
     for value, last in zip(values, following, strict=True):
         value.add_incoming(last, builder.block)
     builder.branch(head)
@@ -252,22 +239,8 @@ def _loop(
     return values
 
 
-def _multiply(builder: Any, a: Any, b: Any) -> Any:
-    multiply = products_cpu.declare(builder, "llvm.x86.avx2.pmadd.wd", _SUMS, [_WORDS] * 2)
-    return builder.call(multiply, [a, b])
-
-
 def _pointers(builder: Any, addresses: Sequence[Any]) -> list[Any]:
-    return [builder.inttoptr(address, ir.PointerType(_I8)) for address in addresses]
-
-
-def _load(builder: Any, base: Any, offset: int, vector: Any) -> Any:
-    at = builder.gep(base, [ir.Constant(_I64, offset)])
-    return builder.load(builder.bitcast(at, ir.PointerType(vector)), align=1)
-
-
-def _mask(indices: Sequence[int]) -> Any:
-    return ir.Constant(ir.VectorType(_I32, len(indices)), [ir.Constant(_I32, i) for i in indices])
+    return [builder.inttoptr(address, ir.PointerType(I8)) for address in addresses]
 
 
 _known_dots = _make_dot_products(_STEP)

@@ -16,6 +16,7 @@ from lmcompress.gpt.products_cpu import AVX2, first_supported, make_tile
 _BLOCK_BYTES = 1 << 14
 """Inputs that all weights pass by before the next ones: half of a first-level cache."""
 _ROWS, _COLUMNS, _STEP = AVX2.rows, AVX2.columns, AVX2.step
+_WIDTH_STEP = AVX2.row_columns
 _tile_of_rows = make_tile(_ROWS, AVX2)
 _tile_of_one = make_tile(1, AVX2)
 
@@ -24,7 +25,7 @@ _tile_of_one = make_tile(1, AVX2)
 def wide_product(q, w, out):
     """out = float32(q @ w.T), float32 integers (M, K) and int8 (N, K) to float32 (M, N).
 
-    K is a multiple of 16 and N of 2; inputs fit into 16 bits and sums into 32.
+    K is a multiple of 16 and N of 8; inputs fit into 16 bits and sums into 32.
     """
     num_rows, depth = q.shape
     width = w.shape[0]
@@ -38,16 +39,14 @@ def wide_product(q, w, out):
     for start in range(0, num_rows, block):
         stop = min(start + block, num_rows)
         whole = start + (stop - start) // _ROWS * _ROWS
-        for n in range(0, width, _COLUMNS):
-            w_row = w_at + n * depth
-            for m in range(start, whole, _ROWS):
-                _tile_of_rows(
-                    q_at + m * row_bytes, w_row, out_at + 4 * (m * width + n), depth, width
-                )
+        for first in range(0, width, _WIDTH_STEP):
+            for n in range(first, first + _WIDTH_STEP, _COLUMNS):
+                for m in range(start, whole, _ROWS):
+                    out_row = out_at + 4 * (m * width + n)
+                    _tile_of_rows(q_at + m * row_bytes, w_at + n * depth, out_row, depth, width)
             for m in range(whole, stop):
-                _tile_of_one(
-                    q_at + m * row_bytes, w_row, out_at + 4 * (m * width + n), depth, width
-                )
+                out_row = out_at + 4 * (m * width + first)
+                _tile_of_one(q_at + m * row_bytes, w_at + first * depth, out_row, depth, width)
     sums = out.view(np.int32)  # they lie where the floats are to be
     for m in range(num_rows):
         for n in range(width):
@@ -57,7 +56,7 @@ def wide_product(q, w, out):
 
 def fits(depth: int, width: int, largest_sum: int) -> bool:
     """Whether a product of this shape, with sums of at most this size, can be computed here."""
-    shape_fits = depth % _STEP == 0 and width % _COLUMNS == 0
+    shape_fits = depth % _STEP == 0 and width % _WIDTH_STEP == 0
     return shape_fits and largest_sum < 1 << 31 and is_usable()
 
 
