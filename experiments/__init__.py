@@ -12,6 +12,7 @@ EXPERIMENTS: dict[str, str] = {
     "adaptive_speed": "speed of the adaptive stage",
     "speed": "speed of the exact engine",
     "step_profile": "where the time of a step goes",
+    "gptzip": "gptzip on the same weights (installs it into the user's cache; downloads a model)",
     "lane_speed": "bits per byte and speed against lanes",
     "growth": "time and memory against the size of the file",
     "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
@@ -27,5 +28,5 @@ EXPERIMENTS: dict[str, str] = {
 }
 """What `lmcompress reproduce` runs, in this order: name and what it makes."""
 
-WITHOUT_QUICK = {"exactness_cost"}
-"""Left out of a quick run: these need the float weights of a long training."""
+WITHOUT_QUICK = {"exactness_cost", "gptzip"}
+"""Left out of a quick run: these need the float weights of a long training, or a download."""

@@ -151,7 +151,7 @@ def _origin(source: str, temporary: Path) -> Iterator[tuple[Path, dict[str, Any]
             "source": known.url,
             "source_sha256": known.sha256,
         }
-        yield _published(source, known, temporary), card
+        yield download_published(source, temporary), card
     elif source.startswith(HUB):
         yield _from_hub(source), {"trained_on": [], "source": source}
     else:
@@ -164,8 +164,13 @@ def _origin(source: str, temporary: Path) -> Iterator[tuple[Path, dict[str, Any]
         yield path, {"trained_on": [], "source": path.name}
 
 
-def _published(name: str, known: Published, folder: Path) -> Path:
-    """Returns the checked file, from the first place that has it."""
+def download_published(name: str, folder: Path) -> Path:
+    """Returns a published model's own file, checked, in a folder, from the first place that has it.
+
+    Raises:
+      ModelNotFoundError: If no place has it, or it is not the one that the name stands for.
+    """
+    known = PUBLISHED[name]
     path, failures = folder / known.file, []
     places: tuple[tuple[str, Callable[[], None]], ...] = (
         ("the hub", lambda: download(known.url, path, name)),

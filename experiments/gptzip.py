@@ -1,0 +1,128 @@
+"""How do gptzip and lmcompress compare on the same weights and the same text?
+
+    python -m experiments.gptzip [--raw-bytes N]
+
+SmolLM2-135M from one file, the first bytes of alice29.txt, both decode and compare. gptzip (Morris,
+2024) runs in an environment of its own, which the first run makes in the user's cache, since it
+needs an older transformers. One after the other, as many threads each. gptzip evaluates in float32
+one token at a time both ways.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+from typing import Any
+
+import click
+
+import lmcompress
+from experiments.common import folder_of, identified, write_records, write_table
+from lmcompress import CodecConfig, corpora
+from lmcompress.fetching import download_published
+from lmcompress.metrics import bits_per_byte
+from lmcompress.model_store import Model, cache_folder, load_model
+from lmcompress.predictor import resolve_threads
+
+NAME = "gptzip"
+MODEL = "smollm2-135m"
+CORPUS = "canterbury/alice29.txt"
+RAW_BYTES = 4000
+PEERS = Path(__file__).parent / "peers"
+
+
+def environment() -> Path:
+    """Returns the Python that has gptzip; makes its environment if there is none."""
+    folder = cache_folder().parent / "peers" / "gptzip"
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    if not (folder / "complete").exists():
+        click.echo(f"installing gptzip into {folder}", err=True)
+        venv.create(folder, with_pip=True, clear=True)
+        requirements = str(PEERS / "requirements.txt")
+        subprocess.run([python, "-m", "pip", "install", "-q", "-r", requirements], check=True)
+        (folder / "complete").touch()
+    return python
+
+
+def gptzip_row(raw: bytes, python: Path, checkpoint: Path) -> dict[str, Any]:
+    """Returns what gptzip makes of a text."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder, "text")
+        text.write_bytes(raw)
+        command = [str(python), str(PEERS / "gptzip_run.py"), str(checkpoint), str(text)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    if not found["round trip"]:
+        raise click.ClickException("gptzip did not give the text back")
+    return {"program": f"gptzip {found['versions']['gptzip']}", "lanes": 1, **found}
+
+
+def our_row(raw: bytes, model: Model, config: CodecConfig, name: str) -> dict[str, Any]:
+    """Returns what lmcompress makes of a text; kernels compiled before."""
+    lmcompress.decompress(lmcompress.compress(raw[:200], model, config), model)
+    started = time.perf_counter()
+    frame = lmcompress.compress(raw, model, config)
+    encoded = time.perf_counter()
+    restored = lmcompress.decompress(frame, model)
+    decoded = time.perf_counter()
+    if restored != raw:
+        raise click.ClickException("the text did not come back")
+    return {
+        "program": "lmcompress",
+        "lanes": name,
+        "compressed bytes": len(frame),
+        "compress s": encoded - started,
+        "decompress s": decoded - encoded,
+        "threads": resolve_threads(None),
+    }
+
+
+def shown(rows: list[dict[str, Any]], raw_bytes: int) -> list[dict[str, Any]]:
+    """Returns the table's rows: sizes, speeds, and speeds against gptzip's."""
+    table = []
+    for row in rows:
+        both = {what: raw_bytes / row[f"{what} s"] for what in ("compress", "decompress")}
+        table.append(
+            {
+                "program": row["program"],
+                "lanes": row["lanes"],
+                "bits per byte": round(bits_per_byte(row["compressed bytes"], raw_bytes), 4),
+                **{f"{what}, B/s": round(speed, 1) for what, speed in both.items()},
+                **{
+                    f"{what}, of gptzip": round(rows[0][f"{what} s"] / row[f"{what} s"], 1)
+                    for what in both
+                },
+            }
+        )
+    return table
+
+
+@click.command()
+@click.option("--raw-bytes", default=RAW_BYTES, show_default=True, type=click.IntRange(min=1))
+def main(raw_bytes: int) -> None:
+    """Compares with gptzip on the same weights."""
+    raw = corpora.load(CORPUS)[:raw_bytes]
+    model, python = load_model(MODEL), environment()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = download_published(MODEL, Path(folder))
+        rows = [gptzip_row(raw, python, checkpoint)]
+    for name, config in (("1", CodecConfig(lanes=1)), ("automatic", CodecConfig())):
+        rows.append(our_row(raw, model, config, name))
+        click.echo(rows[-1], err=True)
+    folder_out = folder_of(NAME, quick=raw_bytes != RAW_BYTES)
+    records = [{**row, "corpus": CORPUS, "raw_bytes": len(raw)} for row in rows]
+    write_records(NAME, identified(records, model), folder_out)
+    note = (
+        f"The first {len(raw):,} bytes of {CORPUS}, model {MODEL}, {rows[-1]['threads']} threads; "
+        "decoded and compared on both sides; models loaded."
+    )
+    write_table(shown(rows, len(raw)), folder_out, note)
+
+
+if __name__ == "__main__":
+    main()
