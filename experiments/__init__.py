@@ -12,6 +12,7 @@ EXPERIMENTS: dict[str, str] = {
     "adaptive_speed": "speed of the adaptive stage",
     "speed": "speed of the exact engine",
     "lane_speed": "bits per byte and speed against lanes",
+    "start_up": "what a command costs before it does anything",
     "growth": "time and memory against the size of the file",
     "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
     "model_sizes": "bits per byte against parameters, beside gzip and its peers",

@@ -22,17 +22,17 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
-    "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.integers "
-    "gpt.transfer_cuda",
+    "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.gpu_driver "
+    "gpt.integers gpt.transfer_cuda",
     "adaptive.state wire files coding cli_errors corpus_download hub_corpora inline_svg gpt.card "
-    "gpt.network",
+    "gpt.grids gpt.network",
     "gpt.architectures gpt.gguf_files",
     "adaptive.contexts baselines layout corpora records streams gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report results gpt.exact gpt.checkpoint",
     "sources gpt.pretrained",
     "adaptive.stage container figures page media_codecs training model_store gpt.kernels_cpu",
-    "gpt.attention_cpu gpt.products_cpu gpt.wide_cpu gpt.engine_torch gpt.kernels_cuda "
-    "gpt.model_cuda",
+    "gpt.attention_cpu gpt.products_cpu gpt.pytorch_products gpt.wide_cpu gpt.engine_torch "
+    "gpt.kernels_cuda gpt.model_cuda",
     "gpt.engine_cpu gpt.attention_cuda gpt.products_cuda",
     "gpt.engine_cuda",
     "gpt.gpu",

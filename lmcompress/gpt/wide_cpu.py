@@ -7,7 +7,12 @@ rounds once: the same float32 as the rounded exact sum.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from lmcompress.gpt.quantization import ExactWeights
@@ -26,8 +31,14 @@ class WideLinear:
         dtype = torch.float32 if bound < 1 << 24 else torch.float64
         self.weight = torch.tensor(q).to(dtype).T.contiguous()  # (K, N)
 
-    def product(self, q: torch.Tensor, out: torch.Tensor) -> None:
-        """Writes q (M, K), integer-valued float32, times the weights into out (M, N) float32."""
+    def bind(self, q: npt.NDArray[Any], out: npt.NDArray[Any]) -> Callable[[], object]:
+        """Returns what writes q (M, K) times the weights into out (M, N), both float32.
+
+        q holds integers.
+        """
+        return functools.partial(self._multiply, torch.from_numpy(q), torch.from_numpy(out))
+
+    def _multiply(self, q: torch.Tensor, out: torch.Tensor) -> None:
         with torch.autocast("cpu", enabled=False):  # it would round the sums to bf16
             if self.weight.dtype == torch.float64:
                 out.copy_(torch.mm(q.double(), self.weight))
