@@ -108,7 +108,7 @@ def main(quick: bool) -> None:
     rows = measure(QUICK_ROUNDS if quick else ROUNDS)
     folder = folder_of(NAME, quick=quick)
     write_records(NAME, [{**row, "corpus": CORPUS} for row in rows], folder)
-    note = "Whole processes on one thread, medians; seconds while other work ran on the machine."
+    note = "Whole processes on one thread, medians; seconds depend on what else ran there."
     write_table(rows, folder, note)
 
 
