@@ -19,10 +19,10 @@ import torch.nn.functional as F
 
 from experiments.common import folder_of, identified, write_records, write_table
 from lmcompress import CodecConfig, corpora
-from lmcompress.api import score
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.gpt.network import GPT
 from lmcompress.model_store import load_model
+from lmcompress.scoring import score
 
 PIECE = 1024
 CORPORA = (
@@ -35,9 +35,9 @@ CORPORA = (
 
 
 @torch.no_grad()
-def float_bits_per_byte(network: GPT, raw: bytes) -> float:
+def float_bits_per_byte(network: GPT, raw: bytes, piece: int = PIECE) -> float:
     """Returns the float network's code length of whole pieces, in bits per byte."""
-    rows = np.frombuffer(raw, np.uint8).astype(np.int64).reshape(-1, PIECE)
+    rows = np.frombuffer(raw, np.uint8).astype(np.int64).reshape(-1, piece)
     nats = 0.0
     for targets in torch.from_numpy(rows).split(16):
         inputs = F.pad(targets[:, :-1], (1, 0), value=network.config.bos_id)

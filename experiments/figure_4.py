@@ -173,7 +173,9 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="16 kB of each modality, into results/quick.")
+@click.option(
+    "--quick", is_flag=True, help="Two models, 4 kB of each modality, into results/quick."
+)
 @paper.options
 def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bool) -> None:
     """Measures how rates fall with the length of the sequence."""
@@ -182,7 +184,7 @@ def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bo
         if not derive:
             size = paper.size_of(num_bytes, quick)
             samples = [media.sample(modality, size) for modality in media.MODALITIES]
-            measure(file, samples, paper.models_at_hand(models or paper.MODELS))
+            measure(file, samples, paper.chosen_models(models, quick))
         paper.write_derived(
             folder, derived_texts(file.rows), {"rate-by-length": lambda: draw(file.rows)}
         )

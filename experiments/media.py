@@ -11,6 +11,9 @@ paper's repository clears one bit of what is no ASCII. What each modality is mad
   is left out.
 - **random**: the raw output of PCG64 seeded with 0, little-endian.
 
+Beside them, **extract**: Wikipedia as plain text, as the ladder's models have read it, of pages
+that they have not (`enwiki-2021-extract.part3`). enwik8 is Wikipedia in mark-up: another kind.
+
 Images and speech are shuffled piece by piece with a fixed seed and then taken from the front, so a
 sample is drawn from all pictures and speakers, and a larger one begins with the smaller ones.
 
@@ -25,7 +28,7 @@ import dataclasses
 import functools
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,10 +37,17 @@ from lmcompress import corpora
 from lmcompress.errors import CorpusError, MissingDependencyError
 
 MODALITIES = ("text", "images", "speech", "random")
+EXTRACT = "extract"
 CHUNK_BYTES = 2048
 PATCH_ROWS, PATCH_COLUMNS = 32, 64
 _TEXT_OFFSET = 3_000_000
 _TEXTS = ("enwik/enwik8.head-4150000", "enwik8", "enwik9")
+_SOURCES = {
+    EXTRACT: "enwik/enwiki-2021-extract.part3",
+    "images": "kodak-patches",
+    "speech": "librispeech-8bit",
+    "random": "pcg64",
+}
 _SHUFFLE_SEED = 0
 _RANDOM_SEED = 0
 
@@ -62,29 +72,40 @@ class Sample:
 
 
 def sample(modality: str, num_bytes: int) -> Sample:
-    """Returns the first `num_bytes` of a modality.
+    """Returns the first `num_bytes` of a modality, or of the extract.
 
     Raises:
       CorpusError: If the modality is unknown, or has fewer bytes at hand.
       MissingDependencyError: If the package that reads its files is not installed.
     """
-    if modality not in MODALITIES:
-        raise CorpusError(f"no modality is named {modality!r}: known are {', '.join(MODALITIES)}")
-    if modality == "text":
-        name = text_name(num_bytes)
+    known = (*MODALITIES, EXTRACT)
+    if modality not in known:
+        raise CorpusError(f"no modality is named {modality!r}: known are {', '.join(known)}")
+    if modality in ("text", EXTRACT):
+        name = text_name(num_bytes, (_SOURCES[EXTRACT],) if modality == EXTRACT else _TEXTS)
         return Sample(modality, name, corpora.load(name))
     raw = _random_bytes(num_bytes) if modality == "random" else _shuffled(modality)
     if len(raw) < num_bytes:
         raise CorpusError(
             f"{modality} has {len(raw):,} bytes at hand, expected {num_bytes:,}: ask for fewer"
         )
-    sources = {"images": "kodak-patches", "speech": "librispeech-8bit", "random": "pcg64"}
-    return Sample(modality, f"{sources[modality]}@0+{num_bytes}", raw[:num_bytes])
+    return Sample(modality, f"{_SOURCES[modality]}@0+{num_bytes}", raw[:num_bytes])
 
 
-def text_name(num_bytes: int) -> str:
-    """Returns the smallest of the text corpora that has so many bytes, with the range."""
-    for name in _TEXTS:
+def modality_of(name: str) -> str:
+    """Returns the modality of a sample by its name; raises CorpusError if it is none of ours."""
+    corpus = name.partition("@")[0]
+    if corpus in _TEXTS:
+        return "text"
+    found = {source: modality for modality, source in _SOURCES.items()}.get(corpus)
+    if found is None:
+        raise CorpusError(f"{name} is no sample of a modality: its record is of something else")
+    return found
+
+
+def text_name(num_bytes: int, names: Sequence[str] = _TEXTS) -> str:
+    """Returns the first of some text corpora that has so many bytes, with the range."""
+    for name in names:
         if _TEXT_OFFSET + num_bytes <= corpora.info(name).raw_bytes:
             return f"{name}@{_TEXT_OFFSET}+{num_bytes}"
     raise CorpusError(

@@ -34,8 +34,9 @@ LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k")
 """Trained on the same 6 MB of Wikipedia; the last three have the shapes of the paper's models."""
 MODELS = (*LADDER, DEFAULT_MODEL)
 """The default has seen ten times the text, of more kinds: no member of the ladder."""
+QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
 CHUNKS_AT_ONCE = 64
-DEFAULT_BYTES, QUICK_BYTES = 262_144, 16_384
+DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096
 MAKE_FIGURES = Mapping[str, Callable[[], "Figure"]]
 
 
@@ -163,6 +164,11 @@ def result_folder(name: str, quick: bool) -> Iterator[Path]:
     except (LmcompressError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo(f"Wrote {folder.relative_to(folder_of('', quick=False).parent)}", err=True)
+
+
+def chosen_models(names: Sequence[str], quick: bool) -> list[Model]:
+    """Returns the models asked for, else all at hand, but two if in haste."""
+    return models_at_hand(names or (QUICK_MODELS if quick else MODELS))
 
 
 def size_of(num_bytes: int | None, quick: bool) -> int:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from lmcompress.errors import LmcompressError
 
 if TYPE_CHECKING:
-    from lmcompress.api import Score, compress, decompress, open, score
+    from lmcompress.api import compress, decompress, open
     from lmcompress.codec import CodecConfig
     from lmcompress.model_store import Model, load_model
     from lmcompress.priming import Prompt
+    from lmcompress.scoring import Score, score
 
 __version__ = "0.1.0"
 
@@ -39,12 +40,12 @@ _HOMES = {
     "CodecConfig": "codec",
     "Model": "model_store",
     "Prompt": "priming",
-    "Score": "api",
+    "Score": "scoring",
     "compress": "api",
     "decompress": "api",
     "load_model": "model_store",
     "open": "api",
-    "score": "api",
+    "score": "scoring",
 }
 
 

@@ -1,41 +1,21 @@
-"""The Python interface: compress, decompress, score, and files that read and write like gzip's."""
+"""The Python interface: compress, decompress, and files that read and write like gzip's."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import io
 import os
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-import numpy as np
-import numpy.typing as npt
-
-from lmcompress.adaptive import AdaptiveStage
 from lmcompress.codec import (
     CodecConfig,
     FrameCompressor,
-    Progress,
     compress_stream,
     decompress_stream,
     decompressed_segments,
 )
-from lmcompress.coding import quantized_code_length_bits
 from lmcompress.errors import LmcompressError
-from lmcompress.lanes import LaneLayout, block_steps, segment_blocks
-from lmcompress.model_store import DEFAULT_MODEL, AnyModel, Model, load_model
-from lmcompress.predictor import (
-    ContextPolicy,
-    new_predictor,
-    resolve_device,
-    resolve_threads,
-)
-from lmcompress.priming import primer_of
-
-
-def _model(model: AnyModel) -> Model:
-    return model if isinstance(model, Model) else load_model(model)
+from lmcompress.model_store import DEFAULT_MODEL, AnyModel, Model, as_model
 
 
 def compress(
@@ -53,7 +33,7 @@ def compress(
       LmcompressError: If `config` asks for a compact frame and `data` is more than one segment.
     """
     sink = io.BytesIO()
-    compress_stream(io.BytesIO(data), sink, _model(model), config or CodecConfig())
+    compress_stream(io.BytesIO(data), sink, as_model(model), config or CodecConfig())
     return sink.getvalue()
 
 
@@ -76,78 +56,6 @@ def decompress(
     sink = io.BytesIO()
     decompress_stream(io.BytesIO(data), sink, config, model)
     return sink.getvalue()
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """Code lengths of a text under a model, in bits; no file was made."""
-
-    raw_bytes: int
-    ideal_code_length_bits: float
-    """-sum(log2 p) with p the softmax of the exact logits, in float64."""
-    quantized_code_length_bits: float
-    """-sum(log2(frequency / 2**24)): what the coder is given, after the adaptive stage if it is on
-    and helps."""
-
-    @property
-    def ideal_bits_per_byte(self) -> float:
-        """Ideal code length over raw bytes."""
-        return self.ideal_code_length_bits / self.raw_bytes if self.raw_bytes else float("nan")
-
-    @property
-    def quantized_bits_per_byte(self) -> float:
-        """Quantized code length over raw bytes."""
-        return self.quantized_code_length_bits / self.raw_bytes if self.raw_bytes else float("nan")
-
-
-def score(
-    data: bytes,
-    model: AnyModel = DEFAULT_MODEL,
-    config: CodecConfig | None = None,
-    progress: Progress | None = None,
-) -> Score:
-    """Returns the code lengths of `data` in the lanes and segments that `compress` would use.
-
-    `progress` is called with the number of bytes done since its last call.
-    """
-    model, config = _model(model), config or CodecConfig()
-    policy, threads = ContextPolicy.of(model.weights), resolve_threads(config.threads)
-    device = resolve_device(config.device)
-    ideal = quantized = 0.0
-    for offset in range(0, len(data), config.segment_bytes):
-        raw = data[offset : offset + config.segment_bytes]
-        lanes = config.lanes_for(len(raw))
-        block = block_steps(lanes, threads, device)
-        prompt = config.prompt
-        primer = primer_of(prompt, model, policy, device, threads) if prompt else None
-        predictor = new_predictor(model.weights, lanes, block, policy, device, threads)
-        layout = LaneLayout(len(raw), lanes)
-        before = primer.stage if primer else None
-        stage = AdaptiveStage(lanes, layout.steps, before) if config.adaptive else None
-        direct = mixed = 0.0
-        with contextlib.closing(predictor):
-            first = primer.warm(predictor, lanes) if primer else predictor.bos_id
-            for tokens, symbols in segment_blocks(raw, lanes, block, first):
-                logits = np.empty((tokens.shape[1], lanes, predictor.vocab_size), np.float32)
-                weights = predictor.predict(tokens, logits)
-                rows = weights.reshape(-1, predictor.vocab_size)[: len(symbols)]
-                direct += quantized_code_length_bits(rows, symbols)
-                if stage is not None:
-                    bits, bit_weights = stage.predict(symbols, weights)
-                    mixed += quantized_code_length_bits(bit_weights, bits)
-                flat = logits.reshape(-1, predictor.vocab_size)[: len(symbols)]
-                ideal += _ideal_bits(flat, symbols)
-                if progress:
-                    progress(len(symbols))
-        quantized += min(direct, mixed) if stage is not None else direct
-    return Score(len(data), ideal, quantized)
-
-
-def _ideal_bits(logits: npt.NDArray[np.float32], symbols: npt.NDArray[np.int32]) -> float:
-    nats = logits.astype(np.float64)
-    nats -= nats.max(axis=1, keepdims=True)
-    chosen = np.take_along_axis(nats, symbols[:, None].astype(np.int64), 1)[:, 0]
-    return float((np.log(np.exp(nats).sum(axis=1)) - chosen).sum() / np.log(2))
 
 
 class _SegmentReader(io.RawIOBase):
@@ -238,7 +146,7 @@ def open(
         source = Path(path).open("rb")  # noqa: SIM115 - the file object returned closes it
         binary = io.BufferedReader(_SegmentReader(source, config, maker))
     else:
-        chosen = _model(model)
+        chosen = as_model(model)
         sink = Path(path).open(f"{action}b")  # noqa: SIM115 - likewise
         binary = io.BufferedWriter(_FrameFile(cast(BinaryIO, sink), chosen, config))
     return io.TextIOWrapper(binary, encoding) if is_text else cast(BinaryIO, binary)

@@ -29,6 +29,7 @@ from lmcompress.protocol import Codec
 from lmcompress.wire import ByteReader, encode_varint
 
 _XZ_PRESET = 9 | lzma.PRESET_EXTREME
+_XZ_MIN_DICTIONARY_BYTES, _XZ_DICTIONARY_BYTES = 4096, 64 << 20
 _ZSTD_MIN_WINDOW_LOG, _ZSTD_MAX_WINDOW_LOG = 10, 31
 _PPMD_ORDER = 16
 _PPMD_MEMORY_BYTES = 256 << 20
@@ -76,8 +77,15 @@ def _bzip2() -> Codec:
 
 
 def _xz() -> Codec:
+    """LZMA2 as `xz -9e`, its dictionary no larger than the input: no match reaches further back.
+
+    The sizes stay what they are; clearing tables for 64 MiB took 0.2 s for each small input.
+    """
+
     def compress(raw: bytes) -> bytes:
-        return lzma.compress(raw, preset=_XZ_PRESET)
+        dictionary_bytes = min(max(len(raw), _XZ_MIN_DICTIONARY_BYTES), _XZ_DICTIONARY_BYTES)
+        lzma2 = {"id": lzma.FILTER_LZMA2, "preset": _XZ_PRESET, "dict_size": dictionary_bytes}
+        return lzma.compress(raw, filters=[lzma2])
 
     return ClassicalCodec("xz-9e", _python_version("lzma"), compress, lzma.decompress)
 

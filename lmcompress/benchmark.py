@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lmcompress import api, baselines
+from lmcompress import api, baselines, scoring
 from lmcompress.codec import CodecConfig
 from lmcompress.container import read_frames
 from lmcompress.errors import LmcompressError, MissingDependencyError
@@ -204,6 +204,14 @@ def chunked_row(codec: Codec, corpus: str, raw: bytes, run: RunInfo, chunk_bytes
     )
 
 
+def scored_row(codec: ModelCodec, corpus: str, raw: bytes, run: RunInfo) -> Record:
+    """Returns the record of a model's code lengths on a corpus: no file, hence no size."""
+    with _naming(codec, corpus):
+        fields = _model_fields(codec, raw, b"", True)
+    no_times = {"compress_seconds": None, "decompress_seconds": None}
+    return _record(codec, corpus, raw, run, None, **fields | no_times)
+
+
 def chunked_name(name: str, chunk_bytes: int) -> str:
     """Returns the name of a codec's rows where it gets chunks."""
     return f"{name} (chunks of {chunk_bytes:,})"
@@ -214,11 +222,14 @@ def _record(
     corpus: str,
     raw: bytes,
     run: RunInfo,
-    compressed_bytes: int,
+    compressed_bytes: int | None,
     name: str | None = None,
     **fields: Any,
 ) -> Record:
-    """Returns the record of a round trip that was compared, under the codec's or another name."""
+    """Returns the record of a round trip that was compared, under the codec's or another name.
+
+    Without compressed bytes there was none, and no rate.
+    """
     common = {
         **vars(run),
         **_rates(compressed_bytes, codec.model_bytes, len(raw)),
@@ -233,7 +244,7 @@ def _record(
         "half_precision_model_bytes": half_precision_model_bytes(codec.num_parameters),
         "fingerprint": codec.fingerprint,
         "compressed_bytes": compressed_bytes,
-        "round_trip_ok": True,
+        "round_trip_ok": compressed_bytes is not None,
     }
     return Record(**(common | fields))
 
@@ -300,9 +311,9 @@ def _naming(codec: Codec, corpus: str) -> Iterator[None]:
         raise LmcompressError(f"{codec.name} ({codec.version}) on {corpus}: {exc}") from exc
 
 
-def _rates(compressed_bytes: int, model_bytes: int, raw_bytes: int) -> dict[str, Any]:
+def _rates(compressed_bytes: int | None, model_bytes: int, raw_bytes: int) -> dict[str, Any]:
     names = ("bits_per_byte", "raw_compression_rate", "adjusted_compression_rate")
-    if not raw_bytes:
+    if compressed_bytes is None or not raw_bytes:
         return dict.fromkeys(names)  # JSON has no nan
     return {
         "bits_per_byte": bits_per_byte(compressed_bytes, raw_bytes),
@@ -319,11 +330,11 @@ def _model_fields(codec: Codec, raw: bytes, compressed: bytes, score: bool) -> d
         empty = ("lanes", "segment_bytes", "payload_bytes")
         lengths = ("ideal_code_length_bits", "quantized_code_length_bits")
         return dict.fromkeys(empty + lengths) | {"device": "cpu", "num_threads": 1}
-    scored = api.score(raw, codec.model, codec.config) if score else None
+    scored = scoring.score(raw, codec.model, codec.config) if score else None
     return {
         "lanes": codec.lanes_for(len(raw)),
         "segment_bytes": codec.config.segment_bytes,
-        "payload_bytes": payload_bytes(compressed),
+        "payload_bytes": payload_bytes(compressed) if compressed else None,
         "num_threads": codec.num_threads,
         "device": codec.device,
         "ideal_code_length_bits": scored.ideal_code_length_bits if scored else None,

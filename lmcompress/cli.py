@@ -19,6 +19,7 @@ import click
 from lmcompress import __version__
 from lmcompress.cli_bench import bench, demo
 from lmcompress.cli_errors import error_line, is_user_error
+from lmcompress.cli_fetch import fetch
 from lmcompress.cli_files import compress, decompress, test
 from lmcompress.cli_info import info
 from lmcompress.cli_models import models, score, train
@@ -52,7 +53,7 @@ def lmcompress(verbose: bool) -> None:
 
 
 for _command in (
-    compress, decompress, test, info, score, models, train, bench, demo, reproduce, report,
+    compress, decompress, test, info, score, models, fetch, train, bench, demo, reproduce, report,
 ):  # fmt: skip
     lmcompress.add_command(_command)
 

@@ -29,7 +29,7 @@ def _is_torch_oom(exc: BaseException) -> bool:
 def error_line(exc: BaseException, about: str | None = None) -> str:
     """Returns one line for an error; `about` is the file it happened with, named once."""
     if isinstance(exc, MemoryError) or _is_torch_oom(exc):
-        text = "not enough memory: use smaller --segment-bytes or fewer --lanes"
+        text = "not enough memory: use smaller --segment-bytes, fewer --lanes or a smaller model"
     elif isinstance(exc, OSError) and exc.strerror:
         text = exc.strerror
         if exc.filename is not None and str(exc.filename) != about:

@@ -179,7 +179,7 @@ def _model_with(prefix: bytes) -> dict[str, Any]:
 
 def _model_at_hand(name: str, fingerprint: str | None) -> dict[str, Any]:
     """Returns whether the model is here (None: not to be told without loading it) and its size."""
-    from lmcompress.gpt.card import read_card
+    from lmcompress.gpt.card import read_card, stored_bytes
     from lmcompress.model_store import NO_MODEL, find_model
 
     if name == NO_MODEL:
@@ -191,8 +191,8 @@ def _model_at_hand(name: str, fingerprint: str | None) -> dict[str, Any]:
         return {"model_at_hand": False, "model_bytes": None}
     if found not in (None, fingerprint):
         return {"model_at_hand": False, "model_bytes": None}
-    model_bytes = (folder / "model.safetensors").stat().st_size
-    return {"model_at_hand": None if found is None else True, "model_bytes": model_bytes}
+    at_hand = None if found is None else True
+    return {"model_at_hand": at_hand, "model_bytes": stored_bytes(folder)}
 
 
 _AT_HAND = {

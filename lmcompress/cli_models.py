@@ -51,12 +51,12 @@ def score(
     rows = []
 
     def action(name: str) -> None:
-        from lmcompress import api
+        from lmcompress import scoring
 
         with open_input(name) as source:
             raw = source.read()
         with byte_progress(name, len(raw), quiet=quiet) as progress:
-            row = _score_row(name, api.score(raw, loaded, config, progress))
+            row = _score_row(name, scoring.score(raw, loaded, config, progress))
         rows.append(row)
         if not as_json:
             click.echo(_score_line(row))

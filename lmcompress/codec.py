@@ -8,6 +8,7 @@ many steps at once; the decoder, which must know a symbol before the next, asks 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, Literal, Protocol
@@ -29,20 +30,32 @@ from lmcompress.container import (
     read_frames,
 )
 from lmcompress.errors import CorruptFrameError, LmcompressError
-from lmcompress.lanes import LaneLayout, auto_lanes, block_steps, segment_blocks
+from lmcompress.lanes import (
+    LaneLayout,
+    auto_lanes,
+    auto_token_lanes,
+    block_steps,
+    segment_blocks,
+    token_block_steps,
+)
 from lmcompress.model_store import NO_MODEL, AnyModel, Model
 from lmcompress.predictor import (
     ContextPolicy,
     Predictor,
     new_predictor,
+    new_token_predictor,
     resolve_device,
     resolve_threads,
 )
 from lmcompress.priming import Primer, Prompt, primer_of
 from lmcompress.recipe import Recipe, compact_header, frame_header
+from lmcompress.token_codec import decode_tokens, encode_tokens
+from lmcompress.tokenizing import tokenizer_of
 
 DEFAULT_SEGMENT_BYTES = 16 << 20
 MAX_LANES = 4096
+MAX_ESCAPED = 1 / 8
+"""Share of bytes that tokens do not spell from which on a segment is no text, and is stored."""
 
 Progress = Callable[[int], None]
 
@@ -77,6 +90,12 @@ class CodecConfig:
         if self.lanes == "auto":
             return auto_lanes(raw_bytes)
         return min(self.lanes, raw_bytes)
+
+    def lanes_for_tokens(self, num_tokens: int) -> int:
+        """Returns the number of lanes for a segment of so many tokens."""
+        if self.lanes == "auto":
+            return auto_token_lanes(num_tokens)
+        return min(self.lanes, num_tokens)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,12 +198,21 @@ def decode_segment(
     tokens = np.full((lanes, 1), first, np.int64)
     for step in range(layout.steps):
         weights = predictor.predict(tokens)[0]
-        count = lanes if step < layout.steps - 1 else layout.last_lanes
+        count = layout.active(step)
         decoded = stage.decode(decoder, weights, count)
         symbols[:count, step] = tokens[:count, 0] = decoded
         if progress:
             progress(count)
-    return layout.join(symbols)
+    return layout.join(symbols).tobytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Coded:
+    """What came of a segment."""
+
+    method: Method
+    lanes: int
+    payload: bytes
 
 
 class FrameCompressor:
@@ -194,6 +222,10 @@ class FrameCompressor:
         """Writes a full frame's header at once; raises ValueError if nothing is to predict."""
         if model.weights is None and not config.adaptive:
             raise ValueError(f"model {NO_MODEL} without the adaptive stage: nothing would predict")
+        if model.tokens and config.prompt:
+            raise LmcompressError(
+                f"model {model.name} reads tokens, a prompt is read in bytes: leave out --prompt"
+            )
         self.config = config
         self._model, self._policy = model, ContextPolicy.of(model.weights)
         self._compact = compact_header(model, config.prompt) if config.compact else None
@@ -224,24 +256,48 @@ class FrameCompressor:
                 f"found more than {self.config.segment_bytes} bytes, a compact frame is one "
                 "segment: compress without --compact, or with larger --segment-bytes"
             )
-        lanes = self.config.lanes_for(len(raw))
-        method, payload = self._encode(raw, lanes, progress)
-        overhead = self._compact.overhead(lanes, len(payload)) if self._compact else 0
-        if len(payload) + overhead < len(raw):
-            self._writer.write_coded(len(raw), lanes, payload, raw_checksum(raw), method)
-            self._payload_bytes += len(payload)
+        coded = (self._encode_tokens if self._model.tokens else self._encode)(raw, progress)
+        if coded is not None and self._is_smaller(coded, raw):
+            checksum = raw_checksum(raw)
+            self._writer.write_coded(len(raw), coded.lanes, coded.payload, checksum, coded.method)
+            self._payload_bytes += len(coded.payload)
         else:
             self._writer.write_stored(raw)
             self._payload_bytes += len(raw)
         self._raw_bytes += len(raw)
+
+    def _is_smaller(self, coded: _Coded, raw: bytes) -> bool:
+        size = len(coded.payload)
+        return size + (self._compact.overhead(coded.lanes, size) if self._compact else 0) < len(raw)
 
     def finish(self) -> Sizes:
         """Ends the frame."""
         self._writer.finish()
         return Sizes(self._raw_bytes, self._payload_bytes, self._writer.bytes_written)
 
-    def _encode(self, raw: bytes, lanes: int, progress: Progress | None) -> tuple[Method, bytes]:
-        """Returns the method that gives the shorter payload, and the payload."""
+    def _encode_tokens(self, raw: bytes, progress: Progress | None) -> _Coded | None:
+        """Returns the payload of tokens, or None for what is not worth the model's time."""
+        weights, table = self._model.weights, self._model.tokens
+        assert weights is not None
+        assert table is not None
+        symbols = tokenizer_of(self._model.folder, table).encode(raw)
+        if table.num_escaped(symbols) > MAX_ESCAPED * len(raw):
+            return None
+        lanes, threads = (
+            self.config.lanes_for_tokens(len(symbols)),
+            resolve_threads(self.config.threads),
+        )
+        block, device = token_block_steps(lanes, threads), resolve_device(self.config.device)
+        predictor = new_token_predictor(weights, lanes, block, self._policy, device, threads)
+        with contextlib.closing(predictor):
+            payload = encode_tokens(
+                symbols, predictor, lanes, block, progress, short=self.config.compact
+            )
+        return _Coded(Method.CODED, lanes, payload)
+
+    def _encode(self, raw: bytes, progress: Progress | None) -> _Coded:
+        """Returns what the method gives that has the shorter payload."""
+        lanes = self.config.lanes_for(len(raw))
         weights, policy = self._model.weights, self._policy
         methods = [Method.CODED] if weights is not None else []
         methods += [Method.MIXED] if self.config.adaptive else []
@@ -255,7 +311,8 @@ class FrameCompressor:
             payloads = encode_segment(
                 raw, predictor, lanes, block, methods, progress, primer, short=self.config.compact
             )
-            return min(zip(methods, payloads, strict=True), key=lambda pair: len(pair[1]))
+            method, payload = min(zip(methods, payloads, strict=True), key=lambda p: len(p[1]))
+            return _Coded(method, lanes, payload)
         finally:
             predictor.close()
 
@@ -336,10 +393,19 @@ def _decode(
         raise CorruptFrameError(
             f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
         )
-    if isinstance(segment, CompactSegment):
-        payload = long_payload(payload)
+    is_short = isinstance(segment, CompactSegment)
     model, policy, prompt = recipe.model, recipe.policy, recipe.prompt
     device, threads = resolve_device(config.device), resolve_threads(config.threads)
+    if model.tokens and model.weights:
+        # Steps come one at a time, but an overlap is read in blocks.
+        steps = min(policy.overlap, token_block_steps(segment.lanes, threads)) or 1
+        args = model.weights, segment.lanes, steps, policy, device, threads
+        with contextlib.closing(new_token_predictor(*args)) as tokens:
+            return decode_tokens(
+                payload, segment.raw_bytes, tokens, segment.lanes, progress, short=is_short
+            )
+    if is_short:
+        payload = long_payload(payload)
     primer = primer_of(prompt, model, policy, device, threads) if prompt else None
     # Steps come one at a time, but an overlap or a prompt's end is read in one go.
     max_steps = 64 if primer else min(policy.overlap, 64) or 1

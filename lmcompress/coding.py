@@ -108,13 +108,13 @@ class RangeDecoder:
                 f"payload has {len(payload)} bytes, expected a multiple of 4: the file is damaged"
             )
         words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
-        self._decoder = constriction.stream.queue.RangeDecoder(words)
+        self._decoder, self._model = constriction.stream.queue.RangeDecoder(words), _family()
 
     def decode(self, weights: Weights) -> npt.NDArray[np.int32]:
         """Returns the next symbols, int32 (n,), one for each row of weights (n, V)."""
         # An assertion inside constriction (invalid data) surfaces as a panic: no Exception.
         try:
-            return self._decoder.decode(_family(), weights)  # type: ignore[no-any-return]
+            return self._decoder.decode(self._model, weights)  # type: ignore[no-any-return]
         except BaseException as exc:
             if isinstance(exc, KeyboardInterrupt | SystemExit | MemoryError):
                 raise

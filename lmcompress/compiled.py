@@ -30,7 +30,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def lean_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a kernel that allocates nothing: arrays are not counted as they are passed on."""
-    return _compile(function, _nrt=False)
+    return _compile(function, _nrt=False, forceinline=True)
 
 
 def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:

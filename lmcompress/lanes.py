@@ -1,19 +1,26 @@
-"""Lanes: a segment's bytes as contiguous runs that the model steps through together."""
+"""Lanes: a segment's symbols as contiguous runs that the model steps through together."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lmcompress.predictor import GPU_ROWS, ROWS_PER_THREAD
 
+Symbol = TypeVar("Symbol", bound=np.integer[Any])
+
 AUTO_LANE_BYTES = 8192
 """Automatic lanes are at least this long: 0.13 % more bits on alice29.txt than with one lane."""
 AUTO_MAX_LANES = 16
 """More lanes decode no faster on two cores: their keys and values no longer fit the cache."""
+AUTO_LANE_TOKENS = 2048
+"""The same in tokens of a large vocabulary: some 8,000 bytes of English."""
+TOKEN_ROWS_PER_THREAD = 128
+"""Rows of a thread where each has a logit for every token: 50,000 of them take 200 kB."""
 
 
 def auto_lanes(raw_bytes: int) -> int:
@@ -21,36 +28,45 @@ def auto_lanes(raw_bytes: int) -> int:
     return max(1, min(AUTO_MAX_LANES, raw_bytes // AUTO_LANE_BYTES))
 
 
+def auto_token_lanes(num_tokens: int) -> int:
+    """Returns the same for so many tokens."""
+    return max(1, min(AUTO_MAX_LANES, num_tokens // AUTO_LANE_TOKENS))
+
+
 @dataclasses.dataclass(frozen=True)
 class LaneLayout:
-    """Which byte of a segment is which step of which lane: the first lanes may be one longer."""
+    """Which symbol of a segment is which step of which lane: the first lanes may be one longer."""
 
-    raw_bytes: int
+    num_symbols: int
     lanes: int
 
     @property
     def steps(self) -> int:
         """Steps of the longest lane."""
-        return -(-self.raw_bytes // self.lanes)
+        return -(-self.num_symbols // self.lanes)
 
     @property
     def last_lanes(self) -> int:
         """Lanes that still have a symbol at the last step."""
-        return self.raw_bytes - (self.steps - 1) * self.lanes
+        return self.num_symbols - (self.steps - 1) * self.lanes
 
-    def split(self, raw: bytes) -> npt.NDArray[np.uint8]:
-        """Returns the symbols as (lanes, steps); lanes that are one short end in a zero."""
-        symbols = np.zeros((self.lanes, self.steps), np.uint8)
-        flat, full = np.frombuffer(raw, np.uint8), self.last_lanes
+    def active(self, step: int) -> int:
+        """Lanes that have a symbol at a step."""
+        return self.lanes if step < self.steps - 1 else self.last_lanes
+
+    def split(self, flat: npt.NDArray[Symbol]) -> npt.NDArray[Symbol]:
+        """Returns the symbols (n,) as (lanes, steps); lanes that are one short end in a zero."""
+        symbols = np.zeros((self.lanes, self.steps), flat.dtype)
+        full = self.last_lanes
         cut = full * self.steps
         symbols[:full] = flat[:cut].reshape(full, self.steps)
         symbols[full:, : self.steps - 1] = flat[cut:].reshape(self.lanes - full, self.steps - 1)
         return symbols
 
-    def join(self, symbols: npt.NDArray[np.uint8]) -> bytes:
+    def join(self, symbols: npt.NDArray[Symbol]) -> npt.NDArray[Symbol]:
         """Inverts `split`."""
         full = self.last_lanes
-        return symbols[:full].tobytes() + symbols[full:, : self.steps - 1].tobytes()
+        return np.concatenate((symbols[:full].ravel(), symbols[full:, : self.steps - 1].ravel()))
 
 
 def segment_blocks(
@@ -58,7 +74,7 @@ def segment_blocks(
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
     """Yields what the model reads, tokens (lanes, steps), and the symbols to code, step-major."""
     layout = LaneLayout(len(raw), lanes)
-    symbols = layout.split(raw)
+    symbols = layout.split(np.frombuffer(raw, np.uint8))
     before = np.full((lanes, 1), first_token, np.int64)
     for start in range(0, layout.steps, block):
         part = symbols[:, start : start + block]
@@ -72,3 +88,8 @@ def block_steps(lanes: int, threads: int, device: str = "cpu") -> int:
     """Returns the steps that an encoder works on at once."""
     rows = GPU_ROWS if device == "cuda" else ROWS_PER_THREAD * min(threads, lanes)
     return max(1, rows // lanes)
+
+
+def token_block_steps(lanes: int, threads: int) -> int:
+    """Returns the same for a model of tokens."""
+    return max(1, TOKEN_ROWS_PER_THREAD * min(threads, lanes) // lanes)

@@ -1,4 +1,4 @@
-"""Models by name or path: those in the package, in $LMCOMPRESS_MODELS, or in a folder.
+"""Models by name or path: those in the package, in $LMCOMPRESS_MODELS, fetched, or in a folder.
 
 Looking at a model (name, size, fingerprint) reads a small JSON file; torch is imported only when
 its weights are loaded.
@@ -16,15 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcompress.errors import FingerprintMismatchError, LmcompressError, ModelNotFoundError
-from lmcompress.gpt.card import read_card
+from lmcompress.gpt.card import read_card, stored_bytes
 from lmcompress.gpt.config import GPTConfig
+from lmcompress.published import PUBLISHED
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
+    from lmcompress.tokens import TokenTable
 
 DEFAULT_MODEL = "lmc-3m"
 NO_MODEL = "none"
 """Names the absence of a GPT: every byte equally likely, but for what the adaptive stage learns."""
+BYTES, TOKENS = "bytes", "tokens"
+"""Tokenizers, as files name them."""
 EMBEDDED = Path(__file__).parent / "models"
 
 _log = logging.getLogger(__name__)
@@ -43,6 +47,16 @@ class Model:
     def fingerprint(self) -> bytes:
         """16 bytes over all that can change a prediction."""
         return self.weights.fingerprint if self.weights else bytes(16)
+
+    @property
+    def tokens(self) -> TokenTable | None:
+        """What the symbols stand for; None: bytes."""
+        return self.weights.tokens if self.weights else None
+
+    @property
+    def tokenizer(self) -> str:
+        """What files of this model name as their tokenizer."""
+        return TOKENS if self.tokens else BYTES
 
     @property
     def num_parameters(self) -> int:
@@ -75,6 +89,13 @@ def _roots() -> Iterator[Path]:
     for part in os.environ.get("LMCOMPRESS_MODELS", "").split(os.pathsep):
         if part:
             yield Path(part)
+    yield cache_folder()
+
+
+def cache_folder() -> Path:
+    """Returns the folder of models that were fetched, in the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "lmcompress" / "models"
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
@@ -89,7 +110,12 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if (path / "model.json").is_file():
         return path
-    nearest = difflib.get_close_matches(str(name), known, n=1)
+    if str(name) in PUBLISHED:
+        raise ModelNotFoundError(
+            f"model {name} is not at hand yet: run lmcompress fetch {name} (it downloads "
+            f"{PUBLISHED[str(name)].num_bytes / 1e6:.0f} MB)"
+        )
+    nearest = difflib.get_close_matches(str(name), (*known, *PUBLISHED), n=1)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     raise ModelNotFoundError(
         f"no model {str(name)!r}: {hint}known are {', '.join(known) or 'none'}; "
@@ -102,6 +128,11 @@ def load_model(name: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
     if name == NO_MODEL:
         return Model(NO_MODEL, None, {}, EMBEDDED)
     return _load(find_model(name).resolve())
+
+
+def as_model(model: AnyModel) -> Model:
+    """Returns a loaded model, or loads the one of that name or folder."""
+    return model if isinstance(model, Model) else load_model(model)
 
 
 @functools.lru_cache(maxsize=4)
@@ -129,7 +160,7 @@ def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = Non
     Raises:
       FingerprintMismatchError: If the model found is another one.
     """
-    model = override if isinstance(override, Model) else load_model(override or name)
+    model = as_model(override or name)
     if model.fingerprint != fingerprint:
         raise FingerprintMismatchError(
             f"the file was made with model {name} {fingerprint.hex()}, {model.folder} is "
@@ -151,7 +182,7 @@ def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
     """
     made = f"the file was made with a model whose fingerprint begins with {prefix.hex()}"
     if override is not None:
-        model = override if isinstance(override, Model) else load_model(override)
+        model = as_model(override)
         if model.fingerprint.startswith(prefix):
             return model
         raise FingerprintMismatchError(
@@ -236,7 +267,7 @@ def _describe(name: str, folder: Path) -> dict[str, Any]:
         "name": name,
         "default": name == DEFAULT_MODEL,
         "num_parameters": config.num_parameters,
-        "model_bytes": (folder / "model.safetensors").stat().st_size,
+        "model_bytes": stored_bytes(folder),
         "context_length": config.context_length,
         "fingerprint": description.get("fingerprint") or load_model(name).fingerprint.hex(),
         "trained_on": card.get("trained_on", []),

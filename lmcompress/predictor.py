@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,6 +19,8 @@ from lmcompress.gpt.gpu_driver import has_gpu
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
+    from lmcompress.tokens import TokenTable
+    from lmcompress.two_levels import GroupSums
 
 ROWS_PER_THREAD = 512
 """Rows (lanes x steps) that a thread works on at once: large enough for the products, small enough
@@ -53,13 +56,16 @@ class UniformPredictor:
         budget = (1 << PRECISION_BITS) - vocab_size
         self._row = np.full(vocab_size, budget // vocab_size, np.float32)
         self._row[: budget % vocab_size] += 1
+        self._rows = self._row[None, None]
 
     def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
-        """Returns the same row for each symbol to come."""
+        """Returns the same row for each symbol to come; the same array, if as many are to come."""
         lanes, steps = tokens.shape
         if logits is not None:
             logits[:] = 0
-        return np.tile(self._row, (steps, lanes, 1))
+        if self._rows.shape[:2] != (steps, lanes):
+            self._rows = np.tile(self._row, (steps, lanes, 1))
+        return self._rows
 
     def close(self) -> None:
         """Does nothing."""
@@ -95,6 +101,10 @@ class _Engine(Protocol):
 
     def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights: ...
 
+    def logits(self, tokens: npt.NDArray[np.int64]) -> Weights: ...
+
+    def read(self, tokens: npt.NDArray[np.int64]) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -111,32 +121,68 @@ class GPTPredictor:
 
         `logits`, if given, is filled with the exact logits (steps, lanes, vocab_size).
         """
-        if not self._policy.window:
-            return self._engine.predict(tokens, logits)
-        parts, done = [], 0
-        while done < tokens.shape[1]:
-            if self._engine.position >= self._policy.window:
-                self._restart()
-            take = self._policy.window - self._engine.position
-            part = tokens[:, done : done + take]
-            where = None if logits is None else logits[done : done + take]
-            parts.append(self._engine.predict(part, where))
-            self._remember(part)
-            done += part.shape[1]
+        parts = []
+        for part in self._parts(tokens.shape[1]):
+            where = None if logits is None else logits[part]
+            parts.append(self._engine.predict(tokens[:, part], where))
+            self._remember(tokens[:, part])
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
+    def logits(self, tokens: npt.NDArray[np.int64]) -> Weights:
+        """Returns exact logits (steps, lanes, vocab_size) after each token, likewise."""
+        parts = []
+        for part in self._parts(tokens.shape[1]):
+            parts.append(self._engine.logits(tokens[:, part]))
+            self._remember(tokens[:, part])
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _parts(self, steps: int) -> Iterator[slice]:
+        """Yields what the context has room for; each part is evaluated before the next."""
+        if not self._policy.window:
+            yield slice(0, steps)
+            return
+        done = 0
+        while done < steps:
+            if self._engine.position >= self._policy.window:
+                self._restart()
+            end = min(steps, done + self._policy.window - self._engine.position)
+            yield slice(done, end)
+            done = end
+
     def _remember(self, part: npt.NDArray[np.int64]) -> None:
+        if not self._policy.overlap:
+            return
         kept = part if self._recent is None else np.concatenate((self._recent, part), axis=1)
         self._recent = kept[:, max(0, kept.shape[1] - self._policy.overlap) :]
 
     def _restart(self) -> None:
         self._engine.reset()
-        if self._recent is not None and self._policy.overlap:
-            self._engine.predict(self._recent)
+        if self._recent is not None:
+            self._engine.read(self._recent)
 
     def close(self) -> None:
         """Ends the engine's threads."""
         self._engine.close()
+
+
+class TokenPredictor(GPTPredictor):
+    """An exact GPT over `lanes` streams of tokens, which are coded in two levels."""
+
+    def __init__(
+        self,
+        weights: ExactWeights,
+        engine: _Engine,
+        policy: ContextPolicy,
+        new_groups: Callable[[Weights, npt.NDArray[np.bool_]], GroupSums],
+    ) -> None:
+        super().__init__(weights, engine, policy)
+        assert weights.tokens is not None
+        self.table: TokenTable = weights.tokens
+        self._new_groups = new_groups
+
+    def groups(self, logits: Weights) -> GroupSums:
+        """Returns what rows of logits (n, vocab_size) say of groups and their members."""
+        return self._new_groups(logits, self.table.is_spelled)
 
 
 def resolve_device(device: str) -> str:
@@ -181,23 +227,48 @@ def new_predictor(
     Without weights, every byte is equally likely.
 
     Raises:
-      ValueError: If the model has no symbol for some byte.
+      ValueError: If the model's symbols are not the bytes.
     """
     if weights is None:
         return UniformPredictor()
-    if weights.config.vocab_size < 256:
-        raise ValueError(f"the model's vocab_size is {weights.config.vocab_size}, expected 256")
-    engine: _Engine
+    if weights.config.vocab_size != 256:
+        hint = "" if weights.tokens is None else ": it predicts tokens"
+        raise ValueError(
+            f"the model's vocab_size is {weights.config.vocab_size}, expected 256{hint}"
+        )
+    return GPTPredictor(weights, _engine(weights, lanes, max_steps, device, threads), policy)
+
+
+def new_token_predictor(
+    weights: ExactWeights,
+    lanes: int,
+    max_steps: int,
+    policy: ContextPolicy,
+    device: str = "cpu",
+    threads: int = 1,
+) -> TokenPredictor:
+    """Returns a predictor of tokens, likewise."""
+    engine = _engine(weights, lanes, max_steps, device, threads)
+    if device == "reference":
+        from lmcompress.gpt.groups import ReferenceGroups
+
+        return TokenPredictor(weights, engine, policy, ReferenceGroups)
+    from lmcompress.gpt.groups_cpu import FastGroups
+
+    return TokenPredictor(weights, engine, policy, FastGroups)
+
+
+def _engine(
+    weights: ExactWeights, lanes: int, max_steps: int, device: str, threads: int
+) -> _Engine:
     if device == "cpu":
         from lmcompress.gpt.engine_cpu import CpuEngine, cpu_model
 
-        engine = CpuEngine(cpu_model(weights), lanes, max_steps, threads)
-    elif device == "reference":
+        return CpuEngine(cpu_model(weights), lanes, max_steps, threads)
+    if device == "reference":
         from lmcompress.gpt.engine_torch import TorchEngine
 
-        engine = TorchEngine(weights, "cpu")
-    else:
-        from lmcompress.gpt.gpu import gpu_engine
+        return TorchEngine(weights, "cpu")
+    from lmcompress.gpt.gpu import gpu_engine
 
-        engine = gpu_engine(weights, lanes, max_steps, device)
-    return GPTPredictor(weights, engine, policy)
+    return gpu_engine(weights, lanes, max_steps, device)

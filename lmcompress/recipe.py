@@ -7,7 +7,14 @@ import dataclasses
 from lmcompress.compact import PREFIX_BYTES, CompactHeader
 from lmcompress.errors import CorruptFrameError, PromptNotFoundError, UnsupportedVersionError
 from lmcompress.layout import FrameHeader
-from lmcompress.model_store import AnyModel, Model, load_model_of, load_model_with
+from lmcompress.model_store import (
+    BYTES,
+    TOKENS,
+    AnyModel,
+    Model,
+    load_model_of,
+    load_model_with,
+)
 from lmcompress.predictor import ContextPolicy
 from lmcompress.priming import Prompt
 
@@ -43,6 +50,11 @@ class Recipe:
             model = load_model_with(header.fingerprint, maker)
             return cls(model, ContextPolicy.of(model.weights), needed)
         model = load_model_of(header.model, header.fingerprint, maker)
+        if header.tokenizer != model.tokenizer:
+            raise CorruptFrameError(
+                f"the file's symbols are {header.tokenizer}, those of model {model.name} are "
+                f"{model.tokenizer}: the file is damaged"
+            )
         return cls(model, _checked_policy(header, model), needed)
 
 
@@ -54,6 +66,7 @@ def frame_header(model: Model, policy: ContextPolicy, prompt: Prompt | None = No
         model=model.name,
         fingerprint=model.fingerprint,
         arithmetic_version=ARITHMETIC_VERSION,
+        tokenizer=model.tokenizer,
         window=policy.window,
         overlap=policy.overlap,
         prompt_sha256=prompt.sha256 if prompt else b"",
@@ -75,19 +88,19 @@ def compact_header(model: Model, prompt: Prompt | None = None) -> CompactHeader:
 def _check_supported(header: AnyHeader) -> None:
     from lmcompress.gpt.quantization import ARITHMETIC_VERSION
 
-    found: list[tuple[str, object, object]] = [
-        ("arithmetic version", header.arithmetic_version, ARITHMETIC_VERSION)
+    found: list[tuple[str, object, tuple[object, ...]]] = [
+        ("arithmetic version", header.arithmetic_version, (ARITHMETIC_VERSION,))
     ]
     if isinstance(header, FrameHeader):
         found += [
-            ("tokenizer", header.tokenizer, "bytes"),
-            ("coder precision", header.precision_bits, 24),
+            ("tokenizer", header.tokenizer, (BYTES, TOKENS)),
+            ("coder precision", header.precision_bits, (24,)),
         ]
-    for what, value, expected in found:
-        if value != expected:
+    for what, value, known in found:
+        if value not in known:
             raise UnsupportedVersionError(
-                f"the file uses {what} {value}, this lmcompress knows {expected}: "
-                "decompress it with a newer version"
+                f"the file uses {what} {value}, this lmcompress knows "
+                f"{' and '.join(map(str, known))}: decompress it with a newer version"
             )
 
 

@@ -344,7 +344,8 @@ class Trainer:
         with safe_open(self.state_path, "pt") as state:
             metadata = state.metadata()
             before = json.loads(metadata["config"])
-            if before["model"] != self.config.model.to_dict():
+            # Through the class: a state that an older version wrote lacks the newer options.
+            if GPTConfig.from_dict(before["model"]) != self.config.model:
                 raise TrainingError(
                     f"{self.state_path} holds a network of another shape: choose another folder"
                 )

@@ -76,6 +76,24 @@ def tiny_model(tiny_model_root: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
     return load_model("tiny")
 
 
+@pytest.fixture(scope="session")
+def token_model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for LMCOMPRESS_MODELS with one small model of tokens, `tiny-tokens`."""
+    pytest.importorskip("tokenizers")
+    from token_model import NAME, save_token_model
+
+    root = tmp_path_factory.mktemp("token-models")
+    save_token_model(root / NAME)
+    return root
+
+
+@pytest.fixture
+def token_model(token_model_root: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """A small model of tokens that files name `tiny-tokens`, and that decompression finds."""
+    monkeypatch.setenv("LMCOMPRESS_MODELS", str(token_model_root))
+    return load_model("tiny-tokens")
+
+
 @pytest.fixture
 def run(
     tiny_model: Model, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch

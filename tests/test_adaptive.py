@@ -85,7 +85,7 @@ def test_lanes_learn_from_each_other() -> None:
 
 def test_a_prediction_does_not_depend_on_what_comes_later() -> None:
     layout = LaneLayout(len(TEXT), 4)
-    symbols = layout.split(TEXT).T.astype(np.int32).ravel()[: len(TEXT)]
+    symbols = layout.split(np.frombuffer(TEXT, np.uint8)).T.astype(np.int32).ravel()[: len(TEXT)]
     weights = UniformPredictor().predict(np.zeros((4, layout.steps), np.int64))
     changed = symbols.copy()
     changed[2000] ^= 1

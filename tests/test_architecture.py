@@ -22,27 +22,29 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
-    "compiled errors logistic metrics prefetch progress protocol gpt.config gpt.gpu_driver "
-    "gpt.integers gpt.transfer_cuda",
-    "adaptive.state wire files coding cli_errors corpus_download hub_corpora inline_svg gpt.card "
-    "gpt.grids gpt.network",
-    "gpt.architectures gpt.gguf_files",
-    "adaptive.contexts baselines layout corpora records streams gpt.presets gpt.quantization",
+    "compiled errors logistic metrics prefetch progress protocol published gpt.config "
+    "gpt.gpu_driver gpt.integers gpt.transfer_cuda gpt.vectors_cpu",
+    "adaptive.state wire files coding tokens cli_errors corpus_download hub_corpora inline_svg "
+    "gpt.card gpt.grids gpt.network",
+    "gpt.architectures gpt.gguf_files tokenizing two_levels",
+    "adaptive.addresses adaptive.contexts adaptive.vectors baselines layout corpora records "
+    "streams gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report results gpt.exact gpt.checkpoint",
     "sources gpt.pretrained",
     "adaptive.stage container figures page media_codecs training model_store gpt.kernels_cpu",
-    "gpt.attention_cpu gpt.products_cpu gpt.pytorch_products gpt.wide_cpu gpt.engine_torch "
-    "gpt.kernels_cuda gpt.model_cuda",
-    "gpt.engine_cpu gpt.attention_cuda gpt.products_cuda",
-    "gpt.engine_cuda",
+    "gpt.products_cpu gpt.pytorch_products gpt.engine_torch gpt.groups gpt.kernels_cuda "
+    "gpt.model_cuda",
+    "gpt.attention_simd gpt.groups_cpu gpt.wide_products_cpu gpt.attention_cuda gpt.products_cuda",
+    "gpt.attention_cpu gpt.engine_cuda gpt.wide_cpu",
+    "gpt.engine_cpu",
     "gpt.gpu",
-    "predictor",
+    "fetching predictor",
     "lanes",
     "priming",
-    "recipe",
+    "recipe token_codec",
     "codec",
-    "api cli_options",
-    "benchmark cli_files cli_info cli_models cli_report cli_reproduce",
+    "api scoring cli_options",
+    "benchmark cli_fetch cli_files cli_info cli_models cli_report cli_reproduce",
     "cli_bench",
     "cli",
     "__main__",

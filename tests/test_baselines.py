@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import lzma
 import random
 import sys
 
@@ -51,6 +52,14 @@ def test_output_does_not_depend_on_the_day(codec: Codec) -> None:
     if codec.name == "gzip-9":
         assert codec.compress(PROSE)[4:8] == bytes(4)  # the time stamp, RFC 1952 section 2.3.1
     assert codec.compress(PROSE) == codec.compress(PROSE)
+
+
+@pytest.mark.parametrize("num_bytes", [0, 1, 2048, 5000, len(PROSE)])
+def test_xz_is_as_small_as_with_its_presets_own_dictionary(num_bytes: int) -> None:
+    raw = PROSE[:num_bytes]
+
+    expected = lzma.compress(raw, preset=9 | lzma.PRESET_EXTREME)
+    assert len(baselines.get("xz-9e").compress(raw)) == len(expected)
 
 
 def test_codec_names_its_version_and_has_no_model(codec: Codec) -> None:

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 import lmcompress
-from lmcompress import api, baselines, benchmark
+from lmcompress import baselines, benchmark, scoring
 from lmcompress.benchmark import (
     ModelCodec,
     benchmark_row,
@@ -129,7 +129,7 @@ def test_model_row_carries_model_lanes_and_payload(tiny_model):
     record = benchmark_row(codec, "a.txt", TEXT, describe_run("test"), score=True)
 
     frame = lmcompress.compress(TEXT, tiny_model, CodecConfig(lanes=2, threads=1))
-    scored = api.score(TEXT, tiny_model, CodecConfig(lanes=2, threads=1))
+    scored = scoring.score(TEXT, tiny_model, CodecConfig(lanes=2, threads=1))
     assert record.codec == "tiny (2 lanes)"
     assert record.compressed_bytes == len(frame) < len(TEXT)
     assert record.fingerprint == tiny_model.fingerprint.hex()

@@ -216,5 +216,5 @@ def test_verbose_shows_where_an_error_came_from(run: Run, tmp_path: Path) -> Non
 
 def test_lack_of_memory_is_one_line() -> None:
     assert error_line(MemoryError(), "big") == (
-        "big: not enough memory: use smaller --segment-bytes or fewer --lanes"
+        "big: not enough memory: use smaller --segment-bytes, fewer --lanes or a smaller model"
     )

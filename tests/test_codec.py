@@ -37,10 +37,10 @@ def test_lanes_cut_and_join_without_loss(raw_bytes: int, lanes: int) -> None:
     raw = bytes(i % 251 for i in range(raw_bytes))
     layout = LaneLayout(raw_bytes, min(lanes, raw_bytes))
 
-    symbols = layout.split(raw)
+    symbols = layout.split(np.frombuffer(raw, np.uint8))
 
     assert symbols.shape == (layout.lanes, layout.steps)
-    assert layout.join(symbols) == raw
+    assert layout.join(symbols).tobytes() == raw
     assert symbols[0].tobytes() == raw[: layout.steps]
 
 

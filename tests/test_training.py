@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import lmcompress
 from lmcompress.errors import TrainingError
@@ -238,6 +239,18 @@ def test_a_folder_with_another_network_is_not_overwritten(
 
     with pytest.raises(TrainingError, match="another shape"):
         Trainer(other, tmp_path / "run")
+
+
+def test_a_state_from_before_an_option_existed_resumes(tmp_path: Path, config: TrainConfig) -> None:
+    Trainer(config, tmp_path / "run").run()
+    path = tmp_path / "run" / "training.safetensors"
+    with safe_open(path, "pt") as state:
+        metadata = state.metadata()
+    before = json.loads(metadata["config"])
+    del before["model"]["parallel_residual"]
+    save_file(load_file(path), path, {**metadata, "config": json.dumps(before)})
+
+    assert Trainer(config, tmp_path / "run").start_step == config.num_steps
 
 
 def test_another_optimizers_state_is_refused(tmp_path: Path, config: TrainConfig) -> None:

@@ -33,7 +33,7 @@ def pretend() -> Any:
 
 def spell_out(products_cpu: Any) -> None:
     """Puts multiplications of single bytes in the instruction's place."""
-    declare, emit = products_cpu._declare, products_cpu._emit_vnni
+    declare, emit = products_cpu.declare, products_cpu._emit_vnni
 
     def declare_others(builder: Any, name: str, *signature: Any) -> Any:
         return None if INSTRUCTION in name else declare(builder, name, *signature)
@@ -55,7 +55,7 @@ def spell_out(products_cpu: Any) -> None:
 
         return load_q, load_w, multiply
 
-    products_cpu._declare, products_cpu._emit_vnni = declare_others, emit_plainly
+    products_cpu.declare, products_cpu._emit_vnni = declare_others, emit_plainly
 
 
 def check(products_cpu: Any) -> None:

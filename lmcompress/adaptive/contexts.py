@@ -115,23 +115,25 @@ def node_of(c0, bit):
 
 @lean_kernel
 def predict_contexts(S, i, bit):
-    """Sets each context's inputs for lane i's bit; returns how many orders were seen before."""
+    """Sets each context's inputs for lane i's bit; returns how many orders were seen before.
+
+    Without branches, which could not be foretold: what was never seen has a class of its own in
+    the maps, where nobody minds what it learns, and its inputs are masked.
+    """
     lane, shared = S.lanes[i], S.shared[0]
     node, hits = node_of(lane.c0, bit), 0
     for j in range(_CONTEXTS):
         counter = np.int64(S.slots[lane.buckets[j] + node])
         count, p = counter & 1023, counter >> 10
-        if count == 0 or (shared.left_out >> j) & 1:
-            lane.cells[j] = -1
-            lane.inputs[2 * j] = lane.inputs[2 * j + 1] = 0
-            continue
-        hits += j < _ORDERS
+        seen = np.int64(count > 0) & ~(shared.left_out >> j)
         cell = shared.count_class[count] * CERTAINTIES + (p >> _CERTAINTY_SHIFT)
         lane.cells[j] = cell
-        # The coarse table alone: a dozen times a bit, branches would cost more than they bring.
+        # The coarse table alone: the finer ones would take branches.
         mapped = np.int64(shared.counter_maps[j, cell]) >> 10
-        lane.inputs[2 * j] = shared.stretch[0, mapped >> FINE_BITS[0]]
-        lane.inputs[2 * j + 1] = ((p - TOTAL // 2) * min(count, _WELL_KNOWN)) >> 15
+        lane.inputs[2 * j] = shared.stretch[0, mapped >> FINE_BITS[0]] * seen
+        sureness = ((p - TOTAL // 2) * min(count, _WELL_KNOWN)) >> 15
+        lane.inputs[2 * j + 1] = sureness * seen
+        hits += seen & (j < _ORDERS)
     return hits
 
 
@@ -151,8 +153,7 @@ def learn_contexts(S, i, bit, target):
     node, rates, maps = node_of(lane.c0, bit), shared.rates, shared.counter_maps
     for j in range(_CONTEXTS):
         cell = lane.cells[j]
-        if cell >= 0:
-            maps[j, cell] = learned(maps[j, cell], target, rates, MAP_COUNT_LIMIT)
+        maps[j, cell] = learned(maps[j, cell], target, rates, MAP_COUNT_LIMIT)
         at = lane.buckets[j] + node
         S.slots[at] = learned(S.slots[at], target, rates, COUNT_LIMIT)
 

@@ -7,17 +7,18 @@ import numpy as np
 from lmcompress.adaptive.contexts import hash_with, stretch
 from lmcompress.adaptive.state import (
     GPT_INPUT,
-    INPUTS,
     MAP_ROWS,
     MAP_SIZE,
     MAP_STEP,
     MAPS,
     MATCHES,
     MIXER_CONTEXTS,
+    MIXER_ROW,
     ORDER_1_INPUT,
     PARTS,
     SETS,
 )
+from lmcompress.adaptive.vectors import add_scaled, dot
 from lmcompress.compiled import lean_kernel
 from lmcompress.logistic import LIMIT, TOTAL, TOTAL_BITS
 from lmcompress.prefetch import prefetch
@@ -62,7 +63,8 @@ def predict_gpt(S, i):
     lane, shared = S.lanes[i], S.shared[0]
     middle = (lane.low + lane.high) >> 1
     upper = lane.cumulative[lane.high] - lane.cumulative[middle]
-    p = (upper << TOTAL_BITS) // (lane.cumulative[lane.high] - lane.cumulative[lane.low])
+    whole = lane.cumulative[lane.high] - lane.cumulative[lane.low]
+    p = np.int64((upper << TOTAL_BITS) // whole)
     gpt = np.int64(stretch(shared, min(max(p, 1), TOTAL - 1)))
     lane.inputs[GPT_INPUT] = gpt
     lane.inputs[GPT_INPUT + 1] = (p - TOTAL // 2) >> (TOTAL_BITS - 11)
@@ -78,12 +80,12 @@ def choose_sets(S, i, bit, gpt, match_class):
     """Chooses the weights of all mixers but the last for lane i's bit, before they are needed."""
     lane, shared = S.lanes[i], S.shared[0]
     sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
-    lane.chosen[0] = lane.c0 * INPUTS
-    lane.chosen[1] = (MIXER_CONTEXTS + match_class * 8 + bit) * INPUTS
+    lane.chosen[0] = lane.c0 * MIXER_ROW
+    lane.chosen[1] = (MIXER_CONTEXTS + match_class * 8 + bit) * MIXER_ROW
     by_gpt = (sureness * 8 + bit) * 8 + ((lane.recent & 255) >> 5)
-    lane.chosen[2] = (2 * MIXER_CONTEXTS + by_gpt) * INPUTS
+    lane.chosen[2] = (2 * MIXER_CONTEXTS + by_gpt) * MIXER_ROW
     for s in range(SETS - 1):
-        for k in range(0, INPUTS, 16):
+        for k in range(0, MIXER_ROW, 16):
             prefetch(shared.mixers, lane.chosen[s] + k)
 
 
@@ -108,16 +110,12 @@ def choose_maps(S, i):
 def mix(S, i, bit, hits):
     """Returns the probability of a one, out of TOTAL, from lane i's inputs."""
     lane, shared = S.lanes[i], S.shared[0]
-    lane.chosen[3] = (3 * MIXER_CONTEXTS + hits * 8 + bit) * INPUTS
+    lane.chosen[3] = (3 * MIXER_CONTEXTS + hits * 8 + bit) * MIXER_ROW
     mixed = np.int64(0)
     for s in range(SETS):
-        row = shared.mixers[lane.chosen[s] : lane.chosen[s] + INPUTS]
-        dot = np.int64(0)
-        for k in range(INPUTS):
-            dot += np.int64(row[k]) * np.int64(lane.inputs[k])
-        dot = clamp(dot >> 16, LIMIT)
-        lane.dots[s] = dot
-        mixed += dot * shared.final[lane.c0, s]
+        guess = clamp(dot(shared.mixers, lane.chosen[s], lane.inputs) >> 16, LIMIT)
+        lane.dots[s] = guess
+        mixed += guess * shared.final[lane.c0, s]
     mixed = clamp(mixed >> 16, LIMIT)
     lane.mixed = shared.squash[mixed + LIMIT]
     return _correct(S, i, mixed)
@@ -132,7 +130,7 @@ def _correct(S, i, mixed):
     total = np.int64(lane.mixed)
     for k in range(MAPS):
         at = lane.map_rows[k] + lane.map_column
-        left, right = np.int64(shared.maps[at]), np.int64(shared.maps[at + 1])
+        left, right = np.int64(shared.maps[at]), np.int64(shared.maps[at + np.uint64(1)])
         total += (left * (MAP_STEP - lane.fraction) + right * lane.fraction) // MAP_STEP
     p = lane.mixed if (shared.left_out >> _MAPS_PART) & 1 else total >> 2
     return min(max(p, _FLOOR), TOTAL - _FLOOR)
@@ -145,12 +143,9 @@ def learn_mixing(S, i, y, target):
     error = (y << TOTAL_BITS) - lane.mixed
     for s in range(SETS):
         p = np.int64(shared.squash[lane.dots[s] + LIMIT])
-        own_error = np.int64(np.int32(((y << TOTAL_BITS) - p) * shared.learning_rate))
+        own_error = np.int32(((y << TOTAL_BITS) - p) * shared.learning_rate)
         shared.final[lane.c0, s] += (lane.dots[s] * error) >> (TOTAL_BITS - 1)
-        row = shared.mixers[lane.chosen[s] : lane.chosen[s] + INPUTS]
-        for k in range(INPUTS):
-            change = np.int64(lane.inputs[k]) * own_error + (1 << (TOTAL_BITS + 3))
-            row[k] += np.int32(change >> (TOTAL_BITS + 4))
+        add_scaled(shared.mixers, lane.chosen[s], lane.inputs, own_error, TOTAL_BITS + 4)
     nearest = lane.map_column + (2 * lane.fraction >= MAP_STEP)
     for k in range(MAPS):
         at = lane.map_rows[k] + nearest

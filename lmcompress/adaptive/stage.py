@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
+from lmcompress.adaptive.addresses import addresses_of, state_at
 from lmcompress.adaptive.contexts import (
     end_contexts,
     find_buckets,
@@ -71,7 +72,7 @@ def _learn(S, i, bit, y):
     learn_mixing(S, i, y, target)
     learn_matches(S, i, bit, y)
     learn_contexts(S, i, bit, target)
-    S.lanes[i].c0 = S.lanes[i].c0 << 1 | y
+    S.lanes[i].c0 = np.int64(S.lanes[i].c0) << 1 | y
 
 
 @lean_kernel
@@ -96,9 +97,9 @@ def _write(out, row, p):
 
 
 @lean_kernel
-def _encode_block(S, weights, symbols, out, bits):
+def _encode_block(addresses, weights, symbols, out, bits):
     """Predicts and learns a block; symbols uint8 (steps x lanes, step-major, the last may end)."""
-    lanes = weights.shape[1]
+    S, lanes = state_at(addresses), weights.shape[1]
     row = 0
     for start in range(0, symbols.shape[0], lanes):
         step, active = start // lanes, min(lanes, symbols.shape[0] - start)
@@ -118,25 +119,37 @@ def _encode_block(S, weights, symbols, out, bits):
 
 
 @lean_kernel
-def _decode_start(S, weights, active, out):
-    set_learning_rate(S.shared[0], active)
+def _predict_lanes(S, active, bit, out):
+    _prepare(S, active, bit)
     for i in range(active):
-        _start_byte(S, i, weights[i])
-    _prepare(S, active, 0)
-    for i in range(active):
-        _write(out, i, _predict(S, i, 0))
+        _write(out, i, _predict(S, i, bit))
 
 
 @lean_kernel
-def _decode_bit(S, bit, bits, active, out, symbols):
+def _decode_start(addresses, weights, out):
+    """Predicts the first bit of a step's first lanes; out (active, 2)."""
+    S, active = state_at(addresses), out.shape[0]
+    set_learning_rate(S.shared[0], active)
+    for i in range(active):
+        _start_byte(S, i, weights[i])
+    _predict_lanes(S, active, 0, out)
+
+
+@lean_kernel
+def _decode_bit(addresses, bit, bits, out):
+    """Learns the bits that came, and predicts the next ones, of bytes that end after this step."""
+    S, active = state_at(addresses), bits.shape[0]
     for i in range(active):
         _learn(S, i, bit, np.int64(bits[i]))
-    if bit < 7:
-        _prepare(S, active, bit + 1)
-        for i in range(active):
-            _write(out, i, _predict(S, i, bit + 1))
-        return
+    _predict_lanes(S, active, bit + 1, out)
+
+
+@lean_kernel
+def _decode_end(addresses, bits, symbols):
+    """Learns the last bits; fills in the bytes that they end."""
+    S, active = state_at(addresses), bits.shape[0]
     for i in range(active):
+        _learn(S, i, 7, np.int64(bits[i]))
         symbols[i] = S.lanes[i].c0 & 255
     _end_step(S, active)
 
@@ -158,6 +171,7 @@ class AdaptiveStage:
         """
         before = primed.state if primed else None
         self.state: State = new_state(lanes, steps, before, min_size_bits, without)
+        self._addresses = addresses_of(self.state)
 
     def encode(
         self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], weights: Weights
@@ -171,14 +185,15 @@ class AdaptiveStage:
         """Returns the bits of symbols (n,) and their weights (8 n, 2), and learns from them."""
         out = np.empty((8 * len(symbols), 2), np.float32)
         bits = np.empty(8 * len(symbols), np.int32)
-        _encode_block(self.state, weights, symbols.astype(np.uint8), out, bits)
+        _encode_block(self._addresses, weights, symbols.astype(np.uint8), out, bits)
         return bits, out
 
     def decode(self, decoder: RangeDecoder, weights: Weights, active: int) -> npt.NDArray[np.uint8]:
         """Decodes one step of the first `active` lanes under weights (lanes, 256)."""
-        out = np.empty((active, 2), np.float32)
+        at, out = self._addresses, np.empty((active, 2), np.float32)
         symbols = np.empty(active, np.uint8)
-        _decode_start(self.state, weights, active, out)
-        for bit in range(8):
-            _decode_bit(self.state, bit, decoder.decode(out), active, out, symbols)
+        _decode_start(at, weights, out)
+        for bit in range(7):
+            _decode_bit(at, bit, decoder.decode(out), out)
+        _decode_end(at, decoder.decode(out), symbols)
         return symbols

@@ -40,6 +40,8 @@ GPT_INPUT = 2 * len(CONTEXTS)
 MATCH_INPUT = GPT_INPUT + 2
 ORDER_1_INPUT = MATCH_INPUT + 2 * MATCHES
 INPUTS = ORDER_1_INPUT + 2
+MIXER_ROW = 36
+"""Inputs, and weights of a set, filled up to whole vectors with zeros."""
 
 SETS = 4
 MIXER_CONTEXTS = 1024
@@ -67,12 +69,12 @@ LANE = np.dtype(
         ("pointer", "i8", MATCHES), ("length", "i8", MATCHES), ("misses", "i8", MATCHES),
         ("expected", "i8", MATCHES), ("match_cell", "i8", MATCHES), ("match_slot", "i8", MATCHES),
         # The byte being decided: its bits after a leading one, the GPT's interval and weights.
-        ("c0", "i8"), ("low", "i8"), ("high", "i8"), ("cumulative", "i8", 257),
+        ("c0", "u4"), ("low", "u4"), ("high", "u4"), ("cumulative", "u4", 257),
         ("hashes", "i8", len(CONTEXTS)), ("probes", "i8", len(CONTEXTS)),
-        ("buckets", "i8", len(CONTEXTS)), ("cells", "i8", len(CONTEXTS)),
+        ("buckets", "u4", len(CONTEXTS)), ("cells", "u4", len(CONTEXTS)),
         # The bit being decided: what each mixer set and map saw and said.
-        ("inputs", "i4", INPUTS), ("chosen", "i8", SETS), ("dots", "i8", SETS), ("mixed", "i8"),
-        ("map_rows", "i8", MAPS), ("map_column", "i8"), ("fraction", "i8"),
+        ("inputs", "i4", MIXER_ROW), ("chosen", "u4", SETS), ("dots", "i4", SETS), ("mixed", "i8"),
+        ("map_rows", "u4", MAPS), ("map_column", "u4"), ("fraction", "u4"),
     ],
     align=True,
 )  # fmt: skip
@@ -81,14 +83,14 @@ LANE = np.dtype(
 SHARED = np.dtype(
     [
         ("maps", "i4", MAPS * MAP_ROWS * MAP_SIZE), ("order_1", "i4", (256, 256)),
-        ("mixers", "i4", SETS * MIXER_CONTEXTS * INPUTS), ("final", "i4", (256, SETS)),
+        ("mixers", "i4", SETS * MIXER_CONTEXTS * MIXER_ROW), ("final", "i4", (256, SETS)),
         ("left_out", "i8"), ("step", "i8"),
         ("base", "i8"), ("end", "i8"), ("learned", "i8"), ("learning_rate", "i8"),
         ("counter_maps", "u4", (len(CONTEXTS), COUNT_CLASSES * CERTAINTIES)),
         ("match_rates", "i4", (MATCHES, MATCH_CELLS)),
-        ("squash", "i4", 2 * LIMIT + 1), ("stretch", "i4", (3, STRETCH_SIZE)),
+        ("squash", "i4", 2 * LIMIT + 1), ("stretch", "i2", (3, STRETCH_SIZE)),
         ("rates", "i4", MAP_COUNT_LIMIT + 1),
-        ("count_class", "i4", COUNT_LIMIT + 1),
+        ("count_class", "u1", COUNT_LIMIT + 1),
     ],
     align=True,
 )  # fmt: skip
@@ -126,7 +128,7 @@ def new_state(
         for field in ("recent", "word", "word_before"):
             streams[field] = primed.lanes[-1][field]
     streams["at"] = streams["line"] = base + np.arange(lanes) * steps
-    for field in ("line_above", "pointer", "expected", "match_cell", "cells"):
+    for field in ("line_above", "pointer", "expected", "match_cell"):
         streams[field] = -1
     shared = primed.shared.copy() if primed else _new_shared()
     shared["left_out"] = sum(1 << PARTS.index(part) for part in without)
@@ -154,7 +156,7 @@ def _copy(slots: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
 def _new_shared() -> npt.NDArray[Any]:
     shared = _aligned_zeros(SHARED.itemsize).view(SHARED)
-    weights = np.full(INPUTS, WEIGHT_ONE * 4 // 100)
+    weights = np.full(MIXER_ROW, WEIGHT_ONE * 4 // 100)
     weights[GPT_INPUT] = WEIGHT_ONE * 8 // 10
     shared["mixers"] = np.tile(weights, SETS * MIXER_CONTEXTS)
     shared["final"] = WEIGHT_ONE // SETS

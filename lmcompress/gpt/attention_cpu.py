@@ -15,6 +15,7 @@ import numpy as np
 
 from lmcompress.compiled import device_function, kernel
 from lmcompress.gpt import grids
+from lmcompress.gpt.attention_simd import dot_products, weighted_sum
 from lmcompress.gpt.kernels_cpu import (
     BITS,
     LEVELS,
@@ -45,14 +46,9 @@ def _rotate(x, cos, sin, y):
 
 
 @device_function
-def _exponents(query, scale, keys, scales, z, D):
-    """z = round(scaled scores) of one query against a run of keys, in steps of 2**-EXP2_BITS."""
-    for j in range(keys.shape[0]):
-        dot = np.int32(0)
-        for d in range(D):
-            dot += np.int32(query[d]) * np.int32(np.int16(keys[j, d]))
-        z[j] = dot
-    for j in range(keys.shape[0]):
+def _exponents(scale, scales, z):
+    """z = round(z * scale * scales): dot products become steps of 2**-EXP2_BITS."""
+    for j in range(z.shape[0]):
         t = (f32(z[j]) * scale) * scales[j]
         t = t if t < MAX_EXPONENT else MAX_EXPONENT
         t = t if t > -MAX_EXPONENT else -MAX_EXPONENT
@@ -85,22 +81,14 @@ def _scale_weights(p, scales, f):
 @device_function
 def _quantize_weights(f, inverse, p):
     for j in range(f.shape[0]):
-        p[j] = np.int32((f[j] * inverse + MAGIC) - MAGIC)
-
-
-@device_function
-def _add_values(p, values, acc, D):
-    """acc += p @ values over a run of slots."""
-    for j in range(values.shape[0]):
-        weight = p[j]
-        for d in range(D):
-            acc[d] += weight * np.int32(values[j, d])
+        p[j] = np.int16((f[j] * inverse + MAGIC) - MAGIC)
 
 
 @functools.cache
 def attention_kernel(head_dim: int) -> Callable[..., Any]:
     """Returns the kernel compiled for one head size, so that LLVM unrolls over its channels."""
     D = head_dim
+    dots, add_values = dot_products(D), weighted_sum(D)
     query_scale = f32(grids.as_float32(grids.EXPONENT_PER_NAT / math.sqrt(D)))
 
     @kernel
@@ -117,7 +105,7 @@ def attention_kernel(head_dim: int) -> Callable[..., Any]:
         query_scales = np.empty((n_head, steps), np.float32)
         query, acc = np.empty(D, np.int16), np.empty(D, np.int32)
         z, p = np.empty(window, np.int32), np.empty(window, np.int32)
-        f = np.empty(window, np.float32)
+        f, weights = np.empty(window, np.float32), np.empty(window, np.int16)
         fbits = f.view(np.int32)
         out = np.empty((steps, n_head * D), np.float32)
         out_bits = out.view(np.int32)
@@ -171,23 +159,21 @@ def attention_kernel(head_dim: int) -> Callable[..., Any]:
                     for d in range(D):
                         query[d] = queries[h, step, d]
                     scale = query_scales[h, step]
-                    _exponents(
-                        query, scale, k[lane, g, start:end], ks[lane, g, start:end], z[:first], D
-                    )
+                    dots(query, k[lane, g, start:end], z[:first])
+                    _exponents(scale, ks[lane, g, start:end], z[:first])
                     if rest:
-                        _exponents(
-                            query, scale, k[lane, g, :rest], ks[lane, g, :rest], z[first:], D
-                        )
+                        dots(query, k[lane, g, :rest], z[first:count])
+                        _exponents(scale, ks[lane, g, :rest], z[first:count])
                     total = _softmax(z[:count], table, p)
                     _scale_weights(p[:first], vs[lane, g, start:end], f[:first])
                     _scale_weights(p[first:count], vs[lane, g, :rest], f[first:count])
                     largest = largest_of(fbits[:count])
-                    _quantize_weights(f[:count], _LEVELS / largest, p)
+                    _quantize_weights(f[:count], _LEVELS / largest, weights)
                     for d in range(D):
                         acc[d] = 0
-                    _add_values(p, v[lane, g, start:end], acc, D)
+                    add_values(weights[:first], v[lane, g, start:end], acc)
                     if rest:
-                        _add_values(p[first:], v[lane, g, :rest], acc, D)
+                        add_values(weights[first:count], v[lane, g, :rest], acc)
                     factor = (largest * _PER_LEVEL) / f32(total)
                     for d in range(D):
                         out[step, h * D + d] = f32(acc[d]) * factor

@@ -27,3 +27,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not all(isinstance(description[key], dict) for key in ("config", "card")):
         raise ModelNotFoundError(f"{path} has a config or card that is no object: get it again")
     return description
+
+
+def stored_bytes(folder: Path) -> int:
+    """Returns the bytes of a checkpoint's weights and, if it has tokens, of their table."""
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))

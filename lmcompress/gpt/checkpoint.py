@@ -19,6 +19,9 @@ from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
 from lmcompress.gpt.card import read_card
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
+from lmcompress.tokens import TokenTable
+
+TOKENS_FILE = "tokens.safetensors"
 
 if TYPE_CHECKING:
     from lmcompress.gpt.network import GPT
@@ -53,6 +56,8 @@ def save_exact_checkpoint(weights: ExactWeights, card: dict[str, Any], folder: P
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {name: np.ascontiguousarray(array) for name, array in weights.arrays.items()}
     save_arrays(arrays, folder / "model.safetensors")
+    if weights.tokens is not None:
+        save_arrays(weights.tokens.to_arrays(), folder / TOKENS_FILE)
     description = {
         "format": "exact",
         "config": weights.config.to_dict(),
@@ -74,7 +79,7 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
         config = GPTConfig.from_dict(description["config"])
         if description["format"] == "float":
             return quantize_network(load_network(folder))
-        weights = ExactWeights(config, load_arrays(path))
+        weights = ExactWeights(config, load_arrays(path), _load_tokens(folder))
     except FileNotFoundError as exc:
         raise ModelNotFoundError(f"{folder} holds no weights: {path.name} is missing") from exc
     except (ValueError, KeyError, TypeError, SafetensorError) as exc:
@@ -85,6 +90,12 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
             f"{description.get('fingerprint')}: the model is damaged, install it again"
         )
     return weights
+
+
+def _load_tokens(folder: Path) -> TokenTable | None:
+    """Returns what a model's symbols stand for, if they are no bytes."""
+    path = folder / TOKENS_FILE
+    return TokenTable.from_arrays(load_arrays(path)) if path.is_file() else None
 
 
 def load_network(folder: Path) -> GPT:

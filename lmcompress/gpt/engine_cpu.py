@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,10 @@ from lmcompress.gpt import grids, kernels_cpu, products_cpu
 from lmcompress.gpt.attention_cpu import attention_kernel
 from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.quantization import ExactWeights
+from lmcompress.gpt.wide_cpu import WideLinear
 
 if TYPE_CHECKING:
-    from lmcompress.gpt.config import GPTConfig
     from lmcompress.gpt.pytorch_products import PyTorchProduct
-    from lmcompress.gpt.wide_cpu import WideLinear
 
 _ACTIVATIONS = {
     "relu2": kernels_cpu.RELU2,
@@ -64,15 +63,7 @@ class _Linear:
         return self.by_pytorch.bind(q, out)
 
 
-Linear: TypeAlias = "_Linear | WideLinear"
-
-
-def _linear_type(config: GPTConfig) -> type[Linear]:
-    if config.activation_bits == 8:
-        return _Linear
-    from lmcompress.gpt.wide_cpu import WideLinear
-
-    return WideLinear
+Linear = _Linear | WideLinear
 
 
 class CpuModel:
@@ -86,7 +77,7 @@ class CpuModel:
             np.float32(config.activation_levels),
             np.float32(1 / config.activation_levels),
         )
-        linear = _linear_type(config)
+        linear: type[Linear] = WideLinear if self.is_wide else _Linear
         self.output = linear(weights, "token_embedding" if config.tied else "output")
         self.layers = [
             {name: linear(weights, f"blocks.{i}.{name}") for name in ("qkv", "proj", "up", "down")}
@@ -116,11 +107,14 @@ class CpuModel:
         """Whether the fused kernels take so many rows at once, and not PyTorch."""
         return self._has_kernels and products_cpu.beats_pytorch(num_rows)
 
-    def prepare_pytorch(self) -> None:
-        """Lays out for PyTorch what it will be asked for."""
-        for linear in self.linears:
-            if isinstance(linear, _Linear):
-                _ = linear.by_pytorch
+    def uses_pytorch(self, num_rows: int) -> bool:
+        """Whether PyTorch takes part in a pass over so many rows; lays the weights out for it."""
+        if self.is_fused(num_rows):
+            return False
+        rest = [y for y in self.linears if not (isinstance(y, WideLinear) and y.has_kernel)]
+        for linear in rest:
+            _ = linear.by_pytorch
+        return bool(rest)
 
     def _norm_names(self) -> list[str]:
         """Names the norm before each product of a sublayer's entry and before the output."""
@@ -170,28 +164,29 @@ class _Group:
             self.rings.append(
                 (keys, np.zeros(shape, np.float32), values, np.zeros(shape, np.float32))
             )
-        self.plans: dict[int, _Plan] = {}
+        self.plans: dict[tuple[int, bool], _Plan] = {}
 
     def predict(
         self,
         tokens: npt.NDArray[np.int64],
         position: int,
-        out: npt.NDArray[np.float32],
+        out: npt.NDArray[np.float32] | None,
         logits: npt.NDArray[np.float32] | None,
     ) -> None:
-        """Reads tokens (lanes, steps); fills out (and logits) of shape (steps, lanes, V)."""
-        steps = tokens.shape[1]
-        if steps not in self.plans:
-            self.plans[steps] = _Plan(self, steps)
-        plan = self.plans[steps]
+        """Reads tokens (lanes, steps); fills what is given of shape (steps, lanes, V)."""
+        key = tokens.shape[1], out is not None or logits is not None
+        if key not in self.plans:
+            self.plans[key] = _Plan(self, *key)
+        plan = self.plans[key]
         self.clock[0] = position
         plan.tokens[:] = tokens.reshape(-1)
         for call in plan.calls:
             call()
         head = self.model.output
-        kernels_cpu.weights_from_logits(
-            plan.sums, self.scale, head.scale, self.model.logit_table, self.lanes, out
-        )
+        if out is not None:
+            kernels_cpu.weights_from_logits(
+                plan.sums, self.scale, head.scale, self.model.logit_table, self.lanes, out
+            )
         if logits is not None:
             kernels_cpu.logits_rows(plan.sums, self.scale, head.scale, self.lanes, logits)
 
@@ -200,10 +195,12 @@ class _Plan:
     """All calls of one pass over a fixed number of steps, their arguments bound once.
 
     A decoder makes the same few dozen calls for every step: it should not slice arrays each time.
+    Without output, nothing is predicted: tokens are read for those that come after them.
     """
 
-    def __init__(self, group: _Group, steps: int) -> None:
+    def __init__(self, group: _Group, steps: int, has_output: bool) -> None:
         self.group, self.model = group, group.model
+        self._has_output = has_output
         self.rows = group.lanes * steps
         self.x = group.x[: self.rows]
         self.tokens = np.zeros(self.rows, np.int64)
@@ -229,7 +226,8 @@ class _Plan:
             self._product(layer["proj"], self._attend(i))
             self._product(layer["up"], self._enter(next(norms)))
             self._product(layer["down"], self._activate(layer["up"], layer["down"]))
-        self._product(self.model.output, self._enter(next(norms)))
+        if self._has_output:
+            self._product(self.model.output, self._enter(next(norms)))
 
     def _add(self, function: Callable[..., Any], *args: Any) -> None:
         self.calls.append(functools.partial(function, *args))
@@ -320,10 +318,9 @@ class CpuEngine:
         self._groups = [_Group(model, s.stop - s.start, max_steps) for s in self._slices]
         self._on_one_core: AbstractContextManager[None] = contextlib.nullcontext()
         start_thread = None
-        if not all(model.is_fused(group.lanes * max_steps) for group in self._groups):
+        if any(model.uses_pytorch(group.lanes * max_steps) for group in self._groups):
             from lmcompress.gpt.pytorch_products import OneCore, stay_on_one_core
 
-            model.prepare_pytorch()
             self._on_one_core, start_thread = OneCore(), stay_on_one_core
         self._pool = None
         if count > 1:  # groups run side by side, each product on its own core
@@ -340,18 +337,38 @@ class CpuEngine:
 
         `logits`, if given, is filled with the exact logits, of the same shape.
         """
-        out = np.empty((tokens.shape[1], self.lanes, self.config.vocab_size), np.float32)
-        for start in range(0, tokens.shape[1], self.max_steps):
-            part = slice(start, start + self.max_steps)
-            self._predict_block(
-                tokens[:, part], out[part], None if logits is None else logits[part]
-            )
+        out = self._new_output(tokens)
+        self._evaluate(tokens, out, logits)
         return out
 
-    def _predict_block(
+    def logits(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Returns exact logits (steps, lanes, vocab_size) after each of tokens (lanes, steps)."""
+        out = self._new_output(tokens)
+        self._evaluate(tokens, None, out)
+        return out
+
+    def read(self, tokens: npt.NDArray[np.int64]) -> None:
+        """Reads tokens (lanes, steps) for those that come after them."""
+        self._evaluate(tokens, None, None)
+
+    def _new_output(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        return np.empty((tokens.shape[1], self.lanes, self.config.vocab_size), np.float32)
+
+    def _evaluate(
         self,
         tokens: npt.NDArray[np.int64],
-        out: npt.NDArray[np.float32],
+        out: npt.NDArray[np.float32] | None,
+        logits: npt.NDArray[np.float32] | None,
+    ) -> None:
+        for start in range(0, tokens.shape[1], self.max_steps):
+            part = slice(start, start + self.max_steps)
+            wanted = (None if array is None else array[part] for array in (out, logits))
+            self._evaluate_block(tokens[:, part], *wanted)
+
+    def _evaluate_block(
+        self,
+        tokens: npt.NDArray[np.int64],
+        out: npt.NDArray[np.float32] | None,
         logits: npt.NDArray[np.float32] | None,
     ) -> None:
         jobs = [
@@ -359,7 +376,7 @@ class CpuEngine:
                 group.predict,
                 tokens[s],
                 self.position,
-                out[:, s],
+                None if out is None else out[:, s],
                 None if logits is None else logits[:, s],
             )
             for group, s in zip(self._groups, self._slices, strict=True)

@@ -256,6 +256,19 @@ class CudaEngine:
         self._transfer.wait()
         return out.numpy()
 
+    @torch.no_grad()
+    def logits(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Returns exact logits (steps, lanes, vocab_size) after each of tokens (lanes, steps)."""
+        starts = range(0, tokens.shape[1], self.max_steps)
+        parts = [self._pass(tokens[:, s : s + self.max_steps]).logits().cpu() for s in starts]
+        return torch.cat(parts).numpy()
+
+    @torch.no_grad()
+    def read(self, tokens: npt.NDArray[np.int64]) -> None:
+        """Reads tokens (lanes, steps) for those that come after them."""
+        for start in range(0, tokens.shape[1], self.max_steps):
+            self._pass(tokens[:, start : start + self.max_steps])
+
     def _pass(self, tokens: npt.NDArray[np.int64]) -> _Plan:
         steps, config = tokens.shape[1], self._model.config
         end = self.position + steps

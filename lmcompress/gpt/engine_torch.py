@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -26,7 +28,6 @@ class TorchEngine:
         """Forgets all tokens."""
         self._cache = Cache()
 
-    @torch.no_grad()
     def predict(
         self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None = None
     ) -> npt.NDArray[np.float32]:
@@ -34,23 +35,38 @@ class TorchEngine:
 
         `logits`, if given, is filled with the exact logits, of the same shape.
         """
-        max_steps = self._max_steps or tokens.shape[1]
-        parts = []
-        for start in range(0, tokens.shape[1], max_steps):
-            part = slice(start, start + max_steps)
-            parts.append(self._predict(tokens[:, part], None if logits is None else logits[part]))
+        parts, start = [], 0
+        for found in self._evaluate(tokens):
+            part = slice(start, start + found.shape[1])
+            if logits is not None:
+                logits[part] = found.transpose(0, 1).cpu().numpy()
+            weights = integer_softmax(found)  # at most 2**24: exact in float32
+            parts.append(weights.transpose(0, 1).to(torch.float32).contiguous().cpu().numpy())
+            start = part.stop
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
-    def _predict(
-        self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None
-    ) -> npt.NDArray[np.float32]:
-        # A caller's autocast would round the sums to bf16.
-        with torch.autocast(self._gpt.device.type, enabled=False):
-            found = self._gpt.logits(torch.from_numpy(np.ascontiguousarray(tokens)), self._cache)
-        if logits is not None:
-            logits[:] = found.transpose(0, 1).cpu().numpy()
-        weights = integer_softmax(found)  # at most 2**24: exact in float32
-        return weights.transpose(0, 1).to(torch.float32).contiguous().cpu().numpy()
+    def logits(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Returns exact logits (steps, lanes, vocab_size) after each of tokens (lanes, steps)."""
+        parts = [
+            found.transpose(0, 1).contiguous().cpu().numpy() for found in self._evaluate(tokens)
+        ]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def read(self, tokens: npt.NDArray[np.int64]) -> None:
+        """Reads tokens (lanes, steps) for those that come after them."""
+        for _ in self._evaluate(tokens):
+            pass
+
+    @torch.no_grad()
+    def _evaluate(self, tokens: npt.NDArray[np.int64]) -> Iterator[torch.Tensor]:
+        """Yields logits (lanes, steps, vocab_size), a block of steps at a time."""
+        max_steps = self._max_steps or tokens.shape[1]
+        for start in range(0, tokens.shape[1], max_steps):
+            block = np.ascontiguousarray(tokens[:, start : start + max_steps])
+            # A caller's autocast would round the sums to bf16.
+            with torch.autocast(self._gpt.device.type, enabled=False):
+                found = self._gpt.logits(torch.from_numpy(block), self._cache)
+            yield found
 
     def close(self) -> None:
         """Drops the cache."""

@@ -17,13 +17,19 @@ from torch import Tensor
 
 from lmcompress.errors import ModelNotFoundError, UnsupportedModelError
 from lmcompress.gpt.architectures import architecture, gpt_config
+from lmcompress.gpt.checkpoint import save_exact_checkpoint
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.gguf_files import GgufFile
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights, quantize_tensors
+from lmcompress.tokenizing import TOKENIZER_FILE, TextTokenizer
+from lmcompress.tokens import TokenTable
 
 MAX_WINDOW = 2048
 """Tokens of context that a model is used with at most: attention's cost grows with them."""
+ACTIVATION_BITS = 12
+"""Bits of what enters a product: 8 cost SmolLM2-135M 0.8 % of its code length, 12 0.04 %."""
+TEXT_SEPARATOR = "<|endoftext|>"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +75,19 @@ class Pretrained:
         except ValueError as exc:
             raise UnsupportedModelError(f"{self.path} cannot be evaluated exactly: {exc}") from exc
 
+    def save(self, card: dict[str, Any], folder: Path) -> None:
+        """Writes the exact weights, the table of tokens and the tokenizer into a folder.
+
+        Raises:
+          ModelNotFoundError: If tensors are missing or of other shapes.
+          UnsupportedModelError: If the tokenizer is of another kind or of another model.
+        """
+        table = TokenTable.from_tokenizer_json(self.tokenizer_json, self.config.vocab_size)
+        TextTokenizer(self.tokenizer_json, table)  # better now than when a file is waiting
+        weights = dataclasses.replace(self.weights(), tokens=table)
+        save_exact_checkpoint(weights, card, folder)
+        (folder / TOKENIZER_FILE).write_text(self.tokenizer_json, "utf-8")
+
 
 def open_pretrained(path: Path, **overrides: Any) -> Pretrained:
     """Opens a folder with config.json, safetensors and tokenizer.json, or a GGUF file.
@@ -81,18 +100,35 @@ def open_pretrained(path: Path, **overrides: Any) -> Pretrained:
       ModelNotFoundError: If a file is missing or damaged.
       UnsupportedModelError: If it is of a kind that cannot be evaluated.
     """
-    overrides = {"context_length": MAX_WINDOW, **overrides}
+    overrides = {"context_length": MAX_WINDOW, "activation_bits": ACTIVATION_BITS, **overrides}
     if path.suffix == ".gguf":
         file = GgufFile(path)
-        config = gpt_config(file.config, **overrides)
-        return Pretrained(path, config, file.tokenizer_json(), file.config, file.tensor)
+        tokenizer_json = file.tokenizer_json()
+        config = _opened(gpt_config(file.config, **overrides), tokenizer_json)
+        return Pretrained(path, config, tokenizer_json, file.config, file.tensor)
     values = _read_json(path / "config.json")
     config = gpt_config(values, **overrides)
     try:
         tokenizer_json = (path / "tokenizer.json").read_text("utf-8")
     except OSError as exc:
         raise ModelNotFoundError(f"{path} has no tokenizer.json: get it from its home") from exc
+    config = _opened(config, tokenizer_json)
     return Pretrained(path, config, tokenizer_json, values, _Safetensors(path).get)
+
+
+def _opened(config: GPTConfig, tokenizer_json: str) -> GPTConfig:
+    """Returns the configuration with the token that stood between texts in training, if named.
+
+    A chat model's first token announces a speaker, not a text.
+    """
+    try:
+        added = json.loads(tokenizer_json).get("added_tokens") or []
+    except ValueError as exc:
+        raise UnsupportedModelError(f"tokenizer.json is not valid JSON: {exc}") from exc
+    for token in added:
+        if token["content"] == TEXT_SEPARATOR and token["id"] < config.vocab_size:
+            return dataclasses.replace(config, bos_id=token["id"])
+    return config
 
 
 def _read_json(path: Path) -> dict[str, Any]:

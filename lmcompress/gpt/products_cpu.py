@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +30,20 @@ from numba.extending import intrinsic
 
 from lmcompress.compiled import kernel
 from lmcompress.gpt.kernels_cpu import LEVELS, PER_LEVEL, activate_quantize, add_norm_quantize
+from lmcompress.gpt.vectors_cpu import (
+    BYTES,
+    I8,
+    I32,
+    I64,
+    WORDS,
+    add_across,
+    declare,
+    load,
+    multiply_pairs,
+    shuffle,
+    store,
+)
 
-_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _BLOCK_BYTES = 1 << 14
 """Activations that all weights pass by before the next ones: half of a first-level cache."""
 
@@ -44,6 +57,8 @@ class InstructionSet:
     rows: int
     columns: int
     """A tile's activation rows and weight rows; their sums fill the registers."""
+    row_columns: int
+    """Weight rows of a tile of one activation row."""
     lanes: int
     """Sums of 32 bits in a register."""
     step: int
@@ -52,31 +67,35 @@ class InstructionSet:
     """Whether activations come as 16-bit integers, and not as bytes."""
 
 
-VNNI = InstructionSet(("avx512f", "avx512vnni"), 4, 4, 16, 64, False)
-AVX2 = InstructionSet(("avx2",), 6, 2, 8, 16, True)
+VNNI = InstructionSet(("avx512f", "avx512vnni"), 4, 4, 4, 16, 64, False)
+AVX2 = InstructionSet(("avx2",), 6, 2, 8, 8, 16, True)
 
 
-def _supported() -> InstructionSet | None:
-    """Returns the best instruction set of this processor, if numba compiles for it."""
+def first_supported(*sets: InstructionSet) -> InstructionSet | None:
+    """Returns the first instruction set that this processor has, if numba compiles for it."""
     if config.CPU_NAME or config.CPU_FEATURES:  # type: ignore[attr-defined]
         return None  # numba was told of another processor
     features = llvm.get_host_cpu_features()
-    return next((i for i in (VNNI, AVX2) if all(map(features.get, i.features))), None)
+    return next((i for i in sets if all(map(features.get, i.features))), None)
 
 
-_ISA = _supported() or AVX2  # some set to compile for; where none is supported, nothing calls it
-DEPTH_STEP, WIDTH_STEP = _ISA.step, _ISA.columns
-_ROWS, _IS_WIDE = _ISA.rows, _ISA.is_wide
+_ISA = first_supported(VNNI, AVX2) or AVX2  # where neither is supported, nothing calls it
+DEPTH_STEP, WIDTH_STEP = _ISA.step, _ISA.row_columns
+_ROWS, _COLUMNS, _IS_WIDE = _ISA.rows, _ISA.columns, _ISA.is_wide
 _ACTIVATION_BYTES = 2 if _IS_WIDE else 1
 
 
-def _make_tile(rows: int) -> Any:
-    """Returns an intrinsic: (rows x depth) times (depth x columns) -> sums, by their addresses."""
+def make_tile(rows: int, isa: InstructionSet) -> Any:
+    """Returns an intrinsic: (rows x depth) times (depth x columns) -> sums, by their addresses.
+
+    One row takes `isa.row_columns` columns, several `isa.columns`.
+    """
+    columns = isa.row_columns if rows == 1 else isa.columns
 
     @intrinsic
     def tile(_typing, q, w, out, depth, width):
         def codegen(context, builder, _signature, args):
-            _emit_tile(builder, _ISA, rows, args)
+            _emit_tile(builder, isa, rows, columns, args)
             return context.get_dummy_value()
 
         return types.void(q, w, out, depth, width), codegen
@@ -84,89 +103,82 @@ def _make_tile(rows: int) -> Any:
     return tile
 
 
-def _emit_tile(builder: Any, isa: InstructionSet, rows: int, args: Any) -> None:
+def _emit_tile(builder: Any, isa: InstructionSet, rows: int, columns: int, args: Any) -> None:
     """Emits a loop over the depth with rows x columns accumulators, then their sums."""
-    q, w, out = (builder.inttoptr(a, ir.PointerType(_I8)) for a in args[:3])
+    q, w, out = (builder.inttoptr(a, ir.PointerType(I8)) for a in args[:3])
     depth, width = args[3:]
-    sums_type = ir.VectorType(_I32, isa.lanes)
-    reduce = _declare(builder, f"llvm.vector.reduce.add.v{isa.lanes}i32", _I32, [sums_type])
+    sums_type = ir.VectorType(I32, isa.lanes)
     load_q, load_w, multiply = (_emit_vnni if isa is VNNI else _emit_avx2)(builder, sums_type)
     entry = builder.block
     loop, done = builder.append_basic_block("depth"), builder.append_basic_block("done")
     builder.branch(loop)
     builder.position_at_end(loop)
-    k = builder.phi(_I64)
-    k.add_incoming(ir.Constant(_I64, 0), entry)
-    tiles = [(m, n) for m in range(rows) for n in range(isa.columns)]
-    sums = {tile: builder.phi(sums_type) for tile in tiles}
+    k = builder.phi(I64)
+    k.add_incoming(ir.Constant(I64, 0), entry)
+    sums = [[builder.phi(sums_type) for _ in range(columns)] for _ in range(rows)]
 
     def address(base: Any, row: int, size: int) -> Any:
-        offset = builder.add(builder.mul(ir.Constant(_I64, row), depth), k)
-        return builder.gep(base, [builder.mul(offset, ir.Constant(_I64, size))])
+        offset = builder.add(builder.mul(ir.Constant(I64, row), depth), k)
+        return builder.gep(base, [builder.mul(offset, ir.Constant(I64, size))])
 
-    weights = [load_w(address(w, n, 1)) for n in range(isa.columns)]
-    results = {}
+    weights = [load_w(address(w, n, 1)) for n in range(columns)]
+    results = []
     for m in range(rows):
         activations = load_q(address(q, m, 2 if isa.is_wide else 1))
-        for n in range(isa.columns):
-            results[m, n] = multiply(sums[m, n], activations, weights[n])
-    following = builder.add(k, ir.Constant(_I64, isa.step))
+        row = zip(sums[m], weights, strict=True)
+        results += [multiply(total, activations, weight) for total, weight in row]
+    following = builder.add(k, ir.Constant(I64, isa.step))
     k.add_incoming(following, loop)
-    for tile in tiles:
-        sums[tile].add_incoming(ir.Constant(sums_type, None), entry)
-        sums[tile].add_incoming(results[tile], loop)
+    for total, result in zip(itertools.chain.from_iterable(sums), results, strict=True):
+        total.add_incoming(ir.Constant(sums_type, None), entry)
+        total.add_incoming(result, loop)
     builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
     builder.position_at_end(done)
-    out = builder.bitcast(out, ir.PointerType(_I32))
-    for m, n in tiles:
-        offset = builder.add(builder.mul(ir.Constant(_I64, m), width), ir.Constant(_I64, n))
-        builder.store(builder.call(reduce, [results[m, n]]), builder.gep(out, [offset]))
+    _emit_sums(builder, results, columns, out, width)
+
+
+def _emit_sums(builder: Any, results: list[Any], columns: int, out: Any, width: Any) -> None:
+    """Emits the sums of registers that stand for rows of so many columns, stored row by row."""
+    together = 4 if columns == 4 else 8
+    for start in range(0, len(results), together):
+        found = add_across(builder, results[start : start + together])
+        for i in range(found.type.count // columns):
+            row = builder.mul(ir.Constant(I64, 4 * (start // columns + i)), width)
+            part = shuffle(range(i * columns, (i + 1) * columns))
+            store(builder, builder.shuffle_vector(found, found, part), builder.gep(out, [row]))
 
 
 _Emitters = tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any, Any, Any], Any]]
 
 
 def _emit_vnni(builder: Any, sums_type: Any) -> _Emitters:
-    bytes_type = ir.VectorType(_I8, VNNI.step)
-    flip = ir.Constant(bytes_type, [ir.Constant(_I8, -128)] * VNNI.step)
+    bytes_type = ir.VectorType(I8, VNNI.step)
+    flip = ir.Constant(bytes_type, [ir.Constant(I8, -128)] * VNNI.step)
     name = "llvm.x86.avx512.vpdpbusd.512"
-    multiply = _declare(builder, name, sums_type, [sums_type] * 3)
+    multiply = declare(builder, name, sums_type, [sums_type] * 3)
 
     def load_w(pointer: Any) -> Any:
-        return builder.bitcast(_load(builder, pointer, bytes_type), sums_type)
+        return builder.bitcast(load(builder, pointer, bytes_type), sums_type)
 
     def load_q(pointer: Any) -> Any:
-        shifted = builder.xor(_load(builder, pointer, bytes_type), flip)
+        shifted = builder.xor(load(builder, pointer, bytes_type), flip)
         return builder.bitcast(shifted, sums_type)
 
     return load_q, load_w, lambda total, q, w: builder.call(multiply, [total, q, w])
 
 
 def _emit_avx2(builder: Any, sums_type: Any) -> _Emitters:
-    words_type = ir.VectorType(_I16, AVX2.step)
-    multiply = _declare(builder, "llvm.x86.avx2.pmadd.wd", sums_type, [words_type] * 2)
-
     def load_w(pointer: Any) -> Any:
-        narrow = _load(builder, pointer, ir.VectorType(_I8, AVX2.step))
-        return builder.sext(narrow, words_type)
+        return builder.sext(load(builder, pointer, BYTES), WORDS)
 
     def load_q(pointer: Any) -> Any:
-        return _load(builder, pointer, words_type)
+        return load(builder, pointer, WORDS)
 
-    return load_q, load_w, lambda total, q, w: builder.add(total, builder.call(multiply, [q, w]))
-
-
-def _load(builder: Any, pointer: Any, vector: Any) -> Any:
-    return builder.load(builder.bitcast(pointer, ir.PointerType(vector)), align=1)
+    return load_q, load_w, lambda total, q, w: builder.add(total, multiply_pairs(builder, q, w))
 
 
-def _declare(builder: Any, name: str, returned: Any, arguments: list[Any]) -> Any:
-    known = builder.module.globals.get(name)
-    return known or ir.Function(builder.module, ir.FunctionType(returned, arguments), name)
-
-
-_tile_of_rows = _make_tile(_ROWS)
-_tile_of_one = _make_tile(1)
+_tile_of_rows = make_tile(_ROWS, _ISA)
+_tile_of_one = make_tile(1, _ISA)
 _GRID = (LEVELS, PER_LEVEL)
 
 
@@ -187,16 +199,14 @@ def product(q, w, offset, out):
     for start in range(0, num_rows, block):
         stop = min(start + block, num_rows)
         whole = start + (stop - start) // _ROWS * _ROWS
-        for n in range(0, width, WIDTH_STEP):
-            w_row = w_at + n * depth
-            for m in range(start, whole, _ROWS):
-                _tile_of_rows(
-                    q_at + m * row_bytes, w_row, out_at + 4 * (m * width + n), depth, width
-                )
+        for first in range(0, width, WIDTH_STEP):
+            for n in range(first, first + WIDTH_STEP, _COLUMNS):
+                for m in range(start, whole, _ROWS):
+                    out_row = out_at + 4 * (m * width + n)
+                    _tile_of_rows(q_at + m * row_bytes, w_at + n * depth, out_row, depth, width)
             for m in range(whole, stop):
-                _tile_of_one(
-                    q_at + m * row_bytes, w_row, out_at + 4 * (m * width + n), depth, width
-                )
+                out_row = out_at + 4 * (m * width + first)
+                _tile_of_one(q_at + m * row_bytes, w_at + first * depth, out_row, depth, width)
     if offset.shape[0]:
         for m in range(num_rows):
             for n in range(width):
@@ -247,7 +257,7 @@ def offsets(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
 @functools.cache
 def is_usable() -> bool:
     """Whether this processor has the instructions, numba may use them, and known answers come."""
-    if _supported() is None:
+    if first_supported(VNNI, AVX2) is None:
         return False
     rng = np.random.default_rng(1)
     for num_rows in (1, _ROWS, _ROWS + 3):

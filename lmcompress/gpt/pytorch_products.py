@@ -13,6 +13,8 @@ import torch
 from lmcompress.gpt import exact
 from lmcompress.gpt.grids import MAX_ACTIVATION
 
+_PART = 256
+
 
 class PyTorchProduct:
     """Int8 weights laid out for PyTorch: int8 products where they are exact, else float ones."""
@@ -48,6 +50,33 @@ class PyTorchProduct:
     def _by_floats(self, q: torch.Tensor, out: torch.Tensor) -> None:
         with torch.autocast("cpu", enabled=False):  # it would round the sums to bf16
             out.copy_(torch.mm(q.to(self._weight.dtype), self._weight))
+
+
+class WideProduct:
+    """Weights for inputs wider than 8 bits, exact in float32.
+
+    An input q is cut into 256 * high + low with |low| <= 128 and |high| <= 128: integers that
+    float32, bf16 and TF32 hold alike. Both products stay below 2**24, so their sums are exact, and
+    adding them rounds once: the same float32 as the rounded exact sum.
+    """
+
+    def __init__(self, rows: npt.NDArray[np.int8]) -> None:
+        bound = _PART // 2 * int(np.abs(rows.astype(np.int64)).sum(1).max())
+        dtype = torch.float32 if bound < 1 << 24 else torch.float64
+        self._weight = torch.tensor(rows).to(dtype).T.contiguous()  # (K, N)
+
+    def bind(self, q: npt.NDArray[Any], out: npt.NDArray[Any]) -> Callable[[], object]:
+        """Returns what writes q (M, K) times the weights into out (M, N), both float32."""
+        return functools.partial(self._multiply, torch.from_numpy(q), torch.from_numpy(out))
+
+    def _multiply(self, q: torch.Tensor, out: torch.Tensor) -> None:
+        with torch.autocast("cpu", enabled=False):  # it would round the sums to bf16
+            if self._weight.dtype == torch.float64:
+                out.copy_(torch.mm(q.double(), self._weight))
+                return
+            high = torch.round(q * (1 / _PART))
+            torch.mm(q - high * _PART, self._weight, out=out)
+            out += torch.mm(high, self._weight) * _PART
 
 
 class OneCore:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.integers import cosine_table, rotary_tables
+from lmcompress.tokens import TokenTable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,9 +45,16 @@ class ExactWeights:
 
     config: GPTConfig
     arrays: Mapping[str, npt.NDArray[np.generic]]
+    tokens: TokenTable | None = None
+    """What the model's symbols stand for; None: bytes."""
 
     def __post_init__(self) -> None:
         config = self.config
+        if self.tokens is not None and len(self.tokens.tokens) != config.vocab_size:
+            raise ValueError(
+                f"the token table has {len(self.tokens.tokens)} tokens, expected "
+                f"{config.vocab_size} (vocab_size)"
+            )
         for name, value, most in (
             ("context_length", config.context_length, MAX_CONTEXT),
             ("n_embd", config.n_embd, MAX_EMBEDDING),
@@ -74,7 +82,7 @@ class ExactWeights:
 
     @property
     def fingerprint(self) -> bytes:
-        """16 bytes that change with any weight, shape or rule of the arithmetic."""
+        """16 bytes that change with any weight, shape, token or rule of the arithmetic."""
         digest = hashlib.blake2b(digest_size=16)
         # Only what differs from a default: an option added later leaves old fingerprints alone.
         defaults = {field.name: field.default for field in dataclasses.fields(GPTConfig)}
@@ -85,12 +93,15 @@ class ExactWeights:
             array = self.arrays[name]
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
+        if self.tokens is not None:
+            digest.update(self.tokens.digest())
         return digest.digest()
 
     @property
     def model_bytes(self) -> int:
-        """Bytes that the stored weights take."""
-        return sum(array.nbytes for array in self.arrays.values())
+        """Bytes that the stored weights take, and the table of tokens."""
+        tables = [] if self.tokens is None else self.tokens.to_arrays().values()
+        return sum(array.nbytes for array in (*self.arrays.values(), *tables))
 
     def linear(
         self, name: str

@@ -1,0 +1,195 @@
+"""The ladder's table: what each model took to train, and what it does.
+
+    python -m experiments.ladder_table [--quick] [--runs DIR] [--model NAME]... [--derive]
+
+Bits per byte are scores of chunks read alone, by the float32 network that training left and by its
+exact int8 form: of the text held out of the training files, and of two test samples. Speeds are
+bytes a second of CPU time, of one thread, for a file of 16 chunks that was decompressed and
+compared; clocks on the wall would measure what else the machine did. A model whose float weights
+are not at hand has no float figures. A row that is in records.jsonl already is not measured again.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments import media, paper
+from experiments.common import provenance
+from experiments.exactness_cost import float_bits_per_byte
+from experiments.outputs import Row, csv_of, markdown_of, write_texts
+from experiments.runs import RUNS, is_finished, recipe
+from lmcompress import corpora
+from lmcompress.errors import LmcompressError
+from lmcompress.gpt.checkpoint import load_network
+from lmcompress.model_store import DEFAULT_MODEL, Model
+
+NAME = "ladder_table"
+KEY = ("model", "fingerprint", "validation_bytes", "test_bytes")
+TESTS = ("text", media.EXTRACT)
+SPEED_BYTES = 16 * media.CHUNK_BYTES
+QUICK_BYTES = 2 * media.CHUNK_BYTES
+
+
+def held_out(name: str, num_bytes: int | None = None) -> bytes:
+    """Returns the text that a run of the ladder validated on: the end of each of its sources."""
+    config = recipe(name)
+    ends = [corpora.load(source)[-config.holdout_bytes :] for source in config.sources]
+    return b"".join(ends)[:num_bytes]
+
+
+def training_seconds(log: Path) -> float:
+    """Returns how long a run took by its log, without what it lost to a kill.
+
+    A speed in the log is the mean since the process began, so it stands for the steps before it.
+    """
+    points = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    speeds = {p["bytes_seen"]: p["bytes_per_second"] for p in points if "bytes_per_second" in p}
+    seen = [0, *sorted(speeds)]
+    return sum((after - before) / speeds[after] for before, after in itertools.pairwise(seen))
+
+
+def speeds(model: Model, raw: bytes) -> dict[str, float]:
+    """Returns bytes a second of CPU time, both ways, of one thread.
+
+    Raises:
+      LmcompressError: If the file does not come back.
+    """
+    codec = paper.ChunkedModelCodec(model, len(raw), threads=1)
+    codec.decompress(codec.compress(raw[: media.CHUNK_BYTES]))  # compiles
+    encode, compressed = _cpu_seconds(functools.partial(codec.compress, raw))
+    decode, restored = _cpu_seconds(functools.partial(codec.decompress, compressed))
+    if restored != raw:
+        raise LmcompressError(f"{codec.name} did not give a sample back: report a bug")
+    return {
+        "encode_bytes_per_cpu_second": round(len(raw) / encode),
+        "decode_bytes_per_cpu_second": round(len(raw) / decode),
+    }
+
+
+def _cpu_seconds(call: Callable[[], bytes]) -> tuple[float, bytes]:
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
+
+
+def scores(model: Model, run: Path, raw: bytes) -> dict[str, float | None]:
+    """Returns the bits per byte of chunks, exact and, where the run is at hand, in float32."""
+    exact = float(paper.chunk_bits(raw, model).sum() / len(raw))
+    has_floats = is_finished(run)
+    floats = float_bits_per_byte(load_network(run), raw, media.CHUNK_BYTES) if has_floats else None
+    return {"exact": round(exact, 4), "float": None if floats is None else round(floats, 4)}
+
+
+def measure_row(model: Model, run: Path, identity: Row, samples: Sequence[media.Sample]) -> Row:
+    """Returns the row of a model."""
+    row = identity | {
+        "num_parameters": model.num_parameters,
+        "model_bytes": model.model_bytes,
+        "bytes_seen": model.card["bytes_seen"],
+        "training_seconds": (
+            round(training_seconds(run / "log.jsonl")) if is_finished(run) else None
+        ),
+        "card_validation_bits_per_byte": model.card["validation_bits_per_byte"]["mean"],
+        "corpora": [sample.name for sample in samples],
+        "corpora_sha256": [sample.sha256 for sample in samples],
+    }
+    scored = {sample.modality: scores(model, run, sample.raw) for sample in samples}
+    if identity["validation_bytes"]:
+        text = held_out(model.name, identity["validation_bytes"])
+        scored["validation"] = scores(model, run, text)
+    flat = {f"{where}_{kind}_bits_per_byte": bits for where, found in scored.items()
+            for kind, bits in found.items()}  # fmt: skip
+    return row | flat | speeds(model, samples[0].raw[:SPEED_BYTES])
+
+
+def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: bool) -> None:
+    """Appends the rows that are not there yet."""
+    size = QUICK_BYTES if quick else paper.DEFAULT_BYTES
+    samples = [media.sample(modality, size) for modality in TESTS]
+    for model in models:
+        # The default has been validated on other text, in shorter sequences: see its card.
+        is_ladder = model.name in paper.LADDER
+        held = len(held_out(model.name, QUICK_BYTES if quick else None)) if is_ladder else 0
+        identity: dict[str, Any] = {
+            "model": model.name,
+            "fingerprint": model.fingerprint.hex(),
+            "validation_bytes": held,
+            "test_bytes": size,
+        }
+        if not file.has(**identity):
+            file.append(measure_row(model, runs / model.name, identity, samples) | provenance(NAME))
+            click.echo(f"{model.name}: measured", err=True)
+
+
+def current(rows: Sequence[Row]) -> list[Row]:
+    """Returns the last row of each model, the ladder by size, then the default."""
+    found = {row["model"]: row for row in rows}
+    return sorted(
+        found.values(), key=lambda row: (row["model"] == DEFAULT_MODEL, row["num_parameters"])
+    )
+
+
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the text files made from the records, by name."""
+    shown = current(rows)
+    note = (
+        "Bits per byte of chunks of 2,048 bytes, float32 network / its exact int8 form (scores, no "
+        "files). validation: text held out of the training files; the default model's is on other "
+        f"text and on its card. Test samples: {', '.join(shown[0]['corpora'])}, "
+        f"{shown[0]['test_bytes']:,} bytes each. Speed: kB of text a second of CPU time, one "
+        f"thread, {shown[0]['machine']}. Training time is that of the log, beside other work on "
+        "the machine, so no measure of the model."
+    )
+    return {
+        "summary.csv": csv_of(shown),
+        "table.md": markdown_of([_line(row) for row in shown], note),
+    }
+
+
+def _line(row: Row) -> Row:
+    minutes = row["training_seconds"] and f"{row['training_seconds'] / 60:.0f} min"
+    return {
+        "model": row["model"],
+        "parameters": f"{row['num_parameters']:,}",
+        "model bytes": f"{row['model_bytes']:,}",
+        "bytes seen": f"{row['bytes_seen']:,}",
+        "training": minutes,
+        "validation": _pair(row, "validation"),
+        "test: extract": _pair(row, media.EXTRACT),
+        "test: text": _pair(row, "text"),
+        "encode, kB/s": f"{row['encode_bytes_per_cpu_second'] / 1000:.1f}",
+        "decode, kB/s": f"{row['decode_bytes_per_cpu_second'] / 1000:.1f}",
+    }
+
+
+def _pair(row: Row, where: str) -> str | None:
+    pair = [row.get(f"{where}_{kind}_bits_per_byte") for kind in ("float", "exact")]
+    if pair == [None, None]:
+        return None
+    return " / ".join("–" if bits is None else f"{bits:.3f}" for bits in pair)  # noqa: RUF001
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Two models, 4 kB of each text, into results/quick.")
+@click.option("--runs", type=Path, default=RUNS, help="Folder of the trained runs.")
+@click.option("--model", "models", multiple=True, help="Name or folder; default: all.")
+@click.option("--derive", is_flag=True, help="Measure nothing: only rebuild the table.")
+def main(quick: bool, runs: Path, models: tuple[str, ...], derive: bool) -> None:
+    """Describes the ladder's models."""
+    with paper.result_folder(NAME, quick) as folder:
+        file = paper.RowFile(folder / "records.jsonl", KEY)
+        if not derive:
+            measure(file, paper.chosen_models(models, quick), runs, quick=quick)
+        write_texts(derived_texts(file.rows), folder)
+
+
+if __name__ == "__main__":
+    main()

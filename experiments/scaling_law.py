@@ -1,0 +1,196 @@
+"""How do bits per byte fall with parameters N and with bytes seen D?
+
+    python -m experiments.scaling_law [--quick] [--runs DIR] [--derive]
+
+L(N) = A / N^a over the finished runs of the ladder (Kaplan et al., 2020), and L(N, D) = E + A / N^a
++ B / D^b (Hoffmann et al., 2022) over their training curves: means over the text since the point
+before, all of it new to the network. Only points of one sequence length and past the warm-up count:
+after a change of length the curve jumps. A curve's early points come at a high learning rate, so
+the fit describes this schedule and says little about shorter ones. Held-out figures in the middle
+of a run are not used: they are of longer sequences than the run has yet been trained on.
+
+Records hold the curves; a run that is not at hand is fitted from there.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from experiments import paper
+from experiments.common import RESULTS, provenance
+from experiments.outputs import BLUE, GREEN, ORANGE, PINK, Row, csv_of, markdown_of, new_figure
+from experiments.runs import RUNS, is_finished, read_run, recipe
+from experiments.scaling_fit import Floats, JointLaw, SizeLaw, fit_size, fit_size_and_data
+from lmcompress.errors import LmcompressError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAME = "scaling_law"
+KEY = ("model", "bytes_seen", "validation_bits_per_byte")
+WARM_UP_BYTES = 1_000_000
+"""Of a run's text, left out of the fit: the curve bends there as the learning rate rises."""
+COLOURS = (ORANGE, PINK, GREEN, BLUE)
+
+
+def measure(file: paper.RowFile, runs: Path) -> None:
+    """Appends the curves of finished runs that are not there yet."""
+    for name in paper.LADDER:
+        if not is_finished(runs / name):
+            known = any(row["model"] == name for row in file.rows)
+            what = "taken from the records" if known else "left out"
+            click.echo(f"{name}: no finished run in {runs.name}, {what}", err=True)
+            continue
+        run, config = read_run(runs / name), recipe(name)
+        row = {
+            "model": name,
+            "num_parameters": run.model.num_parameters,
+            "bytes_seen": run.card["bytes_seen"],
+            "validation_bits_per_byte": run.validation_bits_per_byte,
+            "short_bytes": round(config.short_fraction * config.total_bytes),
+            "sequence_length": config.sequence_length,
+            "short_sequence_length": config.short_sequence_length,
+            "training_curve": run.training,
+        }
+        if not file.has(**row):
+            file.append(row | provenance(NAME))
+
+
+def current(rows: Sequence[Row]) -> list[Row]:
+    """Returns the last row of each model, smallest first."""
+    found = {row["model"]: row for row in rows}
+    return sorted(found.values(), key=lambda row: row["num_parameters"])
+
+
+def curve_points(rows: Sequence[Row]) -> Floats:
+    """Returns (parameters, bytes seen, bits per byte) of the points that are fitted, (n, 3)."""
+    return np.array(
+        [
+            (row["num_parameters"], seen, bits)
+            for row in rows
+            for seen, bits in row["training_curve"]
+            if WARM_UP_BYTES < seen <= row["short_bytes"]
+        ]
+    )
+
+
+@functools.cache
+def _fit_of(points: bytes) -> JointLaw:
+    return fit_size_and_data(np.frombuffer(points).reshape(-1, 3))
+
+
+def joint_law(rows: Sequence[Row]) -> JointLaw:
+    """Returns L(N, D) of the rows' curves; each set of points is fitted once."""
+    return _fit_of(curve_points(rows).tobytes())
+
+
+def size_law(rows: Sequence[Row]) -> SizeLaw:
+    """Returns L(N) of the finished runs' held-out figures."""
+    sizes = np.array([row["num_parameters"] for row in rows], float)
+    return fit_size(sizes, np.array([row["validation_bits_per_byte"] for row in rows]))
+
+
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the text files made from the records, by name."""
+    shown = current(rows)
+    by_size, joint = size_law(shown), joint_law(shown)
+    lines = []
+    for row in shown:
+        size = row["num_parameters"]
+        lines.append(
+            {
+                "model": row["model"],
+                "parameters": f"{size:,}",
+                "bytes seen": f"{row['bytes_seen']:,}",
+                "held out, measured": f"{row['validation_bits_per_byte']:.3f}",
+                "L(N)": f"{by_size(size):.3f}",
+                "L(N, D) at the end": f"{joint(size, row['bytes_seen']):.3f}",
+            }
+        )
+    steps = ", ".join(
+        f"{exponent_between(small, large):.3f} from {small['model']} to {large['model']}"
+        for small, large in itertools.pairwise(shown)
+    )
+    note = (
+        f"Bits per byte. L(N) = {by_size.scale:.2f} / N^{by_size.exponent:.3f} over {len(shown)} "
+        f"finished runs (exponents between neighbours: {steps}). L(N, D) = {joint.floor:.3f} + "
+        f"{joint.by_size:.3g} / N^{joint.a:.3f} + {joint.by_data:.3g} / D^{joint.b:.3f} over "
+        f"{len(curve_points(shown))} points of the training curves, sequences of "
+        f"{shown[0]['short_sequence_length']:,} bytes; its mean error there is "
+        f"{100 * joint.relative_error:.1f} %. Held-out text is read in sequences of "
+        f"{shown[0]['sequence_length']:,}. One seed each, and little text: exponents of a few "
+        "megabytes are no guide to gigabytes."
+    )
+    flat = [
+        {"model": row["model"], "num_parameters": row["num_parameters"], "bytes_seen": seen,
+         "train_bits_per_byte": bits}
+        for row in shown
+        for seen, bits in row["training_curve"]
+    ]  # fmt: skip
+    return {"summary.csv": csv_of(flat), "table.md": markdown_of(lines, note)}
+
+
+def exponent_between(small: Row, large: Row) -> float:
+    """Returns the exponent a that two runs alone would give."""
+    sizes = np.log(large["num_parameters"] / small["num_parameters"])
+    return float(
+        np.log(small["validation_bits_per_byte"] / large["validation_bits_per_byte"]) / sizes
+    )
+
+
+def draw(rows: Sequence[Row]) -> Figure:
+    """Returns L(N) over the finished runs, and the curves with L(N, D)."""
+    shown = current(rows)
+    figure = new_figure(9.0, 3.8)
+    by_size, by_data = figure.subplots(1, 2)
+    law, joint = size_law(shown), joint_law(shown)
+    sizes = np.geomspace(shown[0]["num_parameters"] / 2, shown[-1]["num_parameters"] * 2)
+    by_size.plot(sizes, law(sizes), color="0.6", lw=1, label="L(N)")
+    for row, colour in zip(shown, COLOURS, strict=False):
+        at = row["num_parameters"], row["validation_bits_per_byte"]
+        by_size.plot(*at, "o", color=colour)
+        by_size.annotate(row["model"], at, (5, 5), textcoords="offset points", fontsize=8)
+        seen, bits = np.array(row["training_curve"]).T
+        by_data.plot(seen / 1e6, bits, color=colour, lw=1, alpha=0.7, label=row["model"])
+        fitted = np.geomspace(WARM_UP_BYTES, row["short_bytes"])
+        by_data.plot(fitted / 1e6, joint(at[0], fitted), "--", color=colour, lw=1.4)
+    by_size.set_xscale("log", base=2)
+    by_size.set(xlabel="parameters", ylabel="bits per byte, held out, after all of the text")
+    by_size.legend(frameon=False)
+    by_data.set_xscale("log")
+    by_data.set(xlabel="training text seen, MB", ylabel="bits per byte of text not seen before",
+                ylim=(1.8, 5))  # fmt: skip
+    by_data.legend(frameon=False, title="dashed: L(N, D)")
+    return figure
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Only fit the recorded curves, into results/quick.")
+@click.option("--runs", type=Path, default=RUNS, help="Folder of the trained runs.")
+@click.option("--derive", is_flag=True, help="Read no runs: only rebuild table and figure.")
+def main(quick: bool, runs: Path, derive: bool) -> None:
+    """Fits how bits per byte fall with parameters and text."""
+    with paper.result_folder(NAME, quick) as folder:
+        file = paper.RowFile(RESULTS / NAME / "records.jsonl", KEY)
+        if not (derive or quick):
+            measure(file, runs)
+        if len(current(file.rows)) < 2:
+            raise LmcompressError(
+                f"found {len(current(file.rows))} finished runs of the ladder, expected 2 or more: "
+                "lmcompress train --config experiments/configs/ladder-50k.toml --out "
+                "runs/ladder-50k, and so on"
+            )
+        paper.write_derived(
+            folder, derived_texts(file.rows), {"scaling-law": lambda: draw(file.rows)}
+        )
+
+
+if __name__ == "__main__":
+    main()

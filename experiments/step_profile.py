@@ -1,0 +1,180 @@
+"""Where does the time of a step go?
+
+    python -m experiments.step_profile [--quick]
+
+The default model on one thread, behind a context that fills its windows: each call of the engine,
+the adaptive stage and the coder are timed one by one, for an encoder's block and for a decoder's
+step of 16 lanes and of one. Where the fused kernel is used, the products, norms and activations
+between two attentions are one call.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from experiments.common import folder_of, identified, write_records
+from experiments.outputs import markdown_of, write_texts
+from experiments.speed import instructions
+from lmcompress import corpora
+from lmcompress.adaptive import AdaptiveStage
+from lmcompress.codec import encode_segment
+from lmcompress.coding import RangeDecoder, RangeEncoder, Weights
+from lmcompress.container import Method
+from lmcompress.gpt.engine_cpu import CpuEngine, cpu_model
+from lmcompress.lanes import LaneLayout, block_steps
+from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
+from lmcompress.predictor import ContextPolicy, new_predictor
+
+NAME = "step_profile"
+CORPUS = "text/wikitext-2-test.txt"
+CONTEXT = 1024
+WAYS = {"encode, 16 lanes": (16, 0), "decode, 16 lanes": (16, 1), "decode, 1 lane": (1, 1)}
+"""Lanes, and steps at once; 0 is the encoder's own number."""
+PARTS = {
+    "embed_tokens": "embedding",
+    "add_norm_quantize": "norms, quantization",
+    "product": "products",
+    "attend": "attention",
+    "attention_to_next": "products, norms, activation (fused)",
+    "activate_quantize": "activation, quantization",
+    "weights_from_logits": "logits to frequencies",
+}
+Seconds = dict[str, float]
+
+
+class _Clock:
+    """Adds up what named calls take."""
+
+    def __init__(self) -> None:
+        self.seconds: Seconds = collections.defaultdict(float)
+
+    def timed(self, name: str, call: Callable[..., Any], *args: Any) -> Any:
+        """Calls, and adds the time to the name's."""
+        started = time.perf_counter()
+        found = call(*args)
+        self.seconds[name] += time.perf_counter() - started
+        return found
+
+
+def part_of(call: functools.partial[Any], attend: Callable[..., Any]) -> str:
+    """Returns which part of a step an engine's call is."""
+    return PARTS["attend" if call.func is attend else call.func.__name__]
+
+
+def engine_seconds(engine: CpuEngine, tokens: npt.NDArray[np.int64]) -> Seconds:
+    """Returns the seconds of each part of one pass over tokens (lanes, steps)."""
+    clock, [group] = _Clock(), engine._groups
+    group.predict(tokens, engine.position, _rows(tokens), None)  # makes the plan
+    plan, whole = group.plans[tokens.shape[1]], _Clock()
+    calls = plan.calls
+    plan.calls = [
+        functools.partial(clock.timed, part_of(call, group.model.attend), call)  # type: ignore[arg-type]
+        for call in calls
+    ]
+    whole.timed("all", group.predict, tokens, engine.position, _rows(tokens), None)
+    plan.calls = calls
+    rest = whole.seconds["all"] - sum(clock.seconds.values())
+    return {**clock.seconds, PARTS["weights_from_logits"]: rest}
+
+
+def _rows(tokens: npt.NDArray[np.int64]) -> Weights:
+    return np.empty((tokens.shape[1], tokens.shape[0], 256), np.float32)
+
+
+def warm_engine(model: Model, lanes: int, steps: int, symbols: npt.NDArray[np.uint8]) -> CpuEngine:
+    """Returns an engine that has read the first symbols of each lane."""
+    assert model.weights is not None
+    engine = CpuEngine(cpu_model(model.weights), lanes, max(steps, 64), 1)
+    for start in range(0, CONTEXT, 64):
+        engine.predict(symbols[:, start : start + 64].astype(np.int64))
+    return engine
+
+
+def stage_seconds(
+    raw: bytes, model: Model, lanes: int, way: str
+) -> Iterator[tuple[str, float, int]]:
+    """Yields the seconds of the stage and of the coder over raw, and how many bytes they took."""
+    layout = LaneLayout(len(raw), lanes)
+    predictor = new_predictor(model.weights, lanes, 64, ContextPolicy.of(model.weights))
+    symbols, clock = layout.split(raw), _Clock()
+    tokens = np.concatenate((np.zeros((lanes, 1), np.uint8), symbols[:, :-1]), axis=1)
+    weights = predictor.predict(tokens.astype(np.int64))
+    predictor.close()
+    if way.startswith("encode"):
+        flat = symbols.T.astype(np.int32).ravel()[: len(raw)]
+        stage = AdaptiveStage(lanes, layout.steps)
+        bits, rows = clock.timed("adaptive stage", stage.predict, flat, weights)
+        clock.timed("coder", RangeEncoder().encode, bits, rows)
+    else:
+        new = new_predictor(model.weights, lanes, 64, ContextPolicy.of(model.weights))
+        [payload] = encode_segment(raw, new, lanes, 64, [Method.MIXED])
+        new.close()
+        decoder, stage = RangeDecoder(payload), AdaptiveStage(lanes, layout.steps)
+        timed = _TimedDecoder(decoder, clock)
+        for step in range(layout.steps - 1):
+            clock.timed("both", stage.decode, timed, weights[step], lanes)
+        clock.seconds["adaptive stage"] = clock.seconds.pop("both") - clock.seconds["coder"]
+    for name, seconds in clock.seconds.items():
+        yield name, seconds, len(raw)
+
+
+class _TimedDecoder(RangeDecoder):
+    """A range decoder whose calls are timed."""
+
+    def __init__(self, decoder: RangeDecoder, clock: _Clock) -> None:
+        self._inner, self._clock = decoder, clock
+
+    def decode(self, weights: Weights) -> npt.NDArray[np.int32]:
+        """Decodes, and adds up the time."""
+        return self._clock.timed("coder", self._inner.decode, weights)  # type: ignore[no-any-return]
+
+
+def profile(raw: bytes, model: Model, way: str, repeats: int) -> list[dict[str, Any]]:
+    """Returns a row for each part: median microseconds a byte, and its share."""
+    lanes, steps = WAYS[way]
+    steps = steps or block_steps(lanes, 1)
+    symbols = LaneLayout(len(raw), lanes).split(raw)
+    engine = warm_engine(model, lanes, steps, symbols)
+    block = symbols[:, CONTEXT : CONTEXT + steps].astype(np.int64)
+    passes = [engine_seconds(engine, block) for _ in range(repeats)]
+    engine.close()
+    micros = {
+        part: statistics.median(p[part] for p in passes) / block.size * 1e6 for part in passes[0]
+    }
+    for name, seconds, count in stage_seconds(raw[: 1000 * lanes], model, lanes, way):
+        micros[name] = seconds / count * 1e6
+    total = sum(micros.values())
+    return [
+        {"way": way, "part": part, "us a byte": round(found, 2), "share": round(found / total, 3)}
+        for part, found in micros.items()
+    ]
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="A few repeats, into results/quick.")
+def main(quick: bool) -> None:
+    """Times each part of an encoder's block and of a decoder's step."""
+    model, raw = load_model(DEFAULT_MODEL), corpora.load(CORPUS)[:200_000]
+    rows = []
+    for way in WAYS:
+        profile(raw, model, way, 1)  # compiles and warms
+        rows += profile(raw, model, way, 5 if quick else 50)
+    folder = folder_of(NAME, quick=quick)
+    records = [{**row, "corpus": CORPUS, "instructions": instructions()} for row in rows]
+    write_records(NAME, identified(records, model), folder)
+    note = f"One thread, {instructions()}; medians; a context of {CONTEXT} bytes."
+    write_texts({"table.md": markdown_of(rows, note)}, folder)
+    click.echo(markdown_of(rows, note))
+
+
+if __name__ == "__main__":
+    main()

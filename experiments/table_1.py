@@ -1,0 +1,145 @@
+"""The paper's Table 1: raw and adjusted compression rates of codecs and models.
+
+    python -m experiments.table_1 [--quick] [--bytes N] [--model NAME]... [--derive]
+
+Text, image patches, speech and random bytes, and text of the kind that the ladder has read; in
+chunks of 2,048 bytes that are compressed alone, and whole. A row with a size is a file that was
+decompressed and compared, all 8 bits of each byte; a model that would make a sample larger than it
+is gives no file but stores it, so its row is **scored**: the exact code length, as the paper's rows
+of models are. Models get chunks without the adaptive stage, as the paper has them. A row that is in
+records.jsonl already is not measured again. Published rows come from published.tsv, marked.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from experiments import media, paper, table_1_tables
+from experiments.common import run_of
+from experiments.table_1_drawing import draw
+from lmcompress.benchmark import (
+    ModelCodec,
+    benchmark_row,
+    chunked_name,
+    chunked_row,
+    classical_codecs,
+    record_key,
+    scored_row,
+)
+from lmcompress.codec import CodecConfig
+from lmcompress.media_codecs import media_codecs
+from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+from lmcompress.records import Record, RunInfo, append_jsonl, read_jsonl
+
+NAME = "table_1"
+SAMPLES = ("text", media.EXTRACT, "images", "speech", "random")
+TEXTS = ("text", media.EXTRACT)
+PROBE_BYTES = 2 * media.CHUNK_BYTES
+CLASSICAL = ("stored", "gzip", "bzip2", "xz", "zstd", "brotli", "bzip3", "ppmd", "zpaq")
+CHUNKED = ("gzip", "bzip2", "xz", "zstd", "brotli", "ppmd")
+"""Without zpaq and bzip3, which take up to a second to begin a chunk."""
+
+Task = tuple[tuple[object, ...], Callable[[RunInfo], Record]]
+
+
+def tasks(sample: media.Sample, models: Sequence[Model]) -> Iterator[Task]:
+    """Yields the key of each row of a sample, and what measures it."""
+    given = sample.name, sample.raw
+    for codec in (*classical_codecs(CLASSICAL), *media_codecs()):
+        yield record_key(codec, sample.raw), functools.partial(benchmark_row, codec, *given)
+    for codec in (*classical_codecs(CHUNKED), *media_codecs()):
+        key = chunked_name(codec.name, media.CHUNK_BYTES), *record_key(codec, sample.raw)[1:]
+        chunks = functools.partial(chunked_row, chunk_bytes=media.CHUNK_BYTES)
+        yield key, functools.partial(chunks, codec, *given)
+    for coded in model_codecs(models, sample):
+        yield _model_task(coded, sample)
+
+
+def _model_task(codec: ModelCodec, sample: media.Sample) -> Task:
+    return record_key(codec, sample.raw), functools.partial(
+        model_row, codec, sample.name, sample.raw
+    )
+
+
+def model_codecs(models: Sequence[Model], sample: media.Sample) -> Iterator[ModelCodec]:
+    """Yields each model with chunks, texts whole too; the default with the adaptive stage."""
+    for model in models:
+        yield paper.ChunkedModelCodec(model, len(sample.raw))
+        if sample.modality in TEXTS:
+            yield ModelCodec(model, CodecConfig(adaptive=False))
+        if model.name == DEFAULT_MODEL:
+            yield ModelCodec(model)
+            yield ModelCodec(load_model(NO_MODEL))
+
+
+def model_row(codec: ModelCodec, corpus: str, raw: bytes, run: RunInfo) -> Record:
+    """Returns the record of a file, or of the score where the file would be no smaller.
+
+    The first chunks say which of the two is likely, to spare the other's pass over all bytes.
+    """
+    probe = scored_row(codec, corpus, raw[:PROBE_BYTES], run)
+    if table_1_tables.rate(probe) < 1:
+        file = benchmark_row(codec, corpus, raw, run)
+        return file if table_1_tables.rate(file) < 1 else scored_row(codec, corpus, raw, run)
+    scored = scored_row(codec, corpus, raw, run)
+    is_larger = table_1_tables.rate(scored) >= 1
+    return scored if is_larger else benchmark_row(codec, corpus, raw, run)
+
+
+def measure(path: Path, samples: Sequence[media.Sample], models: Sequence[Model]) -> None:
+    """Appends the rows that are not there yet, each as soon as it is measured."""
+    run = run_of(NAME)
+    for sample in samples:
+        run_tasks(path, sample, tasks(sample, models), run)
+
+
+def measure_chunks(
+    path: Path, samples: Sequence[media.Sample], models: Sequence[Model], run: RunInfo
+) -> None:
+    """Appends the models' rows of chunks that are not there yet."""
+    for sample in samples:
+        codecs = [paper.ChunkedModelCodec(model, len(sample.raw)) for model in models]
+        run_tasks(path, sample, (_model_task(codec, sample) for codec in codecs), run)
+
+
+def run_tasks(path: Path, sample: media.Sample, found: Iterable[Task], run: RunInfo) -> None:
+    """Appends the rows of one sample that are not there yet."""
+    done = {record.key for record in records_of(path)}
+    for key, task in found:
+        if key in done:
+            continue
+        record = task(run)
+        append_jsonl([record], path)
+        rate = 100 * table_1_tables.rate(record)
+        click.echo(f"{sample.modality} {record.codec} {rate:.1f} %", err=True)
+
+
+def records_of(path: Path) -> list[Record]:
+    """Returns the records of a file that need not be there yet."""
+    return read_jsonl(path) if path.exists() else []
+
+
+@click.command()
+@click.option(
+    "--quick", is_flag=True, help="Two models, 4 kB of each modality, into results/quick."
+)
+@paper.options
+def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bool) -> None:
+    """Compares codecs and models on text, images, speech and random bytes."""
+    with paper.result_folder(NAME, quick) as folder:
+        path = folder / "records.jsonl"
+        if not derive:
+            size = paper.size_of(num_bytes, quick)
+            samples = [media.sample(modality, size) for modality in SAMPLES]
+            measure(path, samples, paper.chosen_models(models, quick))
+        records = records_of(path)
+        texts = table_1_tables.derived_texts(records)
+        paper.write_derived(folder, texts, {"rates": lambda: draw(records)})
+
+
+if __name__ == "__main__":
+    main()

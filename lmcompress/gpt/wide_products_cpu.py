@@ -1,0 +1,81 @@
+"""Products of 16-bit inputs with bytes by AVX2: `vpmaddwd` takes both, widened as they are loaded.
+
+Sums are integers, so they are those of `wide_cpu.WideLinear` in float32, in a quarter of the time
+and an eighth of the memory traffic: weights stay bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from lmcompress.compiled import kernel
+from lmcompress.gpt.products_cpu import AVX2, first_supported, make_tile
+
+_BLOCK_BYTES = 1 << 14
+"""Inputs that all weights pass by before the next ones: half of a first-level cache."""
+_ROWS, _COLUMNS, _STEP = AVX2.rows, AVX2.columns, AVX2.step
+_WIDTH_STEP = AVX2.row_columns
+_tile_of_rows = make_tile(_ROWS, AVX2)
+_tile_of_one = make_tile(1, AVX2)
+
+
+@kernel
+def wide_product(q, w, out):
+    """out = float32(q @ w.T), float32 integers (M, K) and int8 (N, K) to float32 (M, N).
+
+    K is a multiple of 16 and N of 8; inputs fit into 16 bits and sums into 32.
+    """
+    num_rows, depth = q.shape
+    width = w.shape[0]
+    words = np.empty((num_rows, depth), np.int16)
+    for m in range(num_rows):
+        for k in range(depth):
+            words[m, k] = np.int16(q[m, k])
+    q_at, w_at, out_at = words.ctypes.data, w.ctypes.data, out.ctypes.data
+    row_bytes = 2 * depth
+    block = max(1, _BLOCK_BYTES // (row_bytes * _ROWS)) * _ROWS
+    for start in range(0, num_rows, block):
+        stop = min(start + block, num_rows)
+        whole = start + (stop - start) // _ROWS * _ROWS
+        for first in range(0, width, _WIDTH_STEP):
+            for n in range(first, first + _WIDTH_STEP, _COLUMNS):
+                for m in range(start, whole, _ROWS):
+                    out_row = out_at + 4 * (m * width + n)
+                    _tile_of_rows(q_at + m * row_bytes, w_at + n * depth, out_row, depth, width)
+            for m in range(whole, stop):
+                out_row = out_at + 4 * (m * width + first)
+                _tile_of_one(q_at + m * row_bytes, w_at + first * depth, out_row, depth, width)
+    sums = out.view(np.int32)  # they lie where the floats are to be
+    for m in range(num_rows):
+        for n in range(width):
+            out[m, n] = np.float32(sums[m, n])
+    words[0, 0] = 0  # only its address was used above: keeps it alive until here
+
+
+def fits(depth: int, width: int, largest_sum: int) -> bool:
+    """Whether a product of this shape, with sums of at most this size, can be computed here."""
+    shape_fits = depth % _STEP == 0 and width % _WIDTH_STEP == 0
+    return shape_fits and largest_sum < 1 << 31 and is_usable()
+
+
+@functools.cache
+def is_usable() -> bool:
+    """Whether this processor has the instructions, numba may use them, and known answers come."""
+    if first_supported(AVX2) is None:
+        return False
+    rng = np.random.default_rng(1)
+    for num_rows in (1, _ROWS, _ROWS + 3):
+        for low, high in ((-32767, 32768), (32767, 32768), (-32767, -32766)):
+            q = rng.integers(low, high, (num_rows, 256)).astype(np.float32)
+            w = rng.integers(-127, 128, (8, 256)).astype(np.int8)
+            w[0], w[1] = 127, -127
+            out = np.empty((num_rows, 8), np.float32)
+            try:
+                wide_product(q, w, out)
+            except Exception:  # another LLVM may know the instruction by another name
+                return False
+            if not np.array_equal(out, (q.astype(np.int64) @ w.T.astype(np.int64)).astype("f4")):
+                return False
+    return True

