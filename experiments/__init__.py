@@ -14,6 +14,7 @@ EXPERIMENTS: dict[str, str] = {
     "step_profile": "where the time of a step goes",
     "gptzip": "gptzip on the same weights (installs it into the user's cache; downloads a model)",
     "lane_speed": "bits per byte and speed against lanes",
+    "start_up": "what a command costs before it does anything",
     "growth": "time and memory against the size of the file",
     "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
     "model_sizes": "bits per byte against parameters, beside gzip and its peers",

@@ -92,7 +92,7 @@ def _section(experiment: Experiment, names: set[str]) -> Section:
     return Section(
         experiment,
         method=_html(experiment.method, names),
-        table=_html(experiment.table, names, experiment.title, top_heading=3, breaks=True),
+        table=_html(experiment.table, names, experiment.title, breaks=True),
         figures=[_figure(path, experiment) for path in experiment.figures],
     )
 
@@ -120,7 +120,7 @@ def _html(
     names: set[str],
     table_label: str = "table",
     *,
-    top_heading: int = 2,
+    top_heading: int = 3,
     breaks: bool = False,
 ) -> Markup:
     """Returns markdown as HTML.
@@ -129,14 +129,16 @@ def _html(
       text: Markdown; HTML in it is shown as it is written, comments are left out.
       names: Of the experiments, to which links may lead.
       table_label: What tables show, for those who do not see them.
-      top_heading: The level that a heading of the first level gets.
+      top_heading: The level that the highest headings get.
       breaks: Whether lines end where those of the text do.
     """
     parser = MarkdownIt("commonmark", {"html": False, "breaks": breaks}).enable("table")
     tokens = parser.parse(_without_comments(text))
+    levels = [int(token.tag[1]) for token in tokens if token.type == "heading_open"]
+    shift = top_heading - min(levels, default=top_heading)
     for i, token in enumerate(tokens):
         if token.type.startswith("heading"):
-            token.tag = f"h{min(int(token.tag[1]) + top_heading - 1, 6)}"
+            token.tag = f"h{min(int(token.tag[1]) + shift, 6)}"
         elif token.type == "inline":
             _relink(token.children or [], names)
         elif token.type == "tr_open":

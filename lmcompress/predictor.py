@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lmcompress.coding import PRECISION_BITS, Weights
 from lmcompress.errors import MissingDependencyError
+from lmcompress.gpt.gpu_driver import has_gpu
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
@@ -195,9 +196,7 @@ def resolve_device(device: str) -> str:
         raise ValueError(f"device is {device!r}, expected auto, cpu or cuda")
     if device in ("cpu", "reference"):
         return device
-    import torch
-
-    if torch.cuda.is_available():
+    if has_gpu():
         return "cuda"
     if device == "cuda":
         raise MissingDependencyError("no CUDA device here: use --device cpu (same bits, slower)")

@@ -22,17 +22,18 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
-    "compiled errors logistic metrics prefetch progress protocol published gpt.config gpt.integers "
-    "gpt.transfer_cuda gpt.vectors_cpu",
+    "compiled errors logistic metrics prefetch progress protocol published gpt.config "
+    "gpt.gpu_driver gpt.integers gpt.transfer_cuda gpt.vectors_cpu",
     "adaptive.state wire files coding tokens cli_errors corpus_download hub_corpora inline_svg "
-    "gpt.card gpt.network",
+    "gpt.card gpt.grids gpt.network",
     "gpt.architectures gpt.gguf_files tokenizing two_levels",
     "adaptive.addresses adaptive.contexts adaptive.vectors baselines layout corpora records "
     "streams gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report results gpt.exact gpt.checkpoint",
     "sources gpt.pretrained",
     "adaptive.stage container figures page media_codecs training model_store gpt.kernels_cpu",
-    "gpt.products_cpu gpt.engine_torch gpt.groups gpt.kernels_cuda gpt.model_cuda",
+    "gpt.products_cpu gpt.pytorch_products gpt.engine_torch gpt.groups gpt.kernels_cuda "
+    "gpt.model_cuda",
     "gpt.attention_simd gpt.groups_cpu gpt.wide_products_cpu gpt.attention_cuda gpt.products_cuda",
     "gpt.attention_cpu gpt.engine_cuda gpt.wide_cpu",
     "gpt.engine_cpu",

@@ -12,7 +12,7 @@ import torch
 from interpreted import DEVICE
 from torch import Tensor
 
-from lmcompress.gpt import attention_cuda, exact, kernels_cuda, products_cuda
+from lmcompress.gpt import attention_cuda, exact, grids, kernels_cuda, products_cuda
 from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.kernels_cuda import launch, launch_rows
 from lmcompress.gpt.model_cuda import norm_numerator
@@ -193,7 +193,7 @@ def test_activate(activation: str, has_bias: bool) -> None:
     kind = getattr(kernels_cuda, activation.upper()).value
 
     launch_rows(
-        kernels_cuda.activate, rows, *up.arguments, table(exact.LOGIT_SCALE_BITS), q, width,
+        kernels_cuda.activate, rows, *up.arguments, table(grids.LOGIT_SCALE_BITS), q, width,
         BLOCK=block_of(width), ACTIVATION=kind, HAS_BIAS=has_bias,
     )  # fmt: skip
 
@@ -211,7 +211,7 @@ def test_frequencies(vocab_size: int) -> None:
 
     launch_rows(
         kernels_cuda.frequencies, lanes * steps, head.sums, head.s, head.ws,
-        table(exact.LOGIT_SCALE_BITS), out, lanes, steps, vocab_size, BLOCK=min(64, vocab_size),
+        table(grids.LOGIT_SCALE_BITS), out, lanes, steps, vocab_size, BLOCK=min(64, vocab_size),
     )  # fmt: skip
 
     assert torch.equal(out.long(), expected)
@@ -281,7 +281,7 @@ def test_attend(
     ks, vs = (floats(lanes, n_kv_head, capacity, spread=1).abs() * 0.05 for _ in range(2))
     levels, scale = exact.quantize(q)
     queries = levels.transpose(1, 2).reshape(lanes * steps, n_head, D).to(torch.int8)
-    factor = exact.as_float32(exact.EXPONENT_PER_NAT / math.sqrt(D))
+    factor = grids.as_float32(grids.EXPONENT_PER_NAT / math.sqrt(D))
     query_scales = (scale[..., 0] * factor).transpose(1, 2).reshape(lanes * steps, n_head)
     out = torch.zeros(lanes * steps, n_head, D, device=DEVICE)
     block_t = max(1, 16 // block_of(group))
@@ -290,7 +290,7 @@ def test_attend(
     launch(
         attention_cuda.attend, (tiles * n_kv_head * lanes,), queries.contiguous(),
         query_scales.contiguous(), k, ks, v, vs, torch.tensor([clock], device=DEVICE),
-        table(exact.ATTENTION_SCALE_BITS), out, steps, window, capacity, tiles, HEADS=n_head,
+        table(grids.ATTENTION_SCALE_BITS), out, steps, window, capacity, tiles, HEADS=n_head,
         KV_HEADS=n_kv_head, D=D, BLOCK_T=block_t, GROUP_BLOCK=block_of(group), BLOCK_S=32,
         BLOCK_D=32,
     )  # fmt: skip

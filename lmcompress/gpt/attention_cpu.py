@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lmcompress.compiled import device_function, kernel
-from lmcompress.gpt import exact
+from lmcompress.gpt import grids
 from lmcompress.gpt.attention_simd import dot_products, weighted_sum
 from lmcompress.gpt.kernels_cpu import (
     BITS,
@@ -29,8 +29,8 @@ from lmcompress.gpt.kernels_cpu import (
     quantize_row,
 )
 
-_LEVELS = f32(exact.ATTENTION_LEVELS)
-_PER_LEVEL = f32(exact.PER_ATTENTION_LEVEL)
+_LEVELS = f32(grids.ATTENTION_LEVELS)
+_PER_LEVEL = f32(grids.PER_ATTENTION_LEVEL)
 
 
 @device_function
@@ -89,7 +89,7 @@ def attention_kernel(head_dim: int) -> Callable[..., Any]:
     """Returns the kernel compiled for one head size, so that LLVM unrolls over its channels."""
     D = head_dim
     dots, add_values = dot_products(D), weighted_sum(D)
-    query_scale = f32(exact.as_float32(exact.EXPONENT_PER_NAT / math.sqrt(D)))
+    query_scale = f32(grids.as_float32(grids.EXPONENT_PER_NAT / math.sqrt(D)))
 
     @kernel
     def attend(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from lmcompress.gpt import exact
+from lmcompress.gpt import grids
 from lmcompress.gpt.kernels_cuda import (
     LEVELS,
     MAX_EXPONENT,
@@ -24,8 +24,8 @@ from lmcompress.gpt.kernels_cuda import (
     round_even,
 )
 
-ATTENTION_LEVELS = tl.constexpr(float(exact.ATTENTION_LEVELS))
-PER_ATTENTION_LEVEL = tl.constexpr(exact.PER_ATTENTION_LEVEL)
+ATTENTION_LEVELS = tl.constexpr(float(grids.ATTENTION_LEVELS))
+PER_ATTENTION_LEVEL = tl.constexpr(grids.PER_ATTENTION_LEVEL)
 UNSEEN = tl.constexpr(-(1 << 30))
 """Exponent of a key that a query does not see: 2 to it is zero, whatever the maximum."""
 

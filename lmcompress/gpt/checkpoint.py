@@ -1,26 +1,30 @@
-"""Checkpoints on disk: a folder with `model.safetensors` and `model.json`, never pickle."""
+"""Checkpoints on disk: a folder with `model.safetensors` and `model.json`, never pickle.
+
+Exact weights load without PyTorch, whose import takes longer than a small file.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
 
 from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
 from lmcompress.gpt.card import read_card
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
 from lmcompress.tokens import TokenTable
 
 TOKENS_FILE = "tokens.safetensors"
+
+if TYPE_CHECKING:
+    from lmcompress.gpt.network import GPT
 
 _MODULES = {
     "qkv": "attention",
@@ -34,6 +38,8 @@ _MODULES = {
 
 def save_float_checkpoint(network: GPT, card: dict[str, Any], folder: Path) -> None:
     """Writes float weights and the model's card; both files are replaced atomically."""
+    from safetensors.torch import save_file
+
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     if network.config.tied:
@@ -94,6 +100,10 @@ def _load_tokens(folder: Path) -> TokenTable | None:
 
 def load_network(folder: Path) -> GPT:
     """Loads a checkpoint as a float network: its floats, or those its int8 weights stand for."""
+    from safetensors.torch import load_file
+
+    from lmcompress.gpt.network import GPT
+
     description = read_card(folder)
     network = GPT(GPTConfig.from_dict(description["config"]))
     tensors = load_file(folder / "model.safetensors")

@@ -1,4 +1,4 @@
-"""Fast exact evaluation on the CPU: int8 products by PyTorch, numba kernels between them.
+"""Fast exact evaluation on the CPU, in numba kernels; products by PyTorch where it is faster.
 
 Lanes are split into groups, one a thread, that share nothing but weights: no thread waits inside a
 step, and each product runs on its own core.
@@ -9,19 +9,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from lmcompress.gpt import exact, kernels_cpu, products_cpu
+from lmcompress.gpt import grids, kernels_cpu, products_cpu
 from lmcompress.gpt.attention_cpu import attention_kernel
 from lmcompress.gpt.integers import exp2_table
-from lmcompress.gpt.quantization import MAX_ACTIVATION, ExactWeights
+from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.gpt.wide_cpu import WideLinear
+
+if TYPE_CHECKING:
+    from lmcompress.gpt.pytorch_products import PyTorchProduct
 
 _ACTIVATIONS = {
     "relu2": kernels_cpu.RELU2,
@@ -35,42 +38,29 @@ _NO_SUMS = np.empty((0, 0), np.int32)
 
 
 class _Linear:
-    """Weights of one product, laid out once; `product` gives exact int32 sums."""
+    """Weights of one product, laid out once, by the fused kernels or by PyTorch."""
 
     def __init__(self, weights: ExactWeights, name: str) -> None:
         q, self.scale, bias = weights.linear(name)
         self.bias = _NOTHING if bias is None else bias
         self.width, self.depth = q.shape
         self.rows, self.offset = q, products_cpu.offsets(q)
-        bound = MAX_ACTIVATION * int(np.abs(q.astype(np.int64)).sum(1).max())
-        self.weight = torch.tensor(q).T.contiguous()  # (K, N)
-        self.is_int8 = exact.int8_product_is_usable() and self._gives_known_answers()
-        if not self.is_int8:
-            dtype = torch.float32 if bound < 1 << 24 else torch.float64
-            self.weight = torch.tensor(q).to(dtype).T.contiguous()
 
-    def _gives_known_answers(self) -> bool:
-        """Whether the fast product is exact for this shape, on the largest sums there can be."""
-        largest = MAX_ACTIVATION * np.sign(self.rows[:: max(1, self.width // 16)])
-        for q in (largest[:1], np.tile(largest, (4, 1))):
-            out = torch.empty(len(q), self.width, dtype=torch.int32)
-            torch._int_mm(torch.from_numpy(q.astype(np.int8)), self.weight, out=out)
-            if not np.array_equal(out.numpy(), q.astype(np.int64) @ self.rows.T.astype(np.int64)):
-                return False
-        return True
+    @functools.cached_property
+    def by_pytorch(self) -> PyTorchProduct:
+        """The same weights as PyTorch takes them."""
+        from lmcompress.gpt.pytorch_products import PyTorchProduct
+
+        return PyTorchProduct(self.rows)
 
     @property
     def fused(self) -> tuple[npt.NDArray[Any], ...]:
         """Weights, offsets, scales and bias, as the fused kernels take them."""
         return self.rows, self.offset, self.scale, self.bias
 
-    def product(self, q: torch.Tensor, out: torch.Tensor) -> None:
-        """Writes q (M, K) int8 times the weights into out (M, N) int32."""
-        if self.is_int8:
-            torch._int_mm(q, self.weight, out=out)
-        else:
-            with torch.autocast("cpu", enabled=False):  # it would round the sums to bf16
-                out.copy_(torch.mm(q.to(self.weight.dtype), self.weight))
+    def bind(self, q: npt.NDArray[Any], out: npt.NDArray[Any]) -> Callable[[], object]:
+        """Returns what writes q (M, K) int8 times the weights into out (M, N) int32."""
+        return self.by_pytorch.bind(q, out)
 
 
 Linear = _Linear | WideLinear
@@ -94,12 +84,15 @@ class CpuModel:
             for i in range(config.n_layer)
         ]
         self.linears = [self.output, *(y for layer in self.layers for y in layer.values())]
+        self._has_kernels = not self.is_wide and all(
+            products_cpu.fits(linear.depth, linear.width) for linear in self.linears
+        )
         self.windows = [window or config.context_length for window in config.attention_windows]
         rotary = weights.rotary()
         self.cos, self.sin = (_NO_TABLE, _NO_TABLE) if rotary is None else rotary
         self.attend = attention_kernel(config.head_dim)
-        self.attention_table = exp2_table(exact.ATTENTION_SCALE_BITS).astype(np.int32)
-        self.logit_table = exp2_table(exact.LOGIT_SCALE_BITS)
+        self.attention_table = exp2_table(grids.ATTENTION_SCALE_BITS).astype(np.int32)
+        self.logit_table = exp2_table(grids.LOGIT_SCALE_BITS)
         self.activation = _ACTIVATIONS[config.activation]
         self.norms = [self._norm(name) for name in self._norm_names()]
         self.qk_gains = [
@@ -109,6 +102,19 @@ class CpuModel:
             ]
             for i in range(config.n_layer)
         ]
+
+    def is_fused(self, num_rows: int) -> bool:
+        """Whether the fused kernels take so many rows at once, and not PyTorch."""
+        return self._has_kernels and products_cpu.beats_pytorch(num_rows)
+
+    def uses_pytorch(self, num_rows: int) -> bool:
+        """Whether PyTorch takes part in a pass over so many rows; lays the weights out for it."""
+        if self.is_fused(num_rows):
+            return False
+        rest = [y for y in self.linears if not (isinstance(y, WideLinear) and y.has_kernel)]
+        for linear in rest:
+            _ = linear.by_pytorch
+        return bool(rest)
 
     def _norm_names(self) -> list[str]:
         """Names the norm before each product of a sublayer's entry and before the output."""
@@ -147,9 +153,9 @@ class _Group:
         self.x = np.empty((rows, config.n_embd), np.float32)
         self.scale = np.empty(rows, np.float32)
         widest = max(config.n_embd, config.n_head * D, config.mlp_hidden)
-        dtypes = (torch.float32, torch.float32) if model.is_wide else (torch.int8, torch.int32)
-        self.quantized = torch.empty(rows * widest, dtype=dtypes[0])
-        self.sums = torch.empty(rows * max(y.width for y in model.linears), dtype=dtypes[1])
+        dtypes = (np.float32, np.float32) if model.is_wide else (np.int8, np.int32)
+        self.quantized = np.empty(rows * widest, dtypes[0])
+        self.sums = np.empty(rows * max(y.width for y in model.linears), dtypes[1])
         self.rings = []
         for window in model.windows:
             # A block's keys enter before its first query looks: room for both.
@@ -202,11 +208,7 @@ class _Plan:
         self.calls: list[Callable[[], Any]] = []
         self._last: Linear | None = None
         self._embed(steps)
-        self._is_fused = (
-            not self.model.is_wide
-            and products_cpu.beats_pytorch(self.rows)
-            and all(products_cpu.fits(linear.depth, linear.width) for linear in self.model.linears)
-        )
+        self._is_fused = self.model.is_fused(self.rows)
         (self._add_fused if self._is_fused else self._add_layers)()
 
     def _add_fused(self) -> None:
@@ -238,10 +240,10 @@ class _Plan:
             table = (arrays["position_embedding.q"], arrays["position_embedding.s"])
             self._add(kernels_cpu.embed_positions, self.group.clock, steps, *table, self.x)
 
-    def _quantized(self, depth: int) -> torch.Tensor:
-        return self.group.quantized[: self.rows * depth].view(self.rows, depth)
+    def _quantized(self, depth: int) -> npt.NDArray[Any]:
+        return self.group.quantized[: self.rows * depth].reshape(self.rows, depth)
 
-    def _enter(self, norm: tuple[int, Any, Any]) -> torch.Tensor:
+    def _enter(self, norm: tuple[int, Any, Any]) -> npt.NDArray[Any]:
         """Ends the sublayer before, if any; returns the next one's quantized input."""
         config, before, scale = self.model.config, self._last, self.group.scale
         q = self._quantized(config.n_embd)
@@ -254,66 +256,54 @@ class _Plan:
             *ended,
             *norm,
             config.norm_eps,
-            q.numpy(),
+            q,
             *self.model.grid,
         )
         return q
 
-    def _attend(self, i: int) -> torch.Tensor:
+    def _attend(self, i: int) -> npt.NDArray[Any]:
         model, config, group = self.model, self.model.config, self.group
         qkv, q = model.layers[i]["qkv"], self._quantized(model.layers[i]["proj"].depth)
         self._add(
             model.attend, self.sums, group.scale, qkv.scale, qkv.bias, group.lanes, group.clock,
             config.n_head, config.qk_norm, *model.qk_gains[i], config.norm_eps,
             model.cos, model.sin, *group.rings[i], model.windows[i],
-            model.attention_table, q.numpy(), *model.grid,
+            model.attention_table, q, *model.grid,
         )  # fmt: skip
         return q
 
-    def _activate(self, up: Linear, down: Linear) -> torch.Tensor:
+    def _activate(self, up: Linear, down: Linear) -> npt.NDArray[Any]:
         q = self._quantized(down.depth)
         self._add(
             kernels_cpu.activate_quantize, self.sums, self.group.scale, up.scale, up.bias,
-            self.model.activation, self.model.logit_table, q.numpy(), *self.model.grid,
+            self.model.activation, self.model.logit_table, q, *self.model.grid,
         )  # fmt: skip
         return q
 
-    def _sums(self, linear: Linear) -> torch.Tensor:
-        return self.group.sums[: self.rows * linear.width].view(self.rows, linear.width)
+    def _sums(self, linear: Linear) -> npt.NDArray[Any]:
+        return self.group.sums[: self.rows * linear.width].reshape(self.rows, linear.width)
 
-    def _product(self, linear: Linear, q: torch.Tensor) -> None:
+    def _product(self, linear: Linear, q: npt.NDArray[Any]) -> None:
         out = self._sums(linear)
         if self._is_fused and isinstance(linear, _Linear):
-            self._add(products_cpu.product, q.numpy(), linear.rows, linear.offset, out.numpy())
+            self._add(products_cpu.product, q, linear.rows, linear.offset, out)
         else:
-            self._add(linear.product, q, out)
-        self.sums, self._last = out.numpy(), linear
+            self.calls.append(linear.bind(q, out))
+        self.sums, self._last = out, linear
 
-    def _to_next(self, layer: dict[str, Any], following: Any, q: torch.Tensor, *norms: Any) -> None:
+    def _to_next(
+        self, layer: dict[str, Any], following: Any, q: npt.NDArray[Any], *norms: Any
+    ) -> None:
         model, config = self.model, self.model.config
         proj, up, down = layer["proj"], layer["up"], layer["down"]
-        self.sums = self._sums(following).numpy()
+        self.sums = self._sums(following)
         self._add(
             products_cpu.attention_to_next, self.x, self.group.scale, config.norm_eps,
-            model.activation, model.logit_table, q.numpy(),
-            *proj.fused, self._sums(proj).numpy(), *norms[0], self._quantized(up.depth).numpy(),
-            *up.fused, self._sums(up).numpy(), self._quantized(down.depth).numpy(), *down.fused,
+            model.activation, model.logit_table, q,
+            *proj.fused, self._sums(proj), *norms[0], self._quantized(up.depth),
+            *up.fused, self._sums(up), self._quantized(down.depth), *down.fused,
             *norms[1], *following.fused[:2], self.sums,
         )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keeps the products of the caller's thread on one core, and its setting as it was."""
-    before = torch.get_num_threads()
-    if before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class CpuEngine:
@@ -326,9 +316,15 @@ class CpuEngine:
         bounds = [lanes * i // count for i in range(count + 1)]
         self._slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
         self._groups = [_Group(model, s.stop - s.start, max_steps) for s in self._slices]
+        self._on_one_core: AbstractContextManager[None] = contextlib.nullcontext()
+        start_thread = None
+        if any(model.uses_pytorch(group.lanes * max_steps) for group in self._groups):
+            from lmcompress.gpt.pytorch_products import OneCore, stay_on_one_core
+
+            self._on_one_core, start_thread = OneCore(), stay_on_one_core
         self._pool = None
         if count > 1:  # groups run side by side, each product on its own core
-            self._pool = ThreadPoolExecutor(count, "lmcompress", torch.set_num_threads, (1,))
+            self._pool = ThreadPoolExecutor(count, "lmcompress", start_thread)
 
     def reset(self) -> None:
         """Forgets all tokens."""
@@ -386,7 +382,7 @@ class CpuEngine:
             for group, s in zip(self._groups, self._slices, strict=True)
         ]
         if self._pool is None:
-            with _one_thread():
+            with self._on_one_core:
                 jobs[0]()
         else:
             for future in [self._pool.submit(job) for job in jobs]:

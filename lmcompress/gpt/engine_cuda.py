@@ -20,7 +20,7 @@ import torch
 import triton
 from torch import Tensor
 
-from lmcompress.gpt import attention_cuda, exact, kernels_cuda
+from lmcompress.gpt import attention_cuda, grids, kernels_cuda
 from lmcompress.gpt.kernels_cuda import launch, launch_rows
 from lmcompress.gpt.model_cuda import CudaModel, DeviceLinear, norm_numerator
 from lmcompress.gpt.products_cuda import product_for
@@ -173,7 +173,7 @@ class _Plan:
             BLOCK=2 * head_block * half_block, HEAD_BLOCK=head_block, HALF_BLOCK=half_block,
             KV_BLOCK=triton.next_power_of_2(config.n_kv_head), HAS_BIAS=qkv.has_bias,
             UNIT=config.qk_norm, ROTARY=config.positions == "rotary", NUMERATOR=norm_numerator(D),
-            QUERY_SCALE=exact.as_float32(exact.EXPONENT_PER_NAT / math.sqrt(D)),
+            QUERY_SCALE=grids.as_float32(grids.EXPONENT_PER_NAT / math.sqrt(D)),
         )  # fmt: skip
         self._attend_to_ring(model.windows[i], ring, heads)
         width = config.n_head * D

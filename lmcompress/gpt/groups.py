@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.gpt.exact import (
+from lmcompress.gpt.grids import (
     EXPONENT_MASK,
     EXPONENT_PER_NAT,
     LOGIT_SCALE_BITS,

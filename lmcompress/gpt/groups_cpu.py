@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from lmcompress.compiled import kernel
-from lmcompress.gpt import exact
+from lmcompress.gpt import grids
 from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.kernels_cpu import MAGIC, MAX_EXPONENT, exp2_negative
 from lmcompress.tokens import GROUP_SIZE
 from lmcompress.two_levels import FLAT
 
 f32 = np.float32
-_EXPONENT_PER_NAT = f32(exact.EXPONENT_PER_NAT)
+_EXPONENT_PER_NAT = f32(grids.EXPONENT_PER_NAT)
 _SIZE, _FLAT = GROUP_SIZE, f32(FLAT)
-_TOTAL = 1 << exact.PRECISION_BITS
+_TOTAL = 1 << grids.PRECISION_BITS
 _UNSPELLED = np.int32(-(1 << 30))
 
 
@@ -25,7 +25,7 @@ class FastGroups:
         rows, vocab_size = logits.shape
         count = -(-vocab_size // _SIZE)
         self._exponents = np.empty((rows, count * _SIZE), np.int32)
-        self._table = exp2_table(exact.LOGIT_SCALE_BITS)
+        self._table = exp2_table(grids.LOGIT_SCALE_BITS)
         self.sums = np.empty((rows, count), np.int64)
         sum_groups(logits, is_spelled, self._table, self._exponents, self.sums)
 

@@ -16,26 +16,25 @@ import math
 import numpy as np
 
 from lmcompress.compiled import device_function, kernel
-from lmcompress.gpt import exact
+from lmcompress.gpt import grids
 from lmcompress.gpt.integers import EXP2_BITS, NORMAL_STEPS, normal_tail_table
-from lmcompress.gpt.quantization import MAX_ACTIVATION
 
 f32 = np.float32
 MAGIC = f32(12582912.0)  # 1.5 * 2**23
-_TINY = f32(exact.TINY)
-LEVELS = f32(MAX_ACTIVATION)
-PER_LEVEL = f32(exact.PER_LEVEL)
-_NORM_GRID = f32(exact.NORM_GRID)
-_NORM_SHIFT = exact.NORM_SHIFT
-_EXPONENT_PER_NAT = f32(exact.EXPONENT_PER_NAT)
-MAX_EXPONENT = f32(exact.MAX_EXPONENT)
-_GELU_ROOT, _GELU_CUBIC = f32(exact.GELU_ROOT), f32(exact.GELU_CUBIC)
-MASK = np.int32(exact.EXPONENT_MASK)
+_TINY = f32(grids.TINY)
+LEVELS = f32(grids.MAX_ACTIVATION)
+PER_LEVEL = f32(grids.PER_LEVEL)
+_NORM_GRID = f32(grids.NORM_GRID)
+_NORM_SHIFT = grids.NORM_SHIFT
+_EXPONENT_PER_NAT = f32(grids.EXPONENT_PER_NAT)
+MAX_EXPONENT = f32(grids.MAX_EXPONENT)
+_GELU_ROOT, _GELU_CUBIC = f32(grids.GELU_ROOT), f32(grids.GELU_CUBIC)
+MASK = np.int32(grids.EXPONENT_MASK)
 BITS = np.int32(EXP2_BITS)
 _ONE, _ZERO = f32(1), f32(0)
-_LOGIT_SCALE = f32(2.0**-exact.LOGIT_SCALE_BITS)
+_LOGIT_SCALE = f32(2.0**-grids.LOGIT_SCALE_BITS)
 _SIGN_OFF = np.int32(0x7FFFFFFF)
-_BUDGET = 1 << exact.PRECISION_BITS
+_BUDGET = 1 << grids.PRECISION_BITS
 
 _NORMAL_TAIL = normal_tail_table()
 _NORMAL_STEPS, _NORMAL_LAST = f32(NORMAL_STEPS), f32(len(_NORMAL_TAIL) - 2)

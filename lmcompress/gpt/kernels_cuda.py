@@ -17,27 +17,26 @@ from typing import Any
 import triton
 import triton.language as tl
 
-from lmcompress.gpt import exact
+from lmcompress.gpt import grids
 from lmcompress.gpt.integers import EXP2_BITS
-from lmcompress.gpt.quantization import MAX_ACTIVATION
 
-TINY = tl.constexpr(exact.TINY)
-LEVELS = tl.constexpr(float(MAX_ACTIVATION))
-PER_LEVEL = tl.constexpr(exact.PER_LEVEL)
-NORM_GRID = tl.constexpr(exact.NORM_GRID)
-NORM_SHIFT = tl.constexpr(exact.NORM_SHIFT)
+TINY = tl.constexpr(grids.TINY)
+LEVELS = tl.constexpr(float(grids.MAX_ACTIVATION))
+PER_LEVEL = tl.constexpr(grids.PER_LEVEL)
+NORM_GRID = tl.constexpr(grids.NORM_GRID)
+NORM_SHIFT = tl.constexpr(grids.NORM_SHIFT)
 MOST_FLOOR = tl.constexpr(2.0**54)
 MEAN_OFFSET = tl.constexpr(1 << 21)
 """More than any mean on the norm's grid: makes a dividend positive, so that // rounds down."""
 MAGIC = tl.constexpr(12582912.0)  # 1.5 * 2**23
 BITS = tl.constexpr(EXP2_BITS)
-MASK = tl.constexpr(exact.EXPONENT_MASK)
-MAX_EXPONENT = tl.constexpr(exact.MAX_EXPONENT)
-LOGIT_SCALE = tl.constexpr(2.0**-exact.LOGIT_SCALE_BITS)
-EXPONENT_PER_NAT = tl.constexpr(exact.EXPONENT_PER_NAT)
-GELU_ROOT = tl.constexpr(exact.GELU_ROOT)
-GELU_CUBIC = tl.constexpr(exact.GELU_CUBIC)
-ALL_WEIGHTS = tl.constexpr(1 << exact.PRECISION_BITS)
+MASK = tl.constexpr(grids.EXPONENT_MASK)
+MAX_EXPONENT = tl.constexpr(grids.MAX_EXPONENT)
+LOGIT_SCALE = tl.constexpr(2.0**-grids.LOGIT_SCALE_BITS)
+EXPONENT_PER_NAT = tl.constexpr(grids.EXPONENT_PER_NAT)
+GELU_ROOT = tl.constexpr(grids.GELU_ROOT)
+GELU_CUBIC = tl.constexpr(grids.GELU_CUBIC)
+ALL_WEIGHTS = tl.constexpr(1 << grids.PRECISION_BITS)
 
 RELU2 = tl.constexpr(0)
 GELU = tl.constexpr(1)

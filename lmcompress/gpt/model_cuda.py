@@ -12,7 +12,7 @@ import torch
 import triton
 from torch import Tensor
 
-from lmcompress.gpt import exact
+from lmcompress.gpt import grids
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.quantization import ExactWeights
@@ -80,7 +80,7 @@ class CudaModel:
         self.rotary = (empty, empty) if rotary is None else tuple(map(self.vector, rotary))
         self.attention_table, self.logit_table = (
             self.vector(exp2_table(bits).astype(np.int32))
-            for bits in (exact.ATTENTION_SCALE_BITS, exact.LOGIT_SCALE_BITS)
+            for bits in (grids.ATTENTION_SCALE_BITS, grids.LOGIT_SCALE_BITS)
         )
         self.eps_sum, self.head_eps_sum = (
             self.vector(np.array([config.norm_eps * width]))
@@ -118,4 +118,4 @@ class CudaModel:
 
 def norm_numerator(width: int) -> float:
     """Returns the square root of a norm's width, on the scale of its integer root."""
-    return exact.as_float32(math.sqrt(width) * 2 ** (exact.NORM_SHIFT / 2))
+    return grids.as_float32(math.sqrt(width) * 2 ** (grids.NORM_SHIFT / 2))

@@ -10,15 +10,19 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.integers import cosine_table, rotary_tables
-from lmcompress.gpt.network import GPT, rotary_angles
 from lmcompress.tokens import TokenTable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lmcompress.gpt.network import GPT
 
 ARITHMETIC_VERSION = 1
 """Changes whenever equal weights may give other frequencies than before."""
@@ -26,7 +30,6 @@ ARITHMETIC_VERSION = 1
 ROTARY_BITS = 14
 """Cosines and sines lie on a grid of 2**-ROTARY_BITS."""
 
-MAX_ACTIVATION = 127
 MAX_REDUCTION = 1 << 17
 """Longest row of a product: 127 * 127 * MAX_REDUCTION stays below 2**31."""
 MAX_CONTEXT = 8192
@@ -198,6 +201,8 @@ def _rotary_arrays(config: GPTConfig) -> dict[str, npt.NDArray[np.generic]]:
     if config.positions != "rotary":
         return {}
     if config.rotary_period:
+        from lmcompress.gpt.network import rotary_angles
+
         step = rotary_angles(config, 2)[1].numpy() * config.rotary_period / (2 * np.pi)
         return {"rotary.turns": np.rint(step).astype(np.int32)}
     half = config.rotary_width // 2

@@ -1,20 +1,22 @@
-"""Products of inputs wider than 8 bits, exact in float32 on any processor.
+"""Products of inputs wider than 8 bits, exact on any processor.
 
-Where AVX2 is at hand, `wide_products_cpu` takes over. Else an input q is cut into 256 * high + low
-with |low| <= 128 and |high| <= 128: integers that float32, bf16 and TF32 hold alike. Both products
-stay below 2**24, so their sums are exact, and adding them rounds once: the same float32 as the
-rounded exact sum.
+Where AVX2 is at hand, `wide_products_cpu` takes over, else PyTorch.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-import torch
+import numpy.typing as npt
 
 from lmcompress.gpt import wide_products_cpu
 from lmcompress.gpt.quantization import ExactWeights
 
-_PART = 256
+if TYPE_CHECKING:
+    from lmcompress.gpt.pytorch_products import WideProduct
 
 
 class WideLinear:
@@ -24,24 +26,21 @@ class WideLinear:
         q, self.scale, bias = weights.linear(name)
         self.bias = np.empty(0, np.float32) if bias is None else bias
         self.width, self.depth = q.shape
-        largest = int(np.abs(q.astype(np.int64)).sum(1).max())
-        levels = weights.config.activation_levels
-        self.rows = q if wide_products_cpu.fits(self.depth, self.width, levels * largest) else None
-        if self.rows is not None:
-            return
-        bound = _PART // 2 * largest
-        dtype = torch.float32 if bound < 1 << 24 else torch.float64
-        self.weight = torch.tensor(q).to(dtype).T.contiguous()  # (K, N)
+        largest = weights.config.activation_levels * int(np.abs(q.astype(np.int64)).sum(1).max())
+        self.rows, self.has_kernel = q, wide_products_cpu.fits(self.depth, self.width, largest)
 
-    def product(self, q: torch.Tensor, out: torch.Tensor) -> None:
-        """Writes q (M, K), integer-valued float32, times the weights into out (M, N) float32."""
-        if self.rows is not None:
-            wide_products_cpu.wide_product(q.numpy(), self.rows, out.numpy())
-            return
-        with torch.autocast("cpu", enabled=False):  # it would round the sums to bf16
-            if self.weight.dtype == torch.float64:
-                out.copy_(torch.mm(q.double(), self.weight))
-                return
-            high = torch.round(q * (1 / _PART))
-            torch.mm(q - high * _PART, self.weight, out=out)
-            out += torch.mm(high, self.weight) * _PART
+    @functools.cached_property
+    def by_pytorch(self) -> WideProduct:
+        """The same weights as PyTorch takes them."""
+        from lmcompress.gpt.pytorch_products import WideProduct
+
+        return WideProduct(self.rows)
+
+    def bind(self, q: npt.NDArray[Any], out: npt.NDArray[Any]) -> Callable[[], object]:
+        """Returns what writes q (M, K) times the weights into out (M, N), both float32.
+
+        q holds integers.
+        """
+        if self.has_kernel:
+            return functools.partial(wide_products_cpu.wide_product, q, self.rows, out)
+        return self.by_pytorch.bind(q, out)

@@ -4,8 +4,11 @@ const value = (row, column) => {
   const number = parseFloat(text.replaceAll(",", ""));
   return Number.isNaN(number) ? text : number;
 };
-const compare = (a, b) =>
-  typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+// Numbers come before text.
+const compare = (a, b) => {
+  if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
+  return typeof a === "number" ? a - b : a.localeCompare(b);
+};
 
 // On a small screen the contents would fill the first page.
 if (window.matchMedia("(max-width: 48rem)").matches) {
