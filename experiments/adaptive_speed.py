@@ -3,7 +3,8 @@
     python -m experiments.adaptive_speed [--quick]
 
 With and without the stage in turns in one process, the default model, automatic lanes; medians and
-their ratios. Only ratios of one run mean something on a machine that others use.
+their ratios. The stage is one thread: its kB/s alone are those of one core. Only ratios of one run
+mean something on a machine that others use.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def main(quick: bool, repeats: int) -> None:
         raw = corpora.load(name)
         found = measure(raw, repeats)
         for way, speeds in found.items():
-            row = {"corpus": name, "way": way, "threads": resolve_threads(None)}
+            threads = 1 if WAYS[way][0] == NO_MODEL else resolve_threads(None)
+            row = {"corpus": name, "way": way, "threads": threads}
             for what, speed in speeds.items():
                 row[f"{what}, kB/s"] = round(speed, 1)
                 row[f"{what}, of GPT alone"] = round(speed / found["GPT alone"][what], 3)
@@ -74,7 +76,11 @@ def main(quick: bool, repeats: int) -> None:
             click.echo(row, err=True)
     folder = folder_of(NAME, quick=quick)
     write_records(NAME, rows, folder)
-    write_table(rows, folder, "Medians of runs in turns; models loaded, kernels compiled.")
+    write_table(
+        rows,
+        folder,
+        "Medians of runs in turns; models loaded, kernels compiled. The stage is one thread.",
+    )
 
 
 if __name__ == "__main__":

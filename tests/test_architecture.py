@@ -26,8 +26,8 @@ LAYERS = (
     "gpt.transfer_cuda",
     "adaptive.state wire files coding cli_errors corpus_download hub_corpora gpt.card gpt.network",
     "gpt.architectures gpt.gguf_files",
-    "adaptive.addresses adaptive.contexts adaptive.vectors baselines layout corpora records streams "
-    "gpt.presets gpt.quantization",
+    "adaptive.addresses adaptive.contexts adaptive.vectors baselines layout corpora records "
+    "streams gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
     "gpt.pretrained",
     "adaptive.stage container figures media_codecs training model_store gpt.kernels_cpu",
