@@ -29,7 +29,10 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def lean_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a kernel that allocates nothing: arrays are not counted as they are passed on."""
+    """Compiles a kernel that allocates nothing, and becomes a part of each kernel that calls it.
+
+    Its arrays are not counted as they are passed on, nor, inlined, passed on at all.
+    """
     return _compile(function, _nrt=False, forceinline=True)
 
 
