@@ -14,6 +14,7 @@ EXPERIMENTS: dict[str, str] = {
     "lane_speed": "bits per byte and speed against lanes",
     "growth": "time and memory against the size of the file",
     "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
+    "pretrained": "SmolLM2-135M: files, exactness, windows (downloads 98 MB)",
     "model_sizes": "bits per byte against parameters, beside gzip and its peers",
     "figure_3": "Figure 3: compressors and models continue text, images, speech",
     "figure_4": "Figure 4: rate against sequence length, classical codecs and models",

@@ -151,7 +151,7 @@ def _origin(source: str, temporary: Path) -> Iterator[tuple[Path, dict[str, Any]
             "source": known.url,
             "source_sha256": known.sha256,
         }
-        yield _published(source, known, temporary), card
+        yield published_file(source, temporary), card
     elif source.startswith(HUB):
         yield _from_hub(source), {"trained_on": [], "source": source}
     else:
@@ -164,8 +164,13 @@ def _origin(source: str, temporary: Path) -> Iterator[tuple[Path, dict[str, Any]
         yield path, {"trained_on": [], "source": path.name}
 
 
-def _published(name: str, known: Published, folder: Path) -> Path:
-    """Returns the checked file, from the first place that has it."""
+def published_file(name: str, folder: Path) -> Path:
+    """Downloads the file of a published checkpoint into a folder, from the first place that has it.
+
+    Raises:
+      ModelNotFoundError: If no place answers, or the file is not the published one.
+    """
+    known = PUBLISHED[name]
     path, failures = folder / known.file, []
     places: tuple[tuple[str, Callable[[], None]], ...] = (
         ("the hub", lambda: download(known.url, path, name)),
