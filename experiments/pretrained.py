@@ -66,12 +66,13 @@ Row = dict[str, Any]
 @click.command()
 @click.option("--quick", is_flag=True, help="A thousand bytes, into results/quick.")
 @click.option("--part", type=click.Choice(["files", "exactness", "windows"]), help="One part only.")
-def main(quick: bool, part: str | None) -> None:
+@click.option("--corpus", "chosen", multiple=True, help="Of the files, only this; repeatable.")
+def main(quick: bool, part: str | None, chosen: tuple[str, ...]) -> None:
     """Measures a published model: files, exactness, windows."""
     model = fetching.fetch_model(MODEL)
     folder = folder_of(NAME, quick=quick)
     if part in (None, "files"):
-        measure_files(model, folder, quick=quick)
+        measure_files(model, folder, chosen, quick=quick)
     if part in (None, "exactness"):
         names = (QUICK,) if quick else EXACTNESS
         append_missing(folder / "exactness.jsonl", names, lambda name: exactness_row(model, name))
@@ -85,16 +86,17 @@ def main(quick: bool, part: str | None) -> None:
     (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
 
 
-def measure_files(model: Model, folder: Path, *, quick: bool) -> None:
-    """Compresses and decompresses files with all codecs; the long ones come last."""
+def measure_files(model: Model, folder: Path, chosen: Sequence[str], *, quick: bool) -> None:
+    """Compresses and decompresses files with all codecs; what takes longest comes last."""
     path = folder / "records.jsonl"
     rivals = [ModelCodec(load_model(DEFAULT_MODEL)), *classical_codecs(["zpaq-5", "xz-9e"])]
     automatic, two = ModelCodec(model), ModelCodec(model, CodecConfig(lanes=2))
     if quick:
         measure([QUICK], [automatic, two, *rivals], path, experiment=NAME)
         return
-    measure([WHOLE, *SLICES], [automatic, *rivals], path, experiment=NAME)
-    measure([WHOLE], [two], path, experiment=NAME)
+    names = chosen or (*SLICES, WHOLE)
+    measure(names, [*rivals, automatic], path, experiment=NAME)
+    measure([name for name in names if name != WHOLE], [two], path, experiment=NAME)
 
 
 def append_missing(path: Path, keys: Sequence[str], row_of: Callable[[str], Row]) -> None:
@@ -116,9 +118,7 @@ def symbols_of(model: Model, name: str) -> tuple[bytes, Symbols]:
     return raw, tokenizer_of(model.folder, model.tokens).encode(raw)
 
 
-def exact_bits(
-    weights: ExactWeights, symbols: npt.NDArray[np.int32], policy: ContextPolicy
-) -> float:
+def exact_bits(weights: ExactWeights, symbols: Symbols, policy: ContextPolicy) -> float:
     """Returns the quantized code length of symbols in one lane."""
     threads = resolve_threads(None)
     block = token_block_steps(1, threads)
