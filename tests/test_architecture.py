@@ -24,8 +24,8 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 LAYERS = (
     "compiled errors logistic metrics prefetch progress protocol published gpt.config gpt.integers "
     "gpt.transfer_cuda",
-    "adaptive.state wire files coding tokens cli_errors corpus_download hub_corpora gpt.card "
-    "gpt.network",
+    "adaptive.state wire files coding tokens float_scoring cli_errors corpus_download "
+    "hub_corpora gpt.card gpt.network",
     "gpt.architectures gpt.gguf_files tokenizing two_levels",
     "adaptive.contexts baselines layout corpora records streams gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report gpt.exact gpt.checkpoint",
