@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 import math
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,7 +116,10 @@ class FloatScorer:
         )["input_ids"]
         decoded = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
         if decoded != text:
-            same = len(os.path.commonprefix([decoded, text]))
+            pairs = itertools.takewhile(
+                lambda pair: len(set(pair)) == 1, zip(decoded, text, strict=False)
+            )
+            same = sum(1 for _ in pairs)
             raise LmcompressError(
                 f"the tokenizer changes the text at character {same}: its code length would not "
                 "be that of the text"
