@@ -24,7 +24,7 @@ import click
 import lmcompress
 from experiments.common import folder_of, identified, write_records, write_table
 from lmcompress import CodecConfig, corpora
-from lmcompress.fetching import download_published
+from lmcompress.fetching import published_file
 from lmcompress.metrics import bits_per_byte
 from lmcompress.model_store import Model, cache_folder, load_model
 from lmcompress.predictor import resolve_threads
@@ -109,7 +109,7 @@ def main(raw_bytes: int) -> None:
     raw = corpora.load(CORPUS)[:raw_bytes]
     model, python = load_model(MODEL), environment()
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = download_published(MODEL, Path(folder))
+        checkpoint = published_file(MODEL, Path(folder))
         rows = [gptzip_row(raw, python, checkpoint)]
     for name, config in (("1", CodecConfig(lanes=1)), ("automatic", CodecConfig())):
         rows.append(our_row(raw, model, config, name))

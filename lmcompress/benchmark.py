@@ -30,6 +30,7 @@ from lmcompress.predictor import resolve_device, resolve_threads
 from lmcompress.protocol import Codec
 from lmcompress.provenance import describe_run, utc_now
 from lmcompress.records import Record, RunInfo
+from lmcompress.tokenizing import tokenizer_of
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +71,13 @@ class ModelCodec:
         """Inverts `compress`."""
         return api.decompress(compressed, self.model, self.config)
 
-    def lanes_for(self, raw_bytes: int) -> int:
-        """Returns the lanes of the largest segment."""
-        return self.config.lanes_for(min(raw_bytes, self.config.segment_bytes))
+    def lanes_for(self, raw: bytes) -> int:
+        """Returns the lanes of the first segment, which is the largest."""
+        head, table = raw[: self.config.segment_bytes], self.model.tokens
+        if table is None:
+            return self.config.lanes_for(len(head))
+        symbols = tokenizer_of(self.model.folder, table).encode(head)
+        return self.config.lanes_for_tokens(len(symbols))
 
 
 def _device_name(device: str) -> str:
@@ -253,7 +258,7 @@ def record_key(codec: Codec, raw: bytes) -> tuple[object, ...]:
     """Returns the `Record.key` that a row will have, without measuring it."""
     lanes, segment_bytes = None, None
     if isinstance(codec, ModelCodec):
-        lanes, segment_bytes = codec.lanes_for(len(raw)), codec.config.segment_bytes
+        lanes, segment_bytes = codec.lanes_for(raw), codec.config.segment_bytes
     sha256 = hashlib.sha256(raw).hexdigest()
     return codec.name, codec.version, sha256, codec.fingerprint, lanes, segment_bytes
 
@@ -332,7 +337,7 @@ def _model_fields(codec: Codec, raw: bytes, compressed: bytes, score: bool) -> d
         return dict.fromkeys(empty + lengths) | {"device": "cpu", "num_threads": 1}
     scored = scoring.score(raw, codec.model, codec.config) if score else None
     return {
-        "lanes": codec.lanes_for(len(raw)),
+        "lanes": codec.lanes_for(raw),
         "segment_bytes": codec.config.segment_bytes,
         "payload_bytes": payload_bytes(compressed) if compressed else None,
         "num_threads": codec.num_threads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
@@ -34,16 +35,37 @@ from lmcompress.streams import open_input
 @layout_options
 @prompt_option
 @device_options
+@click.option(
+    "--float",
+    "as_float",
+    is_flag=True,
+    help="Score only, in floating point: MODEL is hf:OWNER/NAME or a folder of transformers.",
+)
+@click.option("--window", type=click.IntRange(2), metavar="N", help="With --float: tokens read.")
+@click.option(
+    "--stride", type=click.IntRange(1), metavar="N", help="With --float: tokens that then count."
+)
 @json_option
 @quiet_option
 def score(
-    files: tuple[str, ...], model: str, as_json: bool, quiet: bool, **options: Any
+    files: tuple[str, ...], model: str, as_json: bool, quiet: bool, as_float: bool,
+    window: int | None, stride: int | None, **options: Any,
 ) -> int:  # fmt: skip
     """Measure each FILE under a model without coding it.
 
     The ideal code length is of the model's probabilities, the quantized one of the frequencies
     that the coder would be given. No file is made, so neither is a compressed size.
+
+    With --float, MODEL is any causal model that the transformers library loads. Such a score is
+    no promise of a file: floating point does not decode.
     """
+    if as_float:
+        given = {name for name in ("lanes", "segment_bytes", "prompt") if options[name] is not None}
+        if given or options["adaptive"] == "off":
+            raise click.UsageError("--float has no lanes, segments, prompt or adaptive stage")
+        return _score_in_float(files, model, window, stride, options["device"], as_json=as_json)
+    if window or stride:
+        raise click.UsageError("--window and --stride are for --float")
     from lmcompress.model_store import load_model
 
     config = codec_config(**options)
@@ -60,6 +82,37 @@ def score(
         rows.append(row)
         if not as_json:
             click.echo(_score_line(row))
+
+    code = for_each(files, action)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    return code
+
+
+def _score_in_float(
+    files: tuple[str, ...], model: str, window: int | None, stride: int | None, device: str, *,
+    as_json: bool,
+) -> int:  # fmt: skip
+    from lmcompress.float_scoring import FloatScorer
+    from lmcompress.predictor import resolve_device
+
+    scorer = FloatScorer(model, window, stride, resolve_device(device))
+    rows = []
+
+    def action(name: str) -> None:
+        with open_input(name) as source:
+            found = scorer.score(source.read())
+        rates = {
+            rate: getattr(found, rate) if found.raw_bytes else None
+            for rate in ("float_bits_per_byte", "float_bits_per_character")
+        }
+        rows.append({"name": name, "scored_only": True, **dataclasses.asdict(found), **rates})
+        if not as_json:
+            click.echo(
+                f"{click.format_filename(name)}: {found.raw_bytes} bytes, {found.num_tokens} "
+                f"tokens, scored only, in floating point: {found.float_bits_per_byte:.4f} bits per "
+                f"byte, {found.float_bits_per_character:.4f} bits per character"
+            )
 
     code = for_each(files, action)
     if as_json:

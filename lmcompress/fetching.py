@@ -151,7 +151,7 @@ def _origin(source: str, temporary: Path) -> Iterator[tuple[Path, dict[str, Any]
             "source": known.url,
             "source_sha256": known.sha256,
         }
-        yield download_published(source, temporary), card
+        yield published_file(source, temporary), card
     elif source.startswith(HUB):
         yield _from_hub(source), {"trained_on": [], "source": source}
     else:
@@ -164,11 +164,11 @@ def _origin(source: str, temporary: Path) -> Iterator[tuple[Path, dict[str, Any]
         yield path, {"trained_on": [], "source": path.name}
 
 
-def download_published(name: str, folder: Path) -> Path:
-    """Returns a published model's own file, checked, in a folder, from the first place that has it.
+def published_file(name: str, folder: Path) -> Path:
+    """Downloads the file of a published checkpoint into a folder, from the first place that has it.
 
     Raises:
-      ModelNotFoundError: If no place has it, or it is not the one that the name stands for.
+      ModelNotFoundError: If no place answers, or the file is not the published one.
     """
     known = PUBLISHED[name]
     path, failures = folder / known.file, []

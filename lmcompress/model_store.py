@@ -115,6 +115,11 @@ def find_model(name: str | os.PathLike[str]) -> Path:
             f"model {name} is not at hand yet: run lmcompress fetch {name} (it downloads "
             f"{PUBLISHED[str(name)].num_bytes / 1e6:.0f} MB)"
         )
+    if str(name).startswith("hf:"):
+        raise ModelNotFoundError(
+            f"{name} is no model at hand: run lmcompress fetch {name} and use its name, or score "
+            "with --float"
+        )
     nearest = difflib.get_close_matches(str(name), (*known, *PUBLISHED), n=1)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     raise ModelNotFoundError(

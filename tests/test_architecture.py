@@ -24,8 +24,8 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 LAYERS = (
     "compiled errors logistic metrics prefetch progress protocol published gpt.config "
     "gpt.gpu_driver gpt.integers gpt.transfer_cuda gpt.vectors_cpu",
-    "adaptive.state wire files coding tokens cli_errors corpus_download hub_corpora inline_svg "
-    "gpt.card gpt.grids gpt.network",
+    "adaptive.state wire files coding tokens float_scoring cli_errors corpus_download "
+    "hub_corpora inline_svg gpt.card gpt.grids gpt.network",
     "gpt.architectures gpt.gguf_files tokenizing two_levels",
     "adaptive.addresses adaptive.contexts adaptive.vectors baselines layout corpora records "
     "streams gpt.presets gpt.quantization",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from lmcompress.model_store import load_model
 
 ROOT = Path(__file__).parent / "golden"
 GOLDEN = sorted(ROOT.glob("v*/*.lmc"))
+TOKENS = sorted(ROOT.glob("tokens*/*.lmc"))
 COMPACT = sorted(ROOT.glob("compact*/*.lmc"))
 MODELS = {"compact1": ROOT / "v1" / "models"}
 
@@ -98,3 +100,39 @@ def test_there_is_a_compact_golden_file_with_and_without_lanes_and_prompt() -> N
         for name in ("golden-stream", "golden-window")
         for kind in ((True, False), (False, True))
     }
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("path", TOKENS, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_golden_file_of_tokens_decodes_without_a_tokenizer(
+    path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMCOMPRESS_MODELS", str(path.parent / "models"))
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+
+    raw = lmcompress.decompress(path.read_bytes(), config=CodecConfig(device=device))
+
+    whole = (path.parent / "raw.bin").read_bytes()
+    expected = whole[: len(whole) - 600] if "compact" in path.stem else whole  # without its noise
+    assert raw == expected
+
+
+@pytest.mark.parametrize("path", TOKENS, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_golden_file_of_tokens_is_still_made_byte_for_byte(path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    model = load_model(path.parent / "models" / "golden-tokens")
+    raw = (path.parent / "raw.bin").read_bytes()
+    if "compact" in path.stem:
+        [(segment, _)] = CompactReader(io.BytesIO(path.read_bytes()))
+        config = CodecConfig(lanes=segment.lanes, compact=True)
+        raw = raw[: segment.raw_bytes]
+    else:
+        segments = [segment for segment, _ in FrameReader(io.BytesIO(path.read_bytes()))]
+        assert [segment.method for segment in segments] == [Method.CODED, Method.STORED]
+        config = CodecConfig(lanes=segments[0].lanes, segment_bytes=segments[0].raw_bytes)
+
+    assert lmcompress.compress(raw, model, config) == path.read_bytes()
+
+
+def test_there_are_golden_files_of_tokens_in_both_kinds_of_frame() -> None:
+    assert {path.stem for path in TOKENS} >= {"golden-tokens.coded", "golden-tokens.compact"}

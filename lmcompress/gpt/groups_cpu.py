@@ -15,6 +15,7 @@ f32 = np.float32
 _EXPONENT_PER_NAT = f32(grids.EXPONENT_PER_NAT)
 _SIZE, _FLAT = GROUP_SIZE, f32(FLAT)
 _TOTAL = 1 << grids.PRECISION_BITS
+_TABLE = exp2_table(grids.LOGIT_SCALE_BITS).copy()  # numba is slow to take what is read-only
 _UNSPELLED = np.int32(-(1 << 30))
 
 
@@ -25,14 +26,13 @@ class FastGroups:
         rows, vocab_size = logits.shape
         count = -(-vocab_size // _SIZE)
         self._exponents = np.empty((rows, count * _SIZE), np.int32)
-        self._table = exp2_table(grids.LOGIT_SCALE_BITS)
         self.sums = np.empty((rows, count), np.int64)
-        sum_groups(logits, is_spelled, self._table, self._exponents, self.sums)
+        sum_groups(logits, is_spelled, _TABLE, self._exponents, self.sums)
 
     def members(self, groups: np.ndarray) -> np.ndarray:
         """Returns weights within one group for each row, (n, GROUP_SIZE)."""
         out = np.empty((len(groups), _SIZE), np.float32)
-        member_weights(self._exponents, self.sums, groups, self._table, out)
+        member_weights(self._exponents, self.sums, groups, _TABLE, out)
         return out
 
 

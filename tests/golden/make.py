@@ -2,10 +2,12 @@
 
     python tests/golden/make.py v1
     python tests/golden/make.py compact1
+    python tests/golden/make.py tokens1
 
 Each golden file is decoded for ever after by `tests/test_golden.py`. The folder holds two small
 models (one that streams, one with windows), a text and the files that they made of it. That of the
-compact frame has a text, a prompt, and what the models of `v1` made of them.
+compact frame has a text, a prompt, and what the models of `v1` made of them; that of tokens a model
+of tokens with its table, which is all that decoding needs, and its tokenizer.
 """
 
 from __future__ import annotations
@@ -94,11 +96,32 @@ def make_full(root: Path) -> None:
             (root / f"{name}.{kind}.lmc").write_bytes(frame)
 
 
+def make_tokens(root: Path) -> None:
+    """Writes a model of tokens, a text with all kinds of escapes, and frames of both kinds."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from token_model import MISSING, SPECIAL, save_token_model
+    from token_model import TEXT as TAUGHT
+
+    text = TAUGHT * 2 + SPECIAL.encode() + TEXT[:300] + b"\xff\xfe" + MISSING[:3] + TAUGHT
+    (root / "raw.bin").write_bytes(text + RANDOM)
+    save_token_model(root / "models" / "golden-tokens")
+    model = load_model(root / "models" / "golden-tokens")
+    settings = CodecConfig(lanes=3, segment_bytes=len(text))
+    (root / "golden-tokens.coded.lmc").write_bytes(
+        lmcompress.compress(text + RANDOM, model, settings)
+    )
+    compact = lmcompress.compress(text, model, CodecConfig(lanes=2, compact=True))
+    (root / "golden-tokens.compact.lmc").write_bytes(compact)
+
+
+MAKERS = {"v": make_full, "compact": make_compact, "tokens": make_tokens}
+
+
 def main(version: str) -> None:
     """Writes into the version's folder, which must not exist."""
     root = Path(__file__).parent / version
     root.mkdir()
-    (make_compact if version.startswith("compact") else make_full)(root)
+    MAKERS[version.rstrip("0123456789")](root)
 
 
 if __name__ == "__main__":
