@@ -165,8 +165,10 @@ def draw(rows: Sequence[Row]) -> Figure:
     by_size.set(xlabel="parameters", ylabel="bits per byte, held out, after all of the text")
     by_size.legend(frameon=False)
     by_data.set_xscale("log")
+    by_data.set_xticks((0.25, 0.5, 1, 2, 4, 8), ("0.25", "0.5", "1", "2", "4", "8"))
+    by_data.minorticks_off()
     by_data.set(xlabel="training text seen, MB", ylabel="bits per byte of text not seen before",
-                ylim=(1.8, 5))  # fmt: skip
+                xlim=(0.2, None), ylim=(1.8, 5))  # fmt: skip
     by_data.legend(frameon=False, title="dashed: L(N, D)")
     return figure
 
