@@ -35,7 +35,7 @@ COLOURS = (ORANGE, PINK, GREEN, BLUE)
 
 def points(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Returns a row for each text, data-set size and model: its rate, and with it counted."""
-    lines = [line for line in lines_of(records) if line.is_chunked and line.is_model]
+    lines = [line for line in lines_of(records) if line.is_chunked and line.num_parameters]
     return [
         {
             "sample": sample,

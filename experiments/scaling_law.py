@@ -124,9 +124,9 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"{joint.by_size:.3g} / N^{joint.a:.3f} + {joint.by_data:.3g} / D^{joint.b:.3f} over "
         f"{len(curve_points(shown))} points of the training curves, sequences of "
         f"{shown[0]['short_sequence_length']:,} bytes; its mean error there is "
-        f"{100 * joint.relative_error:.1f} %. Held-out text is read in sequences of "
-        f"{shown[0]['sequence_length']:,}. One seed each, and little text: exponents of a few "
-        "megabytes are no guide to gigabytes."
+        f"{100 * joint.relative_error:.1f} %: the curves fall in steps, which no power law does. "
+        f"Held-out text is read in sequences of {shown[0]['sequence_length']:,}. One seed each, "
+        "and little text: exponents of a few megabytes are no guide to gigabytes."
     )
     flat = [
         {"model": row["model"], "num_parameters": row["num_parameters"], "bytes_seen": seen,
@@ -162,11 +162,16 @@ def draw(rows: Sequence[Row]) -> Figure:
         fitted = np.geomspace(WARM_UP_BYTES, row["short_bytes"])
         by_data.plot(fitted / 1e6, joint(at[0], fitted), "--", color=colour, lw=1.4)
     by_size.set_xscale("log", base=2)
+    by_size.set_yscale("log")
+    by_size.set_yticks((2, 2.5, 3, 3.5, 4), ("2", "2.5", "3", "3.5", "4"))
+    by_size.minorticks_off()
     by_size.set(xlabel="parameters", ylabel="bits per byte, held out, after all of the text")
     by_size.legend(frameon=False)
     by_data.set_xscale("log")
+    by_data.set_xticks((0.25, 0.5, 1, 2, 4, 8), ("0.25", "0.5", "1", "2", "4", "8"))
+    by_data.minorticks_off()
     by_data.set(xlabel="training text seen, MB", ylabel="bits per byte of text not seen before",
-                ylim=(1.8, 5))  # fmt: skip
+                xlim=(0.2, None), ylim=(1.8, 5))  # fmt: skip
     by_data.legend(frameon=False, title="dashed: L(N, D)")
     return figure
 

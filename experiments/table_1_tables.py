@@ -41,11 +41,6 @@ class Line:
     model_bytes: int = 0
     half_precision_bytes: int = 0
 
-    @property
-    def is_model(self) -> bool:
-        """Whether there is a model to count: all published ones but classical codecs have one."""
-        return self.model_bytes > 0 or (self.is_published and self.adjusted != self.rates)
-
 
 def rate(record: Record) -> float:
     """Returns compressed over raw bytes, or the code length over the raw bits of a scored row."""
@@ -92,7 +87,7 @@ def published_lines(path: Path = PUBLISHED) -> list[Line]:
         Line(
             bool(row["chunk_bytes"]),
             row["compressor"],
-            0,
+            int(row["parameters"]),
             True,
             {name: float(row[f"raw_{name}"]) / 100 for name in media.MODALITIES},
             {name: float(row[f"adjusted_{name}"]) / 100 for name in media.MODALITIES},
@@ -106,7 +101,7 @@ def derived_texts(records: Sequence[Record]) -> dict[str, str]:
     shown = current(records)
     lines = [*lines_of(records), *published_lines()]
     raw = [_raw_row(line) for whole in (False, True) for line in lines if line.is_chunked == whole]
-    adjusted = [row for line in lines if line.is_model for row in _adjusted_rows(line)]
+    adjusted = [row for line in lines if line.num_parameters for row in _adjusted_rows(line)]
     tables = [
         markdown_of(raw, f"## Raw compression rate\n\n{_raw_note(shown)}"),
         markdown_of(adjusted, f"## Adjusted compression rate\n\n{_ADJUSTED_NOTE}"),

@@ -1,0 +1,205 @@
+"""The paper's findings beside what the records here say, question by question.
+
+    python -m experiments.findings [--quick]
+
+Measures nothing: reads the records of the paper's other experiments, and writes the table that
+stands in the README. Published figures come from published.tsv and are marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from experiments import figure_2, figure_4, media, paper, table_1, table_2
+from experiments.common import RESULTS
+from experiments.outputs import Row, markdown_of, write_texts
+from experiments.table_1_tables import Line, lines_of, published_lines
+from lmcompress.errors import LmcompressError
+from lmcompress.model_store import DEFAULT_MODEL
+from lmcompress.records import Record, read_jsonl, read_rows
+from lmcompress.report import replace_between_markers
+
+NAME = "findings"
+README = Path(__file__).resolve().parent.parent / "README.md"
+PAPER_TABLE_2 = "helps small models, hurts large ones (38M: bytes 6.4 %, BPE 20K 9.0 %)"
+"""Published: Delétang et al. (2024), Table 2."""
+_SHORT, _LONG = 16, 2048
+_FOREIGN = ("images", "speech")
+
+
+def path_of(name: str) -> Path:
+    """Returns an experiment's records.
+
+    Raises:
+      LmcompressError: If they are not there.
+    """
+    path = RESULTS / name / "records.jsonl"
+    if not path.is_file():
+        raise LmcompressError(f"found no {path.name} of {name}: run python -m experiments.{name}")
+    return path
+
+
+def table() -> list[Row]:
+    """Returns a line for each question."""
+    records = read_jsonl(path_of(table_1.NAME))
+    lengths = figure_4.current(read_rows(path_of(figure_4.NAME)))
+    vocabularies = read_rows(path_of(table_2.NAME))
+    return [
+        falls_with_size(records),
+        turns_up(records),
+        loses_on_foreign_data(records),
+        falls_with_length(lengths),
+        gains_from_vocabulary(vocabularies),
+    ]
+
+
+def line(question: str, published: str, measured: str, *, agrees: bool) -> Row:
+    """Returns a line of the table."""
+    return {
+        "question": question,
+        "published": published,
+        "measured": measured,
+        "agrees": "yes" if agrees else "no",
+    }
+
+
+def ladder(records: Sequence[Record]) -> list[Line]:
+    """Returns the ladder's rows of chunks, smallest model first."""
+    lines = [row for row in lines_of(records) if row.is_chunked and row.compressor in paper.LADDER]
+    return sorted(lines, key=lambda row: row.num_parameters)
+
+
+def published_ladder() -> list[Line]:
+    """Returns the paper's own Transformers, smallest first."""
+    return [row for row in published_lines() if row.compressor.startswith("Transformer")]
+
+
+def falls_with_size(records: Sequence[Record]) -> Row:
+    """Compares the rates on text of models by size."""
+    rows = ladder(records)
+    samples = {name: [row.rates[name] for row in rows] for name in table_1.TEXTS}
+    names = " → ".join(row.compressor.removeprefix("ladder-") for row in rows)
+    return line(
+        "Do rates on text fall with the model's size?",
+        f"200K → 800K → 3.2M: {_chain([row.rates['text'] for row in published_ladder()])}",
+        f"{names}: " + "; ".join(f"{name} {_chain(rates)}" for name, rates in samples.items()),
+        agrees=all(rates == sorted(rates, reverse=True) for rates in samples.values()),
+    )
+
+
+def turns_up(records: Sequence[Record]) -> Row:
+    """Compares which model is best, its own bytes counted, by the size of the data."""
+    rows = figure_2.select(figure_2.points(records), sample=media.EXTRACT)
+    best = {
+        size: figure_2.best(figure_2.select(rows, data_set_bytes=size))
+        for size in figure_2.DATA_SET_BYTES
+    }
+    sizes = [row["num_parameters"] for row in best.values()]
+    shown = "; ".join(
+        f"{size // 10**6:,} MB {row['model']} ({100 * row['projected_adjusted_rate']:.1f} %)"
+        for size, row in best.items()
+    )
+    large = {row.compressor: row.adjusted["text"] for row in published_lines()}
+    return line(
+        "Does the adjusted rate turn up with the model's size?",
+        f"at 1 GB: 3.2M {_percent(large['Transformer 3.2M'])}, "
+        f"Chinchilla 1B {_percent(large['Chinchilla 1B'])}",
+        f"best of the ladder on extract, projected: {shown}",
+        agrees=sizes == sorted(sizes) and sizes[0] < sizes[-1],
+    )
+
+
+def loses_on_foreign_data(records: Sequence[Record]) -> Row:
+    """Compares the rates of models trained on text on what is no text."""
+    rows, published = ladder(records), published_ladder()
+    gzip = next(row for row in lines_of(records) if row.is_chunked and "gzip" in row.compressor)
+    return line(
+        "Do small models trained on text lose on images and speech?",
+        "; ".join(f"{name} {_span([row.rates[name] for row in published])}" for name in _FOREIGN),
+        "; ".join(
+            f"{name} {_span([row.rates[name] for row in rows])} (scored), "
+            f"gzip {_percent(gzip.rates[name])}"
+            for name in _FOREIGN
+        ),
+        agrees=all(row.rates[name] > gzip.rates[name] for row in rows for name in _FOREIGN),
+    )
+
+
+def falls_with_length(rows: Sequence[Row]) -> Row:
+    """Compares rates of the first bytes of a chunk with those of all."""
+    shown, falls = [], []
+    for modality in figure_4.DRAWN:
+        found = [row for row in rows if row["modality"] == modality]
+        largest = [row for row in found if row["codec"] == DEFAULT_MODEL]
+        for row in [*(row for row in found if row["codec"] == "gzip-9"), *largest]:
+            short, long = (row["mean_rates"][row["lengths"].index(n)] for n in (_SHORT, _LONG))
+            shown.append(f"{modality} {row['codec']} {_chain([short, long])}")
+            falls.append(long < short)
+    return line(
+        "Does the rate fall with the length of the sequence?",
+        "yes, most for models in context (Figure 4)",
+        f"{_SHORT} → {_LONG:,} bytes: " + "; ".join(shown),
+        agrees=all(falls),
+    )
+
+
+def gains_from_vocabulary(rows: Sequence[Row]) -> Row:
+    """Compares bytes with the best vocabulary of each width."""
+    shown, gains = [], []
+    for width, found in table_2.lines_of(rows):
+        plain = next(row for row in found if row["tokenizer"] == "bytes")
+        best = min(found, key=lambda row: row["bits_per_byte"])
+        rates = [row["bits_per_byte"] / 8 for row in (plain, best)]
+        shown.append(f"width {width}: bytes → {best['tokenizer']} {_chain(rates)}")
+        gains.append(best is not plain)
+    return line(
+        "Do larger vocabularies help small models?",
+        PAPER_TABLE_2,
+        "; ".join(shown) + " (scored)",
+        agrees=all(gains),
+    )
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:,.1f} %"
+
+
+def _chain(rates: Sequence[float]) -> str:
+    return " → ".join(f"{100 * rate:.1f}" for rate in rates) + " %"
+
+
+def _span(rates: Sequence[float]) -> str:
+    return f"{100 * min(rates):.0f} to {100 * max(rates):.0f} %"
+
+
+def markdown() -> str:
+    """Returns the table as it stands in the README."""
+    note = (
+        "**Published** is what the paper prints (Delétang et al., 2024: 1 GB of each kind, models "
+        "trained on enwik8); measured is what the records in results/ give, rates in percent of "
+        "the raw size."
+    )
+    return markdown_of(table(), note)
+
+
+def readme_text(text: str) -> str:
+    """Returns the README with the table that the records give."""
+    return replace_between_markers(text, NAME, markdown())
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="The same table into results/quick; README stays.")
+def main(quick: bool) -> None:
+    """Sets the paper's findings beside ours."""
+    with paper.result_folder(NAME, quick) as folder:
+        write_texts({"table.md": markdown()}, folder)
+        if not quick:
+            text = readme_text(README.read_text("utf-8"))
+            README.write_text(text, "utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()

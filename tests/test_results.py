@@ -1,0 +1,72 @@
+"""What is committed of the paper's experiments is what their records give, of the models here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from experiments import (
+    figure_2,
+    figure_3,
+    figure_4,
+    ladder_table,
+    scaling_law,
+    table_1,
+    table_1_tables,
+    table_2,
+)
+from experiments.common import RESULTS
+from lmcompress.model_store import folders, load_model
+from lmcompress.records import Record, read_jsonl, read_rows
+
+Texts = dict[str, str]
+TABLE_1 = RESULTS / table_1.NAME / "records.jsonl"
+FROM_ROWS = {
+    module.NAME: module.derived_texts
+    for module in (figure_3, figure_4, ladder_table, scaling_law, table_2)
+}
+FROM_RECORDS: dict[str, Callable[[list[Record]], Texts]] = {
+    table_1.NAME: table_1_tables.derived_texts,
+    figure_2.NAME: figure_2.derived_texts,
+}
+
+
+def committed(name: str, texts: Texts) -> Texts:
+    return {file: (RESULTS / name / file).read_text("utf-8") for file in texts}
+
+
+@pytest.mark.parametrize("name", FROM_ROWS)
+def test_committed_tables_are_those_of_the_committed_rows(name: str) -> None:
+    texts = FROM_ROWS[name](read_rows(RESULTS / name / "records.jsonl"))
+
+    assert committed(name, texts) == texts
+
+
+@pytest.mark.parametrize("name", FROM_RECORDS)
+def test_committed_tables_are_those_of_the_committed_records(name: str) -> None:
+    texts = FROM_RECORDS[name](read_jsonl(TABLE_1))
+
+    assert committed(name, texts) == texts
+
+
+@pytest.mark.parametrize("name", [*FROM_ROWS, *FROM_RECORDS])
+def test_no_result_is_of_code_that_nobody_can_see(name: str) -> None:
+    path = RESULTS / ("table_1" if name == figure_2.NAME else name) / "records.jsonl"
+
+    assert {row["git_dirty"] for row in read_rows(path)} == {False}
+
+
+def test_every_size_in_table_1_is_that_of_a_decoded_file() -> None:
+    for record in read_jsonl(TABLE_1):
+        assert record.round_trip_ok == (record.compressed_bytes is not None)
+        assert (record.bits_per_byte is None) == (record.compressed_bytes is None)
+        assert record.round_trip_ok or record.quantized_code_length_bits
+
+
+@pytest.mark.parametrize("name", [table_1.NAME, figure_4.NAME, ladder_table.NAME])
+def test_results_are_of_the_models_in_the_package(name: str) -> None:
+    here = {load_model(model).fingerprint.hex() for model in folders()}
+    rows = read_rows(RESULTS / name / "records.jsonl")
+
+    assert {row["fingerprint"] for row in rows} - {"", bytes(16).hex()} <= here
