@@ -166,11 +166,20 @@ def exp2_negative(z, table):
 
 
 @device_function
-def _sigmoid(x, table):
-    t = abs(x) * _EXPONENT_PER_NAT
-    t = t if t < MAX_EXPONENT else MAX_EXPONENT
-    e = f32(exp2_negative(np.int32((t + MAGIC) - MAGIC), table)) * _LOGIT_SCALE
-    return (_ONE if x >= _ZERO else e) / (_ONE + e)
+def _sigmoids(x, table, z, y):
+    """y = sigmoid(x) with z as scratch, int32 of the same length; y is not x.
+
+    Three loops, of which only the lookups in the middle one do not vectorise.
+    """
+    for d in range(x.shape[0]):
+        t = abs(x[d]) * _EXPONENT_PER_NAT
+        t = t if t < MAX_EXPONENT else MAX_EXPONENT
+        z[d] = np.int32((t + MAGIC) - MAGIC)
+    for d in range(x.shape[0]):
+        y[d] = f32(exp2_negative(z[d], table))
+    for d in range(x.shape[0]):
+        e = y[d] * _LOGIT_SCALE
+        y[d] = (_ONE if x[d] >= _ZERO else e) / (_ONE + e)
 
 
 @device_function
@@ -189,6 +198,7 @@ def activate_quantize(sums, s, ws, bias, activation, table, q, levels, per_level
     """q, s = quantize(activation((sums * s) * ws + bias))."""
     width = q.shape[1]
     up, h = np.empty(sums.shape[1], np.float32), np.empty(width, np.float32)
+    inner, z = np.empty(width, np.float32), np.empty(width, np.int32)
     bits = h.view(np.int32)
     for m in range(sums.shape[0]):
         scale = s[m]
@@ -204,14 +214,17 @@ def activate_quantize(sums, s, ws, bias, activation, table, q, levels, per_level
         elif activation == GELU:
             for d in range(width):
                 y = up[d]
-                inner = _GELU_ROOT * (y + ((y * y) * y) * _GELU_CUBIC)
-                h[d] = y * _sigmoid(inner, table)
+                inner[d] = _GELU_ROOT * (y + ((y * y) * y) * _GELU_CUBIC)
+            _sigmoids(inner, table, z, h)
+            for d in range(width):
+                h[d] = up[d] * h[d]
         elif activation == GELU_ERF:
             for d in range(width):
                 h[d] = up[d] * _normal(up[d])
         else:
+            _sigmoids(up[:width], table, z, h)
             for d in range(width):
-                h[d] = (up[d] * _sigmoid(up[d], table)) * up[width + d]
+                h[d] = (up[d] * h[d]) * up[width + d]
         s[m] = quantize_row(h, bits, q[m], levels, per_level)
 
 
