@@ -11,14 +11,17 @@ import torch
 from click.testing import CliRunner
 
 import lmcompress
-from experiments import adaptive_ablation, adaptive_lanes, gpu, mix_shift, speed
+from experiments import adaptive_ablation, adaptive_lanes, gpu, mix_shift, pretrained, speed
 from experiments.common import write_records, write_table
 from experiments.eager import CachedDecoder, prefix_step
 from lmcompress import CodecConfig
 from lmcompress.adaptive.state import PARTS
+from lmcompress.gpt.checkpoint import load_network
 from lmcompress.gpt.network import GPT
 from lmcompress.model_store import Model, load_model
+from lmcompress.predictor import ContextPolicy
 from lmcompress.records import read_rows
+from lmcompress.tokenizing import tokenizer_of
 
 RAW = b"".join(b"item %d costs %d pounds\n" % (i, i * 7 % 90) for i in range(90))
 
@@ -148,3 +151,35 @@ def test_speeds_of_another_machine_stay(tmp_path: Path) -> None:
     kept = read_rows(tmp_path / "records.jsonl")
     assert kept == [here, there]
     assert speed.tables(kept).count("| encode | 2.0 | 1.0 |") == 2
+
+
+def test_the_code_length_of_tokens_is_that_of_score(token_model: Model) -> None:
+    assert token_model.weights is not None
+    policy = ContextPolicy.of(token_model.weights)
+    symbols = tokenizer_of(token_model.folder, token_model.weights.tokens).encode(RAW)
+
+    bits = pretrained.exact_bits(token_model.weights, symbols, policy)
+
+    assert bits == pytest.approx(score(token_model, CodecConfig(lanes=1)))
+
+
+@pytest.mark.parametrize("overlap", [0, 6, 23])
+def test_the_float_network_sees_the_windows_that_the_codec_has(
+    overlap: int, token_model: Model
+) -> None:
+    assert token_model.weights is not None
+    policy = ContextPolicy(24, overlap)
+    symbols = tokenizer_of(token_model.folder, token_model.weights.tokens).encode(RAW[:300])
+    network = load_network(token_model.folder)
+
+    spelled, every = pretrained.float_bits(network, symbols, policy, token_model.weights)
+
+    exact = pretrained.exact_bits(token_model.weights, symbols, policy)
+    assert exact == pytest.approx(spelled, rel=0.01)
+    assert every > spelled
+
+
+def test_windows_cover_all_tokens_once() -> None:
+    found = list(pretrained.windows(50, ContextPolicy(24, 6)))
+
+    assert found == [(0, 0, 24), (18, 24, 42), (36, 42, 50)]

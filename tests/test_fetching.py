@@ -268,6 +268,15 @@ def test_a_checkpoint_that_cannot_be_used_is_one_clear_line(
     assert not cache.exists() or names(cache) == []
 
 
+def test_the_tokenizer_of_a_smaller_model_is_refused(run: Run, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    parts = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    parts["model"] |= {"vocab": dict(list(parts["model"]["vocab"].items())[:260]), "merges": []}
+    (folder / "tokenizer.json").write_text(json.dumps(parts), "utf-8")
+
+    assert_one_line_error(run("fetch", folder, "--name", "mine"), "belongs to another model")
+
+
 def test_a_truncated_gguf_is_one_clear_line(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_gguf(checkpoint("llama", tmp_path / "folder"), path)
@@ -333,7 +342,9 @@ def test_too_little_memory_is_one_clear_line(tmp_path: Path) -> None:
     torch.manual_seed(0)
     folder = tmp_path / "big"
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    (folder / "tokenizer.json").write_text(tokenizer_json(), "utf-8")
+    parts = json.loads(tokenizer_json())
+    parts["model"] |= {"vocab": {f"x{i}": i for i in range(60_000)}, "merges": []}
+    (folder / "tokenizer.json").write_text(json.dumps(parts), "utf-8")
 
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder)], capture_output=True, text=True, check=False

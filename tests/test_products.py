@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from exactness import random_tokens, random_weights, run
 
-from lmcompress.gpt import products_cpu
+from lmcompress.gpt import products_cpu, wide_products_cpu
 from lmcompress.gpt.engine_cpu import CpuEngine, CpuModel
 
 needs_instructions = pytest.mark.skipif(
@@ -38,6 +39,51 @@ def test_products_are_exact(num_rows: int, depth: int, width: int) -> None:
 def test_other_shapes_are_left_to_the_other_path() -> None:
     assert not products_cpu.fits(products_cpu.DEPTH_STEP * 3 // 2, 256)
     assert not products_cpu.fits(256, 257)
+
+
+needs_avx2 = pytest.mark.skipif(not wide_products_cpu.is_usable(), reason="needs AVX2")
+
+
+@needs_avx2
+@pytest.mark.parametrize("num_rows", [1, 5, 6, 7, 16, 100])
+@pytest.mark.parametrize(("depth", "width"), [(16, 2), (48, 1024), (1536, 12)])
+def test_products_of_wide_inputs_are_rounded_exact_sums(
+    num_rows: int, depth: int, width: int
+) -> None:
+    rng = np.random.default_rng(num_rows)
+    q = rng.integers(-2047, 2048, (num_rows, depth)).astype(np.float32)
+    w = rng.integers(-127, 128, (width, depth)).astype(np.int8)
+    q[0], w[0], w[1] = 2047, 127, -127
+    q[0, 0] = 2046  # a sum of odd 127s, which float32 does not hold
+    out = np.full((num_rows, width), -1, np.float32)
+
+    wide_products_cpu.wide_product(q, w, out)
+
+    sums = q.astype(np.int64) @ w.T.astype(np.int64)
+    assert np.array_equal(out, sums.astype(np.float32))
+    assert depth < 1536 or np.any(sums != out.astype(np.int64))  # some were rounded
+
+
+def test_wide_inputs_whose_sums_could_overflow_are_left_to_the_other_path() -> None:
+    assert not wide_products_cpu.fits(1024, 8, 1 << 31)
+    assert not wide_products_cpu.fits(24, 8, 1 << 20)
+    assert not wide_products_cpu.fits(32, 7, 1 << 20)
+
+
+@needs_avx2
+@pytest.mark.parametrize("bits", [9, 12, 16])
+def test_wide_inputs_give_equal_bits_with_and_without_the_kernel(
+    bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = random_weights("llama")
+    config = dataclasses.replace(weights.config, activation_bits=bits)
+    weights, tokens = dataclasses.replace(weights, config=config), random_tokens(8)
+    with_kernel = run(CpuEngine(CpuModel(weights), 8, 40, 1), tokens, [40])
+
+    monkeypatch.setattr(wide_products_cpu, "fits", lambda *shape: False)
+    without = run(CpuEngine(CpuModel(weights), 8, 40, 1), tokens, [40])
+
+    assert np.array_equal(with_kernel, without)
 
 
 @pytest.mark.parametrize("cuts", [[1] * 40, [40]], ids=["steps", "one pass"])
