@@ -10,6 +10,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
+CACHE_LINE = 64
+
+
+def emit_prefetch(builder: Any, address: Any) -> None:
+    """Emits the request for the cache line that a pointer points into; it may point anywhere."""
+    byte, i32 = ir.PointerType(ir.IntType(8)), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    read, all_caches, data = (ir.Constant(i32, k) for k in (0, 3, 1))
+    builder.call(function, [builder.bitcast(address, byte), read, all_caches, data])
+
 
 @intrinsic
 def prefetch(_typing: Any, array: Any, index: Any) -> Any:
@@ -17,13 +28,7 @@ def prefetch(_typing: Any, array: Any, index: Any) -> Any:
 
     def codegen(context, builder, signature, args):
         values = make_array(signature.args[0])(context, builder, args[0])
-        pointer = builder.gep(values.data, [args[1]])
-        address = builder.bitcast(pointer, ir.PointerType(ir.IntType(8)))
-        i32 = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [address.type, i32, i32, i32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, all_caches, data = (ir.Constant(i32, k) for k in (0, 3, 1))
-        builder.call(function, [address, read, all_caches, data])
+        emit_prefetch(builder, builder.gep(values.data, [args[1]]))
         return context.get_dummy_value()
 
     return types.void(array, types.int64), codegen

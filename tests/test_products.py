@@ -46,7 +46,7 @@ needs_avx2 = pytest.mark.skipif(not wide_products_cpu.is_usable(), reason="needs
 
 @needs_avx2
 @pytest.mark.parametrize("num_rows", [1, 5, 6, 7, 16, 100])
-@pytest.mark.parametrize(("depth", "width"), [(16, 2), (48, 1024), (1536, 12)])
+@pytest.mark.parametrize(("depth", "width"), [(16, 8), (48, 1024), (1536, 24)])
 def test_products_of_wide_inputs_are_rounded_exact_sums(
     num_rows: int, depth: int, width: int
 ) -> None:

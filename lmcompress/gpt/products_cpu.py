@@ -43,6 +43,7 @@ from lmcompress.gpt.vectors_cpu import (
     shuffle,
     store,
 )
+from lmcompress.prefetch import CACHE_LINE, emit_prefetch
 
 _BLOCK_BYTES = 1 << 14
 """Activations that all weights pass by before the next ones: half of a first-level cache."""
@@ -122,6 +123,8 @@ def _emit_tile(builder: Any, isa: InstructionSet, rows: int, columns: int, args:
         return builder.gep(base, [builder.mul(offset, ir.Constant(I64, size))])
 
     weights = [load_w(address(w, n, 1)) for n in range(columns)]
+    if rows == 1:
+        _emit_prefetches(builder, w, builder.add(depth, k), columns, columns * isa.step)
     results = []
     for m in range(rows):
         activations = load_q(address(q, m, 2 if isa.is_wide else 1))
@@ -135,6 +138,16 @@ def _emit_tile(builder: Any, isa: InstructionSet, rows: int, columns: int, args:
     builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
     builder.position_at_end(done)
     _emit_sums(builder, results, columns, out, width)
+
+
+def _emit_prefetches(builder: Any, w: Any, offset: Any, columns: int, num_bytes: int) -> None:
+    """Emits requests for as much of the next tile's weight rows as a step takes of this one's.
+
+    The processor's own prefetching follows one run of memory, not eight short ones side by side.
+    """
+    start = builder.mul(offset, ir.Constant(I64, columns))
+    for line in range(0, num_bytes, CACHE_LINE):
+        emit_prefetch(builder, builder.gep(w, [builder.add(start, ir.Constant(I64, line))]))
 
 
 def _emit_sums(builder: Any, results: list[Any], columns: int, out: Any, width: Any) -> None:
