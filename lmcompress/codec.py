@@ -1,23 +1,21 @@
 """Compression and decompression: bytes -> segments -> lanes -> range coder -> frame, and back.
 
-A segment's bytes are cut into lanes, contiguous runs of nearly equal length that the model steps
+A segment's symbols are cut into lanes, contiguous runs of nearly equal length that the model steps
 through together. Symbols are coded step-major (step 0 of every lane, step 1 of every lane, ...), by
 one range coder a segment, so lanes cost no bits of their own. The encoder asks for the weights of
-many steps at once; the decoder, which must know a symbol before the next, asks for one.
+many steps at once; the decoder, which must know a symbol before the next, asks for one. Symbols are
+bytes (`byte_codec`) or tokens (`token_codec`), as the model has them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO, Literal, Protocol
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from lmcompress.adaptive import AdaptiveStage
-from lmcompress.coding import RangeDecoder, RangeEncoder, Weights, long_payload
+from lmcompress.byte_codec import decode_segment, encode_segment
+from lmcompress.coding import long_payload
 from lmcompress.compact import CompactReader, CompactSegment, CompactWriter
 from lmcompress.container import (
     MAX_SEGMENT_BYTES,
@@ -30,24 +28,16 @@ from lmcompress.container import (
     read_frames,
 )
 from lmcompress.errors import CorruptFrameError, LmcompressError
-from lmcompress.lanes import (
-    LaneLayout,
-    auto_lanes,
-    auto_token_lanes,
-    block_steps,
-    segment_blocks,
-    token_block_steps,
-)
+from lmcompress.lanes import auto_lanes, auto_token_lanes, block_steps, token_block_steps
 from lmcompress.model_store import NO_MODEL, AnyModel, Model
 from lmcompress.predictor import (
     ContextPolicy,
-    Predictor,
     new_predictor,
     new_token_predictor,
     resolve_device,
     resolve_threads,
 )
-from lmcompress.priming import Primer, Prompt, primer_of
+from lmcompress.priming import Prompt, primer_of
 from lmcompress.recipe import Recipe, compact_header, frame_header
 from lmcompress.token_codec import decode_tokens, encode_tokens
 from lmcompress.tokenizing import tokenizer_of
@@ -105,105 +95,6 @@ class Sizes:
     raw_bytes: int
     payload_bytes: int
     compressed_bytes: int
-
-
-class Stage(Protocol):
-    """What stands between predictor and coder; new for each segment."""
-
-    def encode(
-        self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], weights: Weights
-    ) -> None:
-        """Encodes symbols (n,), step-major, under weights (steps, lanes, vocab_size)."""
-
-    def decode(
-        self, decoder: RangeDecoder, weights: Weights, active: int
-    ) -> npt.NDArray[np.integer[Any]]:
-        """Decodes one step of the first `active` lanes under weights (lanes, vocab_size)."""
-
-
-class DirectStage:
-    """Hands weights on as they are."""
-
-    def encode(
-        self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], weights: Weights
-    ) -> None:
-        """Encodes symbols (n,), step-major, under weights (steps, lanes, vocab_size)."""
-        encoder.encode(symbols, weights.reshape(-1, weights.shape[-1])[: len(symbols)])
-
-    def decode(
-        self, decoder: RangeDecoder, weights: Weights, active: int
-    ) -> npt.NDArray[np.integer[Any]]:
-        """Decodes one step of the first `active` lanes under weights (lanes, vocab_size)."""
-        return decoder.decode(weights[:active])
-
-
-def new_stage(method: Method, layout: LaneLayout, primer: Primer | None = None) -> Stage:
-    """Returns the stage of a method that codes."""
-    if method is Method.CODED:
-        return DirectStage()
-    return AdaptiveStage(layout.lanes, layout.steps, primer.stage if primer else None)
-
-
-def encode_segment(
-    raw: bytes,
-    predictor: Predictor,
-    lanes: int,
-    block: int,
-    methods: Sequence[Method] = (Method.CODED,),
-    progress: Progress | None = None,
-    primer: Primer | None = None,
-    *,
-    short: bool = False,
-) -> list[bytes]:
-    """Returns one segment's payload for each method.
-
-    The predictor must be new and have `lanes` lanes; the methods share what it predicts.
-
-    Args:
-      raw: At least `lanes` bytes.
-      predictor: Gives the weights.
-      lanes: Streams to cut the bytes into.
-      block: Steps to ask the predictor for at once; changes speed only.
-      methods: CODED, MIXED or both.
-      progress: Called with the number of bytes done since its last call.
-      primer: What was read before.
-      short: Whether to cut the payloads short, as compact frames have them.
-    """
-    layout = LaneLayout(len(raw), lanes)
-    coders = [(RangeEncoder(), new_stage(method, layout, primer)) for method in methods]
-    first = primer.warm(predictor, lanes) if primer else predictor.bos_id
-    for tokens, symbols in segment_blocks(raw, lanes, block, first):
-        weights = predictor.predict(tokens)
-        for encoder, stage in coders:
-            stage.encode(encoder, symbols, weights)
-        if progress:
-            progress(len(symbols))
-    return [encoder.short_payload() if short else encoder.payload() for encoder, _ in coders]
-
-
-def decode_segment(
-    payload: bytes,
-    raw_bytes: int,
-    predictor: Predictor,
-    lanes: int,
-    method: Method = Method.CODED,
-    progress: Progress | None = None,
-    primer: Primer | None = None,
-) -> bytes:
-    """Inverts `encode_segment`; damage gives wrong bytes, which the caller's checksum finds."""
-    layout, decoder = LaneLayout(raw_bytes, lanes), RangeDecoder(payload)
-    stage = new_stage(method, layout, primer)
-    symbols = np.zeros((lanes, layout.steps), np.uint8)
-    first = primer.warm(predictor, lanes) if primer else predictor.bos_id
-    tokens = np.full((lanes, 1), first, np.int64)
-    for step in range(layout.steps):
-        weights = predictor.predict(tokens)[0]
-        count = layout.active(step)
-        decoded = stage.decode(decoder, weights, count)
-        symbols[:count, step] = tokens[:count, 0] = decoded
-        if progress:
-            progress(count)
-    return layout.join(symbols).tobytes()
 
 
 @dataclasses.dataclass(frozen=True)

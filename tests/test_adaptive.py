@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.codec import decode_segment, encode_segment
+from lmcompress.byte_codec import decode_segment, encode_segment
 from lmcompress.coding import PRECISION_BITS, check_weights
 from lmcompress.container import Method
 from lmcompress.lanes import LaneLayout

@@ -41,7 +41,7 @@ LAYERS = (
     "fetching predictor",
     "lanes",
     "priming",
-    "recipe token_codec",
+    "recipe byte_codec token_codec",
     "codec",
     "api scoring cli_options",
     "benchmark cli_fetch cli_files cli_info cli_models cli_report cli_reproduce",

@@ -9,12 +9,8 @@ import pytest
 
 import lmcompress
 from lmcompress import CodecConfig
-from lmcompress.codec import (
-    compress_stream,
-    decode_segment,
-    decompress_stream,
-    encode_segment,
-)
+from lmcompress.byte_codec import decode_segment, encode_segment
+from lmcompress.codec import compress_stream, decompress_stream
 from lmcompress.container import FrameReader, Method
 from lmcompress.errors import (
     CorruptFrameError,

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import lmcompress
 from experiments import adaptive_ablation, adaptive_lanes, gpu, mix_shift, pretrained, speed
-from experiments.common import write_records, write_table
+from experiments.common import RESULTS, write_records, write_table
 from experiments.eager import CachedDecoder, prefix_step
 from lmcompress import CodecConfig
 from lmcompress.adaptive.state import PARTS
@@ -183,3 +183,9 @@ def test_windows_cover_all_tokens_once() -> None:
     found = list(pretrained.windows(50, ContextPolicy(24, 6)))
 
     assert found == [(0, 0, 24), (18, 24, 42), (36, 42, 50)]
+
+
+def test_the_committed_table_of_the_published_model_is_that_of_its_records() -> None:
+    folder = RESULTS / "pretrained"
+
+    assert (folder / "table.md").read_text("utf-8") == pretrained.table(folder)

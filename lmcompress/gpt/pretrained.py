@@ -28,7 +28,7 @@ from lmcompress.tokens import TokenTable
 MAX_WINDOW = 2048
 """Tokens of context that a model is used with at most: attention's cost grows with them."""
 ACTIVATION_BITS = 12
-"""Bits of what enters a product; with 8, SmolLM2-135M loses ten times as much
+"""Bits of what enters a product; with 8, SmolLM2-135M loses five to ten times as much
 (results/pretrained)."""
 MIN_SPELLED = 0.9
 """Share of a vocabulary that its own tokenizer spells; the rest is special, or padding."""
