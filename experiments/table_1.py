@@ -128,8 +128,15 @@ def records_of(path: Path) -> list[Record]:
 @click.option(
     "--quick", is_flag=True, help="Two models, 4 kB of each modality, into results/quick."
 )
+@click.option("--modality", "names", multiple=True, type=click.Choice(SAMPLES), help="Only these.")
 @paper.options
-def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bool) -> None:
+def main(
+    quick: bool,
+    names: tuple[str, ...],
+    num_bytes: int | None,
+    models: tuple[str, ...],
+    derive: bool,
+) -> None:
     """Compares codecs and models on text, images, speech and random bytes."""
     with paper.result_folder(NAME, quick) as folder:
         path = folder / "records.jsonl"
