@@ -1,6 +1,7 @@
 """The paper's Table 1: raw and adjusted compression rates of codecs and models.
 
-    python -m experiments.table_1 [--quick] [--bytes N] [--model NAME]... [--derive]
+    python -m experiments.table_1 [--quick] [--bytes N] [--model NAME]... [--modality NAME]...
+        [--derive]
 
 Text, image patches, speech and random bytes, and text of the kind that the ladder has read; in
 chunks of 2,048 bytes that are compressed alone, and whole. A row with a size is a file that was
@@ -127,14 +128,21 @@ def records_of(path: Path) -> list[Record]:
 @click.option(
     "--quick", is_flag=True, help="Two models, 4 kB of each modality, into results/quick."
 )
+@click.option("--modality", "names", multiple=True, type=click.Choice(SAMPLES), help="Only these.")
 @paper.options
-def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bool) -> None:
+def main(
+    quick: bool,
+    names: tuple[str, ...],
+    num_bytes: int | None,
+    models: tuple[str, ...],
+    derive: bool,
+) -> None:
     """Compares codecs and models on text, images, speech and random bytes."""
     with paper.result_folder(NAME, quick) as folder:
         path = folder / "records.jsonl"
         if not derive:
             size = paper.size_of(num_bytes, quick)
-            samples = [media.sample(modality, size) for modality in SAMPLES]
+            samples = [media.sample(modality, size) for modality in names or SAMPLES]
             measure(path, samples, paper.chosen_models(models, quick))
         records = records_of(path)
         texts = table_1_tables.derived_texts(records)
