@@ -108,14 +108,18 @@ def decode_segment(
     """Inverts `encode_segment`; damage gives wrong bytes, which the caller's checksum finds."""
     layout, decoder = LaneLayout(raw_bytes, lanes), RangeDecoder(payload)
     stage = new_stage(method, layout, primer)
-    symbols = np.zeros((lanes, layout.steps), np.uint8)
+    raw = np.zeros(raw_bytes, np.uint8)
+    longer, others = layout.rows(raw)
     first = primer.warm(predictor, lanes) if primer else predictor.bos_id
     tokens = np.full((lanes, 1), first, np.int64)
     for step in range(layout.steps):
         weights = predictor.predict(tokens)[0]
         count = layout.active(step)
         decoded = stage.decode(decoder, weights, count)
-        symbols[:count, step] = tokens[:count, 0] = decoded
+        tokens[:count, 0] = decoded
+        longer[:, step] = decoded[: len(longer)]
+        if step < layout.steps - 1:
+            others[:, step] = decoded[len(longer) :]
         if progress:
             progress(count)
-    return layout.join(symbols).tobytes()
+    return raw.tobytes()

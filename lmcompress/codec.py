@@ -242,6 +242,7 @@ def decompress_stream(
     for raw in decompressed_segments(source, config or CodecConfig(), model, progress):
         sink.write(raw)
         raw_bytes += len(raw)
+        del raw  # a segment is large: not to be kept while the next one is decoded
     return raw_bytes
 
 
@@ -271,6 +272,7 @@ def _decode_frame(
             raw = _decode(segment, payload, recipe, config, progress)
         check_raw(segment, raw)
         yield raw
+        del raw, payload
 
 
 def _decode(

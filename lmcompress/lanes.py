@@ -57,11 +57,15 @@ class LaneLayout:
     def split(self, flat: npt.NDArray[Symbol]) -> npt.NDArray[Symbol]:
         """Returns the symbols (n,) as (lanes, steps); lanes that are one short end in a zero."""
         symbols = np.zeros((self.lanes, self.steps), flat.dtype)
+        symbols[: self.last_lanes], symbols[self.last_lanes :, : self.steps - 1] = self.rows(flat)
+        return symbols
+
+    def rows(self, flat: npt.NDArray[Symbol]) -> tuple[npt.NDArray[Symbol], npt.NDArray[Symbol]]:
+        """Returns views of symbols (n,): the longer lanes (a, steps), the others (b, steps - 1)."""
         full = self.last_lanes
         cut = full * self.steps
-        symbols[:full] = flat[:cut].reshape(full, self.steps)
-        symbols[full:, : self.steps - 1] = flat[cut:].reshape(self.lanes - full, self.steps - 1)
-        return symbols
+        others = flat[cut:].reshape(self.lanes - full, self.steps - 1)
+        return flat[:cut].reshape(full, self.steps), others
 
     def join(self, symbols: npt.NDArray[Symbol]) -> npt.NDArray[Symbol]:
         """Inverts `split`."""
