@@ -43,9 +43,23 @@ def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     before = config.CACHE_DIR  # type: ignore[attr-defined]
     config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     try:
-        return numba.njit(cache=True, **_OPTIONS, **options)(function)  # type: ignore[no-any-return]
+        compiled = numba.njit(cache=True, **_OPTIONS, **options)(function)
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
+    compiled._cache.save_overload = _save_if_possible(compiled._cache.save_overload)
+    return compiled  # type: ignore[no-any-return]
+
+
+def _save_if_possible(save: Callable[..., None]) -> Callable[..., None]:
+    """Returns what saves machine code and goes on where the disk is full: it is compiled anew."""
+
+    def save_or_go_on(*args: Any) -> None:
+        try:
+            save(*args)
+        except OSError as exc:
+            _log.info("machine code could not be kept, the next start compiles anew: %s", exc)
+
+    return save_or_go_on
 
 
 def device_function(function: Callable[..., Any]) -> Callable[..., Any]:

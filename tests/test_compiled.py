@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core import caching
 
 from lmcompress import compiled
 
@@ -34,6 +36,28 @@ def test_a_kernel_compiles_where_no_cache_can_be_written(
 
     assert x.tolist() == [1, 1, 1]
     assert "NUMBA_CACHE_DIR" in caplog.text
+
+
+def test_a_full_disk_does_not_stop_a_kernel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def save(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", save)
+
+    @compiled.kernel
+    def add_two(x):  # type: ignore[no-untyped-def]
+        for i in range(x.shape[0]):
+            x[i] += 2
+
+    x = np.zeros(3, np.int64)
+    with caplog.at_level(logging.INFO, "lmcompress"):
+        add_two(x)
+
+    assert x.tolist() == [2, 2, 2]
+    assert "No space left on device" in caplog.text
 
 
 def test_the_cache_is_named_after_the_text_of_all_kernels(
