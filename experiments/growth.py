@@ -1,6 +1,6 @@
 """How do time and memory grow with the file?
 
-    python -m experiments.growth [--quick]
+    python -m experiments.growth [--quick] [--model NAME]...
 
 The command line in a process of its own for each row, so that its peak memory is that of one file;
 times include the start. Texts are cut from one run of prose and mark-up that is repeated where it
@@ -21,8 +21,13 @@ import click
 from experiments.common import folder_of, write_records, write_table
 from lmcompress import corpora
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL
+from lmcompress.records import append_rows, read_rows
 
 NAME = "growth"
+COLUMNS = (
+    "model", "raw bytes", "compressed bytes", "compress s", "decompress s", "compress peak MB",
+    "decompress peak MB",
+)  # fmt: skip
 TEXT = ("silesia/dickens", "silesia/reymont", "enwik/enwik8.head-4150000")
 SIZES = {
     NO_MODEL: (100_000, 1_000_000, 3_000_000, 30_000_000),
@@ -70,23 +75,32 @@ def row_of(raw: bytes, model: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the table shows of a record."""
+    return {column: row[column] for column in COLUMNS}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="Up to 100 kB, into results/quick.")
-def main(quick: bool) -> None:
+@click.option("--model", "models", multiple=True, help="Only this one; other rows stay.")
+def main(quick: bool, models: tuple[str, ...]) -> None:
     """Measures time and memory against the size of the file."""
     sizes = QUICK_SIZES if quick else SIZES
     names = TEXT[:1] if quick else TEXT
     text = b"".join(corpora.load(name) for name in names)
+    folder_out = folder_of(NAME, quick=quick)
+    kept = [row for row in read_rows(folder_out / "records.jsonl") if row["model"] not in models]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for model, counts in sizes.items():
-            for count in counts:
+        for model in models or sizes:
+            for count in sizes[model]:
                 raw = (text * (count // len(text) + 1))[:count]
-                rows.append(row_of(raw, model, Path(folder)))
+                rows.append({**row_of(raw, model, Path(folder)), "texts": list(names)})
                 click.echo(str(rows[-1]), err=True)
-    folder_out = folder_of(NAME, quick=quick)
-    write_records(NAME, [{**row, "texts": list(names)} for row in rows], folder_out)
-    write_table(rows, folder_out, NOTE)
+    write_records(NAME, rows, folder_out)
+    if models:
+        append_rows(kept, folder_out / "records.jsonl")
+    write_table([shown(row) for row in read_rows(folder_out / "records.jsonl")], folder_out, NOTE)
 
 
 if __name__ == "__main__":
