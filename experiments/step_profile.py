@@ -26,7 +26,7 @@ from experiments.outputs import markdown_of, write_texts
 from experiments.speed import instructions
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.codec import encode_segment
+from lmcompress.byte_codec import encode_segment
 from lmcompress.coding import RangeDecoder, RangeEncoder, Weights
 from lmcompress.container import Method
 from lmcompress.gpt.engine_cpu import CpuEngine, cpu_model
@@ -74,7 +74,7 @@ def engine_seconds(engine: CpuEngine, tokens: npt.NDArray[np.int64]) -> Seconds:
     """Returns the seconds of each part of one pass over tokens (lanes, steps)."""
     clock, [group] = _Clock(), engine._groups
     group.predict(tokens, engine.position, _rows(tokens), None)  # makes the plan
-    plan, whole = group.plans[tokens.shape[1]], _Clock()
+    plan, whole = group.plans[tokens.shape[1], True], _Clock()
     calls = plan.calls
     plan.calls = [
         functools.partial(clock.timed, part_of(call, group.model.attend), call)  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ def stage_seconds(
     """Yields the seconds of the stage and of the coder over raw, and how many bytes they took."""
     layout = LaneLayout(len(raw), lanes)
     predictor = new_predictor(model.weights, lanes, 64, ContextPolicy.of(model.weights))
-    symbols, clock = layout.split(raw), _Clock()
+    symbols, clock = layout.split(np.frombuffer(raw, np.uint8)), _Clock()
     tokens = np.concatenate((np.zeros((lanes, 1), np.uint8), symbols[:, :-1]), axis=1)
     weights = predictor.predict(tokens.astype(np.int64))
     predictor.close()
@@ -142,7 +142,7 @@ def profile(raw: bytes, model: Model, way: str, repeats: int) -> list[dict[str, 
     """Returns a row for each part: median microseconds a byte, and its share."""
     lanes, steps = WAYS[way]
     steps = steps or block_steps(lanes, 1)
-    symbols = LaneLayout(len(raw), lanes).split(raw)
+    symbols = LaneLayout(len(raw), lanes).split(np.frombuffer(raw, np.uint8))
     engine = warm_engine(model, lanes, steps, symbols)
     block = symbols[:, CONTEXT : CONTEXT + steps].astype(np.int64)
     passes = [engine_seconds(engine, block) for _ in range(repeats)]

@@ -11,14 +11,22 @@ import torch
 from click.testing import CliRunner
 
 import lmcompress
-from experiments import adaptive_ablation, adaptive_lanes, gpu, mix_shift, pretrained, speed
+from experiments import (
+    adaptive_ablation,
+    adaptive_lanes,
+    gpu,
+    mix_shift,
+    pretrained,
+    speed,
+    step_profile,
+)
 from experiments.common import RESULTS, write_records, write_table
 from experiments.eager import CachedDecoder, prefix_step
 from lmcompress import CodecConfig
 from lmcompress.adaptive.state import PARTS
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.gpt.network import GPT
-from lmcompress.model_store import Model, load_model
+from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
 from lmcompress.predictor import ContextPolicy
 from lmcompress.records import read_rows
 from lmcompress.tokenizing import tokenizer_of
@@ -189,3 +197,13 @@ def test_the_committed_table_of_the_published_model_is_that_of_its_records() -> 
     folder = RESULTS / "pretrained"
 
     assert (folder / "table.md").read_text("utf-8") == pretrained.table(folder)
+
+
+def test_the_shares_of_a_step_are_those_of_all_its_parts() -> None:
+    raw = b"to be or not to be, that is the question " * 50
+
+    rows = step_profile.profile(raw, load_model(DEFAULT_MODEL), "decode, 1 lane", 1)
+
+    parts = {row["part"] for row in rows}
+    assert {"attention", "logits to frequencies", "adaptive stage", "coder"} <= parts
+    assert sum(row["share"] for row in rows) == pytest.approx(1, abs=0.01)
