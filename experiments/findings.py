@@ -182,7 +182,7 @@ def markdown() -> str:
         "trained on enwik8); measured is what the records in results/ give, rates in percent of "
         "the raw size."
     )
-    return markdown_of(table(), note)
+    return markdown_of(table(), note).replace("---:", "---")  # sentences, not figures
 
 
 def readme_text(text: str) -> str:

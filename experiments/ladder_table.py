@@ -145,8 +145,8 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "files). validation: text held out of the training files; the default model's is on other "
         f"text and on its card. Test samples: {', '.join(shown[0]['corpora'])}, "
         f"{shown[0]['test_bytes']:,} bytes each. Speed: kB of text a second of CPU time, one "
-        f"thread, {shown[0]['machine']}. Training time is that of the log, beside other work on "
-        "the machine, so no measure of the model."
+        f"thread, {shown[0]['machine']}, beside other work that shared its caches. Training time "
+        "is that of the log, beside other work too, so no measure of the model."
     )
     return {
         "summary.csv": csv_of(shown),

@@ -10,6 +10,7 @@ from experiments import (
     figure_2,
     figure_3,
     figure_4,
+    findings,
     ladder_table,
     scaling_law,
     table_1,
@@ -70,3 +71,11 @@ def test_results_are_of_the_models_in_the_package(name: str) -> None:
     rows = read_rows(RESULTS / name / "records.jsonl")
 
     assert {row["fingerprint"] for row in rows} - {"", bytes(16).hex()} <= here
+
+
+def test_findings_and_the_readme_are_those_of_the_records() -> None:
+    readme = findings.README.read_text("utf-8")
+
+    assert committed(findings.NAME, {"table.md": ""})["table.md"] == findings.markdown()
+    assert findings.readme_text(readme) == readme
+    assert len(findings.table()) == 5
