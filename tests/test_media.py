@@ -112,3 +112,14 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 
     with pytest.raises(MissingDependencyError, match=r"pip install 'lmcompress\[paper\]'"):
         media.samples_of(b"")
+
+
+@needs_corpora
+@pytest.mark.parametrize("modality", [*media.MODALITIES, media.EXTRACT])
+def test_a_samples_name_tells_its_modality(modality: str) -> None:
+    assert media.modality_of(media.sample(modality, 4096).name) == modality
+
+
+def test_a_name_of_something_else_tells_none() -> None:
+    with pytest.raises(CorpusError, match="is no sample of a modality"):
+        media.modality_of("calgary/book1@0+4096")
