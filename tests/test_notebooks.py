@@ -41,4 +41,4 @@ def test_committed_outputs_are_light_whole_and_without_paths(path: Path) -> None
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     kinds = {output["output_type"] for cell in cells for output in cell["outputs"]}
     assert kinds <= {"execute_result", "display_data", "stream"}
-    assert not re.search(r"(?:/home/|/root/|/tmp/|/Users/|[A-Z]:\\\\)", text)
+    assert not re.search(r"/(?:home|root|tmp|Users)/|[A-Z]:\\\\", text)
