@@ -28,7 +28,7 @@ from numba import types
 from numba.core import config
 from numba.extending import intrinsic
 
-from lmcompress.compiled import kernel
+from lmcompress.compiled import device_function, kernel
 from lmcompress.gpt.kernels_cpu import LEVELS, PER_LEVEL, activate_quantize, add_norm_quantize
 from lmcompress.gpt.vectors_cpu import (
     BYTES,
@@ -82,8 +82,7 @@ def first_supported(*sets: InstructionSet) -> InstructionSet | None:
 
 _ISA = first_supported(VNNI, AVX2) or AVX2  # where neither is supported, nothing calls it
 DEPTH_STEP, WIDTH_STEP = _ISA.step, _ISA.row_columns
-_ROWS, _COLUMNS, _IS_WIDE = _ISA.rows, _ISA.columns, _ISA.is_wide
-_ACTIVATION_BYTES = 2 if _IS_WIDE else 1
+_ROWS, _IS_WIDE = _ISA.rows, _ISA.is_wide
 
 
 def make_tile(rows: int, isa: InstructionSet) -> Any:
@@ -190,8 +189,35 @@ def _emit_avx2(builder: Any, sums_type: Any) -> _Emitters:
     return load_q, load_w, lambda total, q, w: builder.add(total, multiply_pairs(builder, q, w))
 
 
-_tile_of_rows = make_tile(_ROWS, _ISA)
-_tile_of_one = make_tile(1, _ISA)
+def make_multiply(isa: InstructionSet) -> Callable[..., Any]:
+    """Returns what kernels call to go over all tiles, by the addresses of q, w and out.
+
+    Rows of q are 16-bit integers where `isa.is_wide`, else bytes.
+    """
+    rows, columns, width_step = isa.rows, isa.columns, isa.row_columns
+    item_bytes = 2 if isa.is_wide else 1
+    tile_of_rows, tile_of_one = make_tile(rows, isa), make_tile(1, isa)
+
+    @device_function
+    def multiply(q_at, w_at, out_at, num_rows, depth, width):
+        row_bytes = depth * item_bytes
+        block = max(1, _BLOCK_BYTES // (row_bytes * rows)) * rows
+        for start in range(0, num_rows, block):
+            stop = min(start + block, num_rows)
+            whole = start + (stop - start) // rows * rows
+            for first in range(0, width, width_step):
+                for n in range(first, first + width_step, columns):
+                    for m in range(start, whole, rows):
+                        out_row = out_at + 4 * (m * width + n)
+                        tile_of_rows(q_at + m * row_bytes, w_at + n * depth, out_row, depth, width)
+                for m in range(whole, stop):
+                    out_row = out_at + 4 * (m * width + first)
+                    tile_of_one(q_at + m * row_bytes, w_at + first * depth, out_row, depth, width)
+
+    return multiply
+
+
+_multiply = make_multiply(_ISA)
 _GRID = (LEVELS, PER_LEVEL)
 
 
@@ -207,19 +233,7 @@ def product(q, w, offset, out):
     if _IS_WIDE:
         wide = q.astype(np.int16)
         q_at = wide.ctypes.data
-    row_bytes = depth * _ACTIVATION_BYTES
-    block = max(1, _BLOCK_BYTES // (row_bytes * _ROWS)) * _ROWS
-    for start in range(0, num_rows, block):
-        stop = min(start + block, num_rows)
-        whole = start + (stop - start) // _ROWS * _ROWS
-        for first in range(0, width, WIDTH_STEP):
-            for n in range(first, first + WIDTH_STEP, _COLUMNS):
-                for m in range(start, whole, _ROWS):
-                    out_row = out_at + 4 * (m * width + n)
-                    _tile_of_rows(q_at + m * row_bytes, w_at + n * depth, out_row, depth, width)
-            for m in range(whole, stop):
-                out_row = out_at + 4 * (m * width + first)
-                _tile_of_one(q_at + m * row_bytes, w_at + first * depth, out_row, depth, width)
+    _multiply(q_at, w_at, out_at, num_rows, depth, width)
     if offset.shape[0]:
         for m in range(num_rows):
             for n in range(width):

@@ -11,14 +11,11 @@ import functools
 import numpy as np
 
 from lmcompress.compiled import kernel
-from lmcompress.gpt.products_cpu import AVX2, first_supported, make_tile
+from lmcompress.gpt.products_cpu import AVX2, first_supported, make_multiply
 
-_BLOCK_BYTES = 1 << 14
-"""Inputs that all weights pass by before the next ones: half of a first-level cache."""
-_ROWS, _COLUMNS, _STEP = AVX2.rows, AVX2.columns, AVX2.step
+_ROWS, _STEP = AVX2.rows, AVX2.step
 _WIDTH_STEP = AVX2.row_columns
-_tile_of_rows = make_tile(_ROWS, AVX2)
-_tile_of_one = make_tile(1, AVX2)
+_multiply = make_multiply(AVX2)
 
 
 @kernel
@@ -34,19 +31,7 @@ def wide_product(q, w, out):
         for k in range(depth):
             words[m, k] = np.int16(q[m, k])
     q_at, w_at, out_at = words.ctypes.data, w.ctypes.data, out.ctypes.data
-    row_bytes = 2 * depth
-    block = max(1, _BLOCK_BYTES // (row_bytes * _ROWS)) * _ROWS
-    for start in range(0, num_rows, block):
-        stop = min(start + block, num_rows)
-        whole = start + (stop - start) // _ROWS * _ROWS
-        for first in range(0, width, _WIDTH_STEP):
-            for n in range(first, first + _WIDTH_STEP, _COLUMNS):
-                for m in range(start, whole, _ROWS):
-                    out_row = out_at + 4 * (m * width + n)
-                    _tile_of_rows(q_at + m * row_bytes, w_at + n * depth, out_row, depth, width)
-            for m in range(whole, stop):
-                out_row = out_at + 4 * (m * width + first)
-                _tile_of_one(q_at + m * row_bytes, w_at + first * depth, out_row, depth, width)
+    _multiply(q_at, w_at, out_at, num_rows, depth, width)
     sums = out.view(np.int32)  # they lie where the floats are to be
     for m in range(num_rows):
         for n in range(width):
