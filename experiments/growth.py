@@ -31,7 +31,7 @@ COLUMNS = (
 TEXT = ("silesia/dickens", "silesia/reymont", "enwik/enwik8.head-4150000")
 SIZES = {
     NO_MODEL: (100_000, 1_000_000, 3_000_000, 30_000_000),
-    DEFAULT_MODEL: (100_000, 1_000_000, 3_000_000),
+    DEFAULT_MODEL: (100_000, 1_000_000, 3_000_000, 30_000_000),
 }
 QUICK_SIZES = {NO_MODEL: (10_000, 100_000), DEFAULT_MODEL: (10_000,)}
 NOTE = (
