@@ -7,8 +7,10 @@ named after the text of all modules that kernels are made from.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
+import inspect
 import logging
 import os
 import tempfile
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core import config
 
 _log = logging.getLogger(__name__)
@@ -46,8 +49,30 @@ def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
         compiled = numba.njit(cache=True, **_OPTIONS, **options)(function)
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
-    compiled._cache.save_overload = _save_if_possible(compiled._cache.save_overload)
+    cache = compiled._cache
+    cache.save_overload = _save_if_possible(cache.save_overload)
+    cache._index_key = functools.partial(_index_key, _identity(function))
     return compiled  # type: ignore[no-any-return]
+
+
+def _index_key(identity: str, signature: Any, codegen: Any) -> tuple[Any, ...]:
+    """Returns what numba is to find machine code by in a cache that holds one version's.
+
+    Its own key has what a function closes over as pickled: with a number that is new in each
+    process where that is another compiled function, so that nothing would ever be found.
+    """
+    return signature, codegen.magic_tuple(), identity
+
+
+def _identity(value: Any) -> str:
+    """Returns what tells a compiled function, or a value it closes over, from all others."""
+    function = getattr(value, "py_func", None) or getattr(value, "_defn", None) or value
+    if isinstance(value, bool | int | float | str | np.generic) or dataclasses.is_dataclass(value):
+        return repr(value)
+    if not inspect.isfunction(function):
+        raise TypeError(f"a kernel closes over {value!r}, expected a number, text or function")
+    cells = ", ".join(_identity(cell.cell_contents) for cell in function.__closure__ or ())
+    return f"{function.__module__}.{function.__qualname__}({cells})"
 
 
 def _save_if_possible(save: Callable[..., None]) -> Callable[..., None]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +80,48 @@ def test_the_cache_is_named_after_the_text_of_all_kernels(
     assert after is not None
     assert before != after
     assert before.parent == after.parent == tmp_path / "cache"
+
+
+CLOSURES = """
+import numpy as np
+from lmcompress.compiled import device_function, kernel
+
+def adder(n):
+    @device_function
+    def add(x):
+        return x + n
+
+    @kernel
+    def added(x):
+        return add(x)
+
+    return added
+
+adders = adder(1), adder(2)
+print([f(1) for f in adders], sum(sum(f.stats.cache_hits.values()) for f in adders))
+"""
+
+
+def test_the_next_process_finds_kernels_that_close_over_others(tmp_path: Path) -> None:
+    program = tmp_path / "closures.py"
+    program.write_text(CLOSURES, "utf-8")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.getcwd()}
+
+    printed = [
+        subprocess.run(
+            [sys.executable, program], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+
+    assert printed == ["[2, 3] 0\n", "[2, 3] 2\n"]
+
+
+def test_a_kernel_may_not_close_over_what_no_name_tells_apart() -> None:
+    table = np.arange(10_000)
+
+    with pytest.raises(TypeError, match="closes over"):
+
+        @compiled.kernel
+        def look(i):  # type: ignore[no-untyped-def]
+            return table[i]
