@@ -47,6 +47,8 @@ from lmcompress.prefetch import CACHE_LINE, emit_prefetch
 
 _BLOCK_BYTES = 1 << 14
 """Activations that all weights pass by before the next ones: half of a first-level cache."""
+_FEW_BYTES = 1 << 16
+"""Up to so many stay in a second-level cache: better than reading weights from memory twice."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,8 @@ class InstructionSet:
     rows: int
     columns: int
     """A tile's activation rows and weight rows; their sums fill the registers."""
+    few_rows: int
+    """A smaller tile's activation rows, for what the larger leaves over."""
     row_columns: int
     """Weight rows of a tile of one activation row."""
     lanes: int
@@ -68,8 +72,8 @@ class InstructionSet:
     """Whether activations come as 16-bit integers, and not as bytes."""
 
 
-VNNI = InstructionSet(("avx512f", "avx512vnni"), 4, 4, 4, 16, 64, False)
-AVX2 = InstructionSet(("avx2",), 6, 2, 8, 8, 16, True)
+VNNI = InstructionSet(("avx512f", "avx512vnni"), 4, 4, 2, 4, 16, 64, False)
+AVX2 = InstructionSet(("avx2",), 6, 2, 4, 8, 8, 16, True)
 
 
 def first_supported(*sets: InstructionSet) -> InstructionSet | None:
@@ -122,8 +126,7 @@ def _emit_tile(builder: Any, isa: InstructionSet, rows: int, columns: int, args:
         return builder.gep(base, [builder.mul(offset, ir.Constant(I64, size))])
 
     weights = [load_w(address(w, n, 1)) for n in range(columns)]
-    if rows == 1:
-        _emit_prefetches(builder, w, builder.add(depth, k), columns, columns * isa.step)
+    _emit_prefetches(builder, w, builder.add(depth, k), columns, columns * isa.step)
     results = []
     for m in range(rows):
         activations = load_q(address(q, m, 2 if isa.is_wide else 1))
@@ -192,25 +195,38 @@ def _emit_avx2(builder: Any, sums_type: Any) -> _Emitters:
 def make_multiply(isa: InstructionSet) -> Callable[..., Any]:
     """Returns what kernels call to go over all tiles, by the addresses of q, w and out.
 
-    Rows of q are 16-bit integers where `isa.is_wide`, else bytes.
+    Rows of q are 16-bit integers where `isa.is_wide`, else bytes; `count` rows of w give as many
+    columns of out, whose rows are `width` long.
     """
-    rows, columns, width_step = isa.rows, isa.columns, isa.row_columns
+    rows, few, columns, width_step = isa.rows, isa.few_rows, isa.columns, isa.row_columns
     item_bytes = 2 if isa.is_wide else 1
-    tile_of_rows, tile_of_one = make_tile(rows, isa), make_tile(1, isa)
+    tile_of_rows, tile_of_few, tile_of_one = (make_tile(n, isa) for n in (rows, few, 1))
 
     @device_function
-    def multiply(q_at, w_at, out_at, num_rows, depth, width):
+    def multiply(q_at, w_at, out_at, num_rows, depth, count, width):
         row_bytes = depth * item_bytes
-        block = max(1, _BLOCK_BYTES // (row_bytes * rows)) * rows
+        block = num_rows
+        if num_rows * row_bytes > _FEW_BYTES:
+            block = max(1, _BLOCK_BYTES // (row_bytes * rows)) * rows
         for start in range(0, num_rows, block):
             stop = min(start + block, num_rows)
-            whole = start + (stop - start) // rows * rows
-            for first in range(0, width, width_step):
+            left = stop - start
+            many = left // rows
+            rest = left % rows
+            # Small tiles take less time than a large one and rows alone.
+            if many and rest < few and (rest + rows) % few < rest:
+                many -= 1
+            whole = start + many * rows
+            most = whole + (stop - whole) // few * few
+            for first in range(0, count, width_step):
                 for n in range(first, first + width_step, columns):
                     for m in range(start, whole, rows):
                         out_row = out_at + 4 * (m * width + n)
                         tile_of_rows(q_at + m * row_bytes, w_at + n * depth, out_row, depth, width)
-                for m in range(whole, stop):
+                    for m in range(whole, most, few):
+                        out_row = out_at + 4 * (m * width + n)
+                        tile_of_few(q_at + m * row_bytes, w_at + n * depth, out_row, depth, width)
+                for m in range(most, stop):
                     out_row = out_at + 4 * (m * width + first)
                     tile_of_one(q_at + m * row_bytes, w_at + first * depth, out_row, depth, width)
 
@@ -233,7 +249,7 @@ def product(q, w, offset, out):
     if _IS_WIDE:
         wide = q.astype(np.int16)
         q_at = wide.ctypes.data
-    _multiply(q_at, w_at, out_at, num_rows, depth, width)
+    _multiply(q_at, w_at, out_at, num_rows, depth, width, width)
     if offset.shape[0]:
         for m in range(num_rows):
             for n in range(width):

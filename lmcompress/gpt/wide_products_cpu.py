@@ -14,34 +14,41 @@ from lmcompress.compiled import kernel
 from lmcompress.gpt.products_cpu import AVX2, first_supported, make_multiply
 
 _ROWS, _STEP = AVX2.rows, AVX2.step
-_WIDTH_STEP = AVX2.row_columns
+COLUMN_STEP = AVX2.row_columns
 _multiply = make_multiply(AVX2)
 
 
 @kernel
-def wide_product(q, w, out):
-    """out = float32(q @ w.T), float32 integers (M, K) and int8 (N, K) to float32 (M, N).
+def wide_columns(q, w_at, out, first, stop):
+    """out[:, first:stop] = float32(q @ w.T[:, first:stop]); w int8 (N, K) lies at an address.
 
-    K is a multiple of 16 and N of 8; inputs fit into 16 bits and sums into 32.
+    q, float32 integers (M, K), and out, float32 (M, N). K is a multiple of 16, and what lies before
+    and between first and stop of 8; inputs fit into 16 bits and sums into 32.
     """
     num_rows, depth = q.shape
-    width = w.shape[0]
     words = np.empty((num_rows, depth), np.int16)
     for m in range(num_rows):
         for k in range(depth):
             words[m, k] = np.int16(q[m, k])
-    q_at, w_at, out_at = words.ctypes.data, w.ctypes.data, out.ctypes.data
-    _multiply(q_at, w_at, out_at, num_rows, depth, width)
+    q_at, out_at = words.ctypes.data, out.ctypes.data + 4 * first
+    count, width = stop - first, out.shape[1]
+    _multiply(q_at, w_at + first * depth, out_at, num_rows, depth, count, width)
     sums = out.view(np.int32)  # they lie where the floats are to be
     for m in range(num_rows):
-        for n in range(width):
+        for n in range(first, stop):
             out[m, n] = np.float32(sums[m, n])
     words[0, 0] = 0  # only its address was used above: keeps it alive until here
 
 
+@kernel
+def wide_product(q, w, out):
+    """out = float32(q @ w.T), likewise; w int8 (N, K)."""
+    wide_columns(q, w.ctypes.data, out, 0, w.shape[0])
+
+
 def fits(depth: int, width: int, largest_sum: int) -> bool:
     """Whether a product of this shape, with sums of at most this size, can be computed here."""
-    shape_fits = depth % _STEP == 0 and width % _WIDTH_STEP == 0
+    shape_fits = depth % _STEP == 0 and width % COLUMN_STEP == 0
     return shape_fits and largest_sum < 1 << 31 and is_usable()
 
 
