@@ -262,9 +262,9 @@ def _engine(
     weights: ExactWeights, lanes: int, max_steps: int, device: str, threads: int
 ) -> _Engine:
     if device == "cpu":
-        from lmcompress.gpt.engine_cpu import CpuEngine, cpu_model
+        from lmcompress.gpt.cpu import cpu_engine
 
-        return CpuEngine(cpu_model(weights), lanes, max_steps, threads)
+        return cpu_engine(weights, lanes, max_steps, threads)
     if device == "reference":
         from lmcompress.gpt.engine_torch import TorchEngine
 

@@ -11,7 +11,7 @@ from exactness import random_tokens, random_weights, run
 
 from lmcompress.compiled import kernel
 from lmcompress.gpt import attention_simd
-from lmcompress.gpt.attention_cpu import attention_kernel
+from lmcompress.gpt.attention_cpu import attention_kernels
 from lmcompress.gpt.engine_cpu import CpuEngine, CpuModel
 
 COUNTS = (0, 1, 2, 3, 7, 8, 9, 64, 511)
@@ -56,8 +56,8 @@ def test_without_the_instructions_bits_are_equal(
     with_instructions = run(CpuEngine(CpuModel(weights), 3, max(cuts), 1), tokens, cuts)
 
     monkeypatch.setattr(attention_simd, "is_usable", lambda: False)
-    attention_kernel.cache_clear()
+    attention_kernels.cache_clear()
     plain = CpuModel(weights)
-    attention_kernel.cache_clear()
+    attention_kernels.cache_clear()
 
     assert np.array_equal(run(CpuEngine(plain, 3, max(cuts), 1), tokens, cuts), with_instructions)

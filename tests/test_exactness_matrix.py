@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -24,10 +25,12 @@ from exactness import (
     run,
 )
 
-from lmcompress.gpt import exact, products_cpu
+from lmcompress.gpt import exact, products_cpu, team_cpu
+from lmcompress.gpt.cpu import cpu_engine
 from lmcompress.gpt.engine_cpu import CpuEngine, CpuModel
 from lmcompress.gpt.engine_torch import TorchEngine
 from lmcompress.gpt.quantization import ExactWeights
+from lmcompress.gpt.team_cpu import TeamEngine
 from lmcompress.model_store import DEFAULT_MODEL, load_model
 
 PATHS = ["one pass", "chunks", "single steps"]
@@ -109,6 +112,49 @@ def test_kernels_with_wide_inputs_equal_the_reference(
         cuts = cuts_for(path)
         found = run(CpuEngine(cpu_model, lanes, max(cuts), threads), tokens[:lanes], cuts)
         assert np.array_equal(found, expected[:, :lanes]), (path, lanes, threads)
+
+
+@pytest.mark.parametrize("name", ["llama", "neox", "gpt-1", "gpt-2", "qwen-2", "qwen-3"])
+def test_a_team_equals_the_reference_over_paths_batches_and_threads(name: str) -> None:
+    model, tokens = wide(random_weights(name), 12), random_tokens(8)
+    expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
+    cpu_model = CpuModel(model)
+    assert team_cpu.fits(cpu_model)
+
+    for path, lanes, threads in itertools.product(PATHS, (1, 3, 8), (1, 2, 3)):
+        cuts = cuts_for(path)
+        with contextlib.closing(TeamEngine(cpu_model, lanes, max(cuts), threads)) as engine:
+            found = run(engine, tokens[:lanes], cuts)
+        assert np.array_equal(found, expected[:, :lanes]), (path, lanes, threads)
+
+
+def test_a_team_gives_the_logits_and_starts_anew_as_lanes_side_by_side_do() -> None:
+    model, tokens = wide(random_weights("llama"), 12), random_tokens(3)
+    cpu_model = CpuModel(model)
+    alone, team = CpuEngine(cpu_model, 3, 16, 1), TeamEngine(cpu_model, 3, 16, 2)
+
+    for engine in (alone, team):
+        engine.read(tokens[:, :30])
+        engine.reset()
+    expected, found = (engine.logits(tokens) for engine in (alone, team))
+
+    assert np.array_equal(found, expected)
+
+
+def test_a_team_takes_weights_that_no_cache_holds_and_few_lanes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = wide(random_weights("llama"), 12)
+    monkeypatch.setattr(team_cpu.os, "sched_getaffinity", lambda _: {0, 1})
+    assert isinstance(cpu_engine(model, 1, 1, 2), CpuEngine)
+
+    monkeypatch.setattr(team_cpu, "LARGE_BYTES", 1)
+    assert isinstance(cpu_engine(model, 1, 1, 2), TeamEngine)
+    assert isinstance(cpu_engine(model, 3, 1, 2), CpuEngine)  # lanes enough for both
+    assert isinstance(cpu_engine(model, 1, 1, 1), CpuEngine)  # nobody to share with
+    assert isinstance(cpu_engine(random_weights("llama"), 1, 1, 2), CpuEngine)  # of bytes
+    banded = wide(random_weights("gpt-3"), 12)
+    assert isinstance(cpu_engine(banded, 1, 1, 2), CpuEngine)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

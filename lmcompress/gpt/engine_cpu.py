@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.gpt import grids, kernels_cpu, products_cpu
-from lmcompress.gpt.attention_cpu import attention_kernel
+from lmcompress.gpt.attention_cpu import attention_kernels
+from lmcompress.gpt.block_engine import BlockEngine
 from lmcompress.gpt.integers import exp2_table
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.gpt.wide_cpu import WideLinear
@@ -90,7 +91,7 @@ class CpuModel:
         self.windows = [window or config.context_length for window in config.attention_windows]
         rotary = weights.rotary()
         self.cos, self.sin = (_NO_TABLE, _NO_TABLE) if rotary is None else rotary
-        self.attend = attention_kernel(config.head_dim)
+        self.attend = attention_kernels(config.head_dim).attend
         self.attention_table = exp2_table(grids.ATTENTION_SCALE_BITS).astype(np.int32)
         self.logit_table = exp2_table(grids.LOGIT_SCALE_BITS)
         self.activation = _ACTIVATIONS[config.activation]
@@ -306,12 +307,11 @@ class _Plan:
         )  # fmt: skip
 
 
-class CpuEngine:
+class CpuEngine(BlockEngine):
     """Steps `lanes` streams of one model through the kernels, on `threads` threads."""
 
     def __init__(self, model: CpuModel, lanes: int, max_steps: int, threads: int) -> None:
-        self.config, self.lanes, self.max_steps = model.config, lanes, max_steps
-        self.position = 0
+        super().__init__(model.config, lanes, max_steps)
         count = max(1, min(threads, lanes))
         bounds = [lanes * i // count for i in range(count + 1)]
         self._slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
@@ -325,45 +325,6 @@ class CpuEngine:
         self._pool = None
         if count > 1:  # groups run side by side, each product on its own core
             self._pool = ThreadPoolExecutor(count, "lmcompress", start_thread)
-
-    def reset(self) -> None:
-        """Forgets all tokens."""
-        self.position = 0
-
-    def predict(
-        self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Returns weights (steps, lanes, vocab_size) after each of tokens (lanes, steps).
-
-        `logits`, if given, is filled with the exact logits, of the same shape.
-        """
-        out = self._new_output(tokens)
-        self._evaluate(tokens, out, logits)
-        return out
-
-    def logits(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Returns exact logits (steps, lanes, vocab_size) after each of tokens (lanes, steps)."""
-        out = self._new_output(tokens)
-        self._evaluate(tokens, None, out)
-        return out
-
-    def read(self, tokens: npt.NDArray[np.int64]) -> None:
-        """Reads tokens (lanes, steps) for those that come after them."""
-        self._evaluate(tokens, None, None)
-
-    def _new_output(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        return np.empty((tokens.shape[1], self.lanes, self.config.vocab_size), np.float32)
-
-    def _evaluate(
-        self,
-        tokens: npt.NDArray[np.int64],
-        out: npt.NDArray[np.float32] | None,
-        logits: npt.NDArray[np.float32] | None,
-    ) -> None:
-        for start in range(0, tokens.shape[1], self.max_steps):
-            part = slice(start, start + self.max_steps)
-            wanted = (None if array is None else array[part] for array in (out, logits))
-            self._evaluate_block(tokens[:, part], *wanted)
 
     def _evaluate_block(
         self,
@@ -387,7 +348,6 @@ class CpuEngine:
         else:
             for future in [self._pool.submit(job) for job in jobs]:
                 future.result()
-        self.position += tokens.shape[1]
 
     def close(self) -> None:
         """Ends the threads."""
