@@ -52,10 +52,13 @@ Progress = Callable[[int], None]
 
 @dataclasses.dataclass(frozen=True)
 class CodecConfig:
-    """How to compress and decompress; device and threads change no bit."""
+    """How to compress and decompress; for given lanes, device and threads change no bit."""
 
     lanes: int | Literal["auto"] = "auto"
-    """Streams that the model steps through together: more are faster, fewer compress better."""
+    """Streams that the model steps through together: more are faster, fewer compress better.
+
+    Automatic: by the size of the segment, and more of them on a GPU.
+    """
     segment_bytes: int = DEFAULT_SEGMENT_BYTES
     adaptive: bool = True
     """Whether online models may learn from the segment; it is left out where it does not help."""
@@ -78,13 +81,13 @@ class CodecConfig:
     def lanes_for(self, raw_bytes: int) -> int:
         """Returns the number of lanes for a segment of so many bytes."""
         if self.lanes == "auto":
-            return auto_lanes(raw_bytes)
+            return auto_lanes(raw_bytes, resolve_device(self.device))
         return min(self.lanes, raw_bytes)
 
     def lanes_for_tokens(self, num_tokens: int) -> int:
         """Returns the number of lanes for a segment of so many tokens."""
         if self.lanes == "auto":
-            return auto_token_lanes(num_tokens)
+            return auto_token_lanes(num_tokens, resolve_device(self.device))
         return min(self.lanes, num_tokens)
 
 

@@ -17,20 +17,26 @@ AUTO_LANE_BYTES = 8192
 """Automatic lanes are at least this long: 0.13 % more bits on alice29.txt than with one lane."""
 AUTO_MAX_LANES = 16
 """More lanes decode no faster on two cores: their keys and values no longer fit the cache."""
+AUTO_MAX_GPU_LANES = 256
+"""A GPU's step takes as long for a lane as for hundreds. Not measured: no GPU was at hand."""
 AUTO_LANE_TOKENS = 2048
 """The same in tokens of a large vocabulary: some 8,000 bytes of English."""
 TOKEN_ROWS_PER_THREAD = 128
 """Rows of a thread where each has a logit for every token: 50,000 of them take 200 kB."""
 
 
-def auto_lanes(raw_bytes: int) -> int:
+def auto_lanes(raw_bytes: int, device: str = "cpu") -> int:
     """Returns the number of lanes for so many bytes where none is asked for."""
-    return max(1, min(AUTO_MAX_LANES, raw_bytes // AUTO_LANE_BYTES))
+    return max(1, min(_most_lanes(device), raw_bytes // AUTO_LANE_BYTES))
 
 
-def auto_token_lanes(num_tokens: int) -> int:
+def auto_token_lanes(num_tokens: int, device: str = "cpu") -> int:
     """Returns the same for so many tokens."""
-    return max(1, min(AUTO_MAX_LANES, num_tokens // AUTO_LANE_TOKENS))
+    return max(1, min(_most_lanes(device), num_tokens // AUTO_LANE_TOKENS))
+
+
+def _most_lanes(device: str) -> int:
+    return AUTO_MAX_GPU_LANES if device == "cuda" else AUTO_MAX_LANES
 
 
 @dataclasses.dataclass(frozen=True)

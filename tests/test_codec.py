@@ -51,6 +51,18 @@ def test_uniform_predictor_costs_8_bits_a_byte(lanes: int) -> None:
 
 
 @pytest.mark.parametrize("adaptive", [False, True], ids=["direct", "adaptive"])
+@pytest.mark.parametrize(("device", "most"), [("cpu", 16), ("cuda", 256)])
+def test_automatic_lanes_have_8_kib_and_are_more_on_a_gpu(
+    device: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmcompress.codec.resolve_device", lambda _: device)
+    config = CodecConfig()
+
+    assert [config.lanes_for(kib << 10) for kib in (1, 8, 100, 16 << 10)] == [1, 1, 12, most]
+    assert [config.lanes_for_tokens(n << 10) for n in (1, 2, 25, 4 << 10)] == [1, 1, 12, most]
+    assert CodecConfig(lanes=3).lanes_for(1 << 20) == 3
+
+
 @pytest.mark.parametrize("lanes", ["auto", 1, 3, 64])
 def test_awkward_inputs_come_back(
     tiny_model: Model, awkward_input: bytes, lanes: object, adaptive: bool
