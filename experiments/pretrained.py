@@ -135,15 +135,7 @@ def exactness_row(model: Model, name: str) -> Row:
     assert model.weights is not None
     raw, symbols = symbols_of(model, name)
     policy = ContextPolicy.of(model.weights)
-    cache = RESULTS.parent / "runs" / "published"
-    cache.mkdir(parents=True, exist_ok=True)
-    path = cache / PUBLISHED[MODEL].file
-    if path.exists():
-        fetching.check_file(path, PUBLISHED[MODEL], str(path))
-    else:
-        fetching.published_file(MODEL, cache)
-    opened = open_pretrained(path)
-    spelled, every = float_bits(opened.network(), symbols, policy, model.weights)
+    spelled, every = float_bits(published_network(), symbols, policy, model.weights)
     row = {
         "raw_bytes": len(raw),
         "num_tokens": len(symbols),
@@ -158,6 +150,18 @@ def exactness_row(model: Model, name: str) -> Row:
         weights = dataclasses.replace(model.weights, config=config)
         row[f"exact_{bits}_bits_per_byte"] = exact_bits(weights, symbols, policy) / len(raw)
     return row
+
+
+def published_network() -> GPT:
+    """Returns the float32 network of the published weights; their file is kept in runs/."""
+    cache = RESULTS.parent / "runs" / "published"
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / PUBLISHED[MODEL].file
+    if path.exists():
+        fetching.check_file(path, PUBLISHED[MODEL], str(path))
+    else:
+        fetching.published_file(MODEL, cache)
+    return open_pretrained(path).network()
 
 
 @torch.no_grad()

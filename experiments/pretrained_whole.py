@@ -1,0 +1,141 @@
+"""A whole text with a published model: lanes and threads, against float32 over the same windows.
+
+    python -m experiments.pretrained_whole [--quick]
+
+Canterbury's alice29.txt with SmolLM2-135M, in the automatic lanes, in two and in one. Files are
+made with all threads, decompressed and compared with all threads and with one. Beside each: the
+code length of the float32 network of the published weights over the same windows of the same lanes,
+and the seconds that it takes for it (scoring only, no file, one lane after the other). The payload
+leaves out the frame's header, since a code length has none. A row that is there already is not
+measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+import lmcompress
+from experiments.common import folder_of
+from experiments.outputs import markdown_of
+from experiments.pretrained import MODEL, append_missing, float_bits, published_network, symbols_of
+from lmcompress import CodecConfig, fetching
+from lmcompress.codec import compress_stream
+from lmcompress.lanes import LaneLayout
+from lmcompress.metrics import bits_per_byte
+from lmcompress.model_store import Model
+from lmcompress.predictor import ContextPolicy, resolve_threads
+from lmcompress.records import read_rows
+
+NAME = "pretrained_whole"
+CORPUS, QUICK = "canterbury/alice29.txt", "canterbury/alice29.txt@40000+1024"
+LANES = ("auto", 2, 1)
+
+Row = dict[str, Any]
+
+
+def coded(raw: bytes, model: Model, lanes: Any) -> Row:
+    """Returns what a file comes to, and the seconds both ways; it is decoded twice."""
+    threads = resolve_threads(None)
+    config = CodecConfig(lanes=lanes, threads=threads)
+    lmcompress.decompress(lmcompress.compress(raw[:200], model, config), model, config)
+    sink, started = io.BytesIO(), time.perf_counter()
+    sizes = compress_stream(io.BytesIO(raw), sink, model, config)
+    row: Row = {"compress s": time.perf_counter() - started}
+    for count in dict.fromkeys((threads, 1)):
+        started = time.perf_counter()
+        restored = lmcompress.decompress(sink.getvalue(), model, CodecConfig(threads=count))
+        row[f"decompress s, {count} threads"] = time.perf_counter() - started
+        if restored != raw:
+            raise click.ClickException("the text did not come back")
+    return {
+        "compressed bytes": sizes.compressed_bytes,
+        "payload bytes": sizes.payload_bytes,
+        **row,
+        "raw sha256": hashlib.sha256(restored).hexdigest(),
+    }
+
+
+def scored(model: Model, name: str, lanes: int) -> Row:
+    """Returns the float32 network's code length over the same lanes and windows."""
+    assert model.weights is not None
+    network, (_, symbols) = published_network(), symbols_of(model, name)
+    layout, policy = LaneLayout(len(symbols), lanes), ContextPolicy.of(model.weights)
+    started = time.perf_counter()
+    bits = sum(
+        float_bits(network, lane, policy, model.weights)[0]
+        for rows in layout.rows(symbols)
+        for lane in rows
+    )
+    return {"float32 bits": bits, "float32 s": time.perf_counter() - started}
+
+
+def row_of(model: Model, name: str, key: str) -> Row:
+    """Returns one row, for lanes as the key's last word has them."""
+    raw, symbols = symbols_of(model, name)
+    asked = key.split()[-1]
+    config = CodecConfig(lanes="auto" if asked == "auto" else int(asked))
+    lanes = config.lanes_for_tokens(len(symbols))
+    return {
+        "corpus": name,
+        "corpus_sha256": hashlib.sha256(raw).hexdigest(),
+        "raw bytes": len(raw),
+        "num tokens": len(symbols),
+        "lanes": lanes,
+        "threads": resolve_threads(None),
+        **coded(raw, model, config.lanes),
+        **scored(model, name, lanes),
+        "fingerprint": model.fingerprint.hex(),
+    }
+
+
+def shown(row: Row) -> Row:
+    """Returns what the table shows of a record."""
+    raw, threads = row["raw bytes"], row["threads"]
+    float32 = row["float32 bits"] / raw
+    payload = bits_per_byte(row["payload bytes"], raw)
+    speeds = {
+        "compress": "compress s",
+        f"decompress, {threads} threads": f"decompress s, {threads} threads",
+        "decompress, 1 thread": "decompress s, 1 threads",
+        "float32 scoring": "float32 s",
+    }
+    return {
+        "lanes": row["lanes"],
+        "bits per byte": f"{bits_per_byte(row['compressed bytes'], raw):.4f}",
+        "payload": f"{payload:.4f}",
+        "float32": f"{float32:.4f}",
+        "payload over float32": f"{100 * (payload / float32 - 1):+.2f} %",
+        **{f"{name}, B/s": round(raw / row[seconds]) for name, seconds in speeds.items()},
+    }
+
+
+def table(folder: Path) -> str:
+    """Returns what the records say, as markdown."""
+    rows = read_rows(folder / "records.jsonl")
+    note = (
+        f"{rows[0]['corpus']} whole, {rows[0]['raw bytes']:,} bytes, {rows[0]['num tokens']:,} "
+        f"tokens; {MODEL}; {rows[0]['threads']} threads where none are named; files, decoded and "
+        f"compared; float32: code lengths, no files; {rows[0]['machine']}."
+    )
+    return markdown_of([shown(row) for row in rows], note)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="A thousand bytes, into results/quick.")
+def main(quick: bool) -> None:
+    """Measures a published model on a whole text."""
+    model, folder = fetching.fetch_model(MODEL), folder_of(NAME, quick=quick)
+    name = QUICK if quick else CORPUS
+    keys = [f"{name}, lanes {lanes}" for lanes in LANES]
+    append_missing(folder / "records.jsonl", keys, lambda key: row_of(model, name, key))
+    (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()
