@@ -34,7 +34,7 @@ from lmcompress.records import read_rows
 
 NAME = "pretrained_whole"
 CORPUS, QUICK = "canterbury/alice29.txt", "canterbury/alice29.txt@40000+1024"
-LANES = ("auto", 2, 1)
+LANES = ("auto", 1, 2)
 
 Row = dict[str, Any]
 

@@ -50,7 +50,6 @@ def test_uniform_predictor_costs_8_bits_a_byte(lanes: int) -> None:
     assert decode_segment(payload, len(raw), UniformPredictor(), lanes) == raw
 
 
-@pytest.mark.parametrize("adaptive", [False, True], ids=["direct", "adaptive"])
 @pytest.mark.parametrize(("device", "most"), [("cpu", 16), ("cuda", 256)])
 def test_automatic_lanes_have_8_kib_and_are_more_on_a_gpu(
     device: str, most: int, monkeypatch: pytest.MonkeyPatch
@@ -63,6 +62,7 @@ def test_automatic_lanes_have_8_kib_and_are_more_on_a_gpu(
     assert CodecConfig(lanes=3).lanes_for(1 << 20) == 3
 
 
+@pytest.mark.parametrize("adaptive", [False, True], ids=["direct", "adaptive"])
 @pytest.mark.parametrize("lanes", ["auto", 1, 3, 64])
 def test_awkward_inputs_come_back(
     tiny_model: Model, awkward_input: bytes, lanes: object, adaptive: bool
