@@ -1,29 +1,32 @@
 """How do time and memory grow with the file?
 
-    python -m experiments.growth [--quick] [--model NAME]...
+    python -m experiments.growth [--quick] [--model NAME]... [--raw-bytes N]...
 
 The command line in a process of its own for each row, so that its peak memory is that of one file;
 times include the start. Texts are cut from one run of prose and mark-up that is repeated where it
-ends, every file is decompressed and compared.
+ends, every file is decompressed and compared. What was compressed when a run was interrupted waits
+in runs/growth: 30 MB take the default model an hour and more.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from experiments.common import folder_of, write_records, write_table
+from experiments.common import RESULTS, folder_of, provenance, write_table
 from lmcompress import corpora
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL
-from lmcompress.records import append_rows, read_rows
+from lmcompress.records import read_rows
 
 NAME = "growth"
+Row = dict[str, Any]
 COLUMNS = (
     "model", "raw bytes", "compressed bytes", "compress s", "decompress s", "compress peak MB",
     "decompress peak MB",
@@ -56,26 +59,46 @@ def run(arguments: list[str]) -> tuple[float, int]:
     return seconds, 1024 * int(result.stdout.split()[-1])  # Linux counts in KiB
 
 
-def row_of(raw: bytes, model: str, folder: Path) -> dict[str, Any]:
-    """Returns time and memory of one file, both ways."""
-    source, frame, restored = (folder / name for name in ("raw", "raw.lmc", "restored"))
+def compressed(raw: bytes, model: str, frame: Path) -> Row:
+    """Makes a file and says what it took; one that is there from an interrupted run is taken."""
+    about = frame.with_suffix(".json")
+    if about.exists():
+        return Row(json.loads(about.read_text("utf-8")))
+    source = frame.with_suffix(".raw")
     source.write_bytes(raw)
-    encode = run(["compress", str(source), "-f", "-m", model, "-o", str(frame)])
-    decode = run(["decompress", str(frame), "-f", "-o", str(restored)])
+    seconds, peak = run(["compress", str(source), "-f", "-m", model, "-o", str(frame)])
+    row = {
+        "compressed bytes": frame.stat().st_size,
+        "compress s": round(seconds, 1),
+        "compress peak MB": round(peak / 1e6),
+        "compress git_commit": provenance(NAME)["git_commit"],
+    }
+    about.write_text(json.dumps(row), "utf-8")
+    source.unlink()
+    return row
+
+
+def row_of(raw: bytes, model: str, folder: Path) -> Row:
+    """Returns time and memory of one file, both ways; the folder is empty again then."""
+    frame = folder / f"{model}-{len(raw)}.lmc"
+    encoded = compressed(raw, model, frame)
+    restored = frame.with_suffix(".restored")
+    seconds, peak = run(["decompress", str(frame), "-f", "-o", str(restored)])
     if restored.read_bytes() != raw:
         raise click.ClickException("the file did not come back")
+    for path in (frame, frame.with_suffix(".json"), restored):
+        path.unlink()
     return {
         "model": model,
         "raw bytes": len(raw),
-        "compressed bytes": frame.stat().st_size,
-        "compress s": round(encode[0], 1),
-        "decompress s": round(decode[0], 1),
-        "compress peak MB": round(encode[1] / 1e6),
-        "decompress peak MB": round(decode[1] / 1e6),
+        **encoded,
+        "decompress s": round(seconds, 1),
+        "decompress peak MB": round(peak / 1e6),
+        **provenance(NAME),
     }
 
 
-def shown(row: dict[str, Any]) -> dict[str, Any]:
+def shown(row: Row) -> Row:
     """Returns what the table shows of a record."""
     return {column: row[column] for column in COLUMNS}
 
@@ -83,24 +106,32 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
 @click.command()
 @click.option("--quick", is_flag=True, help="Up to 100 kB, into results/quick.")
 @click.option("--model", "models", multiple=True, help="Only this one; other rows stay.")
-def main(quick: bool, models: tuple[str, ...]) -> None:
+@click.option("--raw-bytes", "counts", multiple=True, type=int, help="Only this size, likewise.")
+def main(quick: bool, models: tuple[str, ...], counts: tuple[int, ...]) -> None:
     """Measures time and memory against the size of the file."""
     sizes = QUICK_SIZES if quick else SIZES
     names = TEXT[:1] if quick else TEXT
     text = b"".join(corpora.load(name) for name in names)
-    folder_out = folder_of(NAME, quick=quick)
-    kept = [row for row in read_rows(folder_out / "records.jsonl") if row["model"] not in models]
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for model in models or sizes:
-            for count in sizes[model]:
-                raw = (text * (count // len(text) + 1))[:count]
-                rows.append({**row_of(raw, model, Path(folder)), "texts": list(names)})
-                click.echo(str(rows[-1]), err=True)
-    write_records(NAME, rows, folder_out)
-    if models:
-        append_rows(kept, folder_out / "records.jsonl")
-    write_table([shown(row) for row in read_rows(folder_out / "records.jsonl")], folder_out, NOTE)
+    folder, kept = folder_of(NAME, quick=quick), RESULTS.parent / "runs" / NAME
+    kept.mkdir(parents=True, exist_ok=True)
+    for model in models or sizes:
+        for count in sizes[model]:
+            if counts and count not in counts:
+                continue
+            raw = (text * (count // len(text) + 1))[:count]
+            row = {**row_of(raw, model, kept), "texts": list(names)}
+            click.echo(str(row), err=True)
+            rows = with_row(read_rows(folder / "records.jsonl"), row)
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            (folder / "records.jsonl").write_text(lines, "utf-8", newline="\n")
+            write_table([shown(row) for row in rows], folder, NOTE)
+
+
+def with_row(rows: Sequence[Row], new: Row) -> list[Row]:
+    """Returns the rows in order, the new one in the place of the one that it measures again."""
+    order = [(model, count) for model in SIZES for count in (*QUICK_SIZES[model], *SIZES[model])]
+    by_key = {(row["model"], row["raw bytes"]): row for row in [*rows, new]}
+    return [by_key[key] for key in dict.fromkeys(order) if key in by_key]
 
 
 if __name__ == "__main__":
