@@ -1,74 +1,77 @@
 """What are the weights of a published model worth, and what does exact arithmetic cost them?
 
-    python -m experiments.pretrained [--quick] [--part files|exactness|windows]
+    python -m experiments.pretrained [--quick] [--part files|exactness|windows|characters]
 
 The model is SmolLM2-135M, as `lmcompress fetch smollm2-135m` makes it; it has read far more text
-than the project's own models, and may have read some of these files. Three parts:
+than the project's own models, and may have read some of these files. Four parts:
 
-  files: real files, decoded and compared, beside the default model, zpaq and xz;
+  files: real files, decoded and compared, beside the project's models, zpaq and xz;
   exactness: code lengths of the float32 network (of the published weights, before they were
     quantized) and of its exact forms, over the same windows of the same tokens;
-  windows: code lengths against window and overlap, in one lane.
+  windows: code lengths against window and overlap, in one lane;
+  characters: bits per character of the float32 network, windows of 1,900 tokens of which the last
+    512 count, as Huang et al., "Compression Represents Intelligence Linearly" (2024), have them.
 
-A row that is there already is not measured again.
+A row that is there already is not measured again. Published figures stand in a table of their own.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
-from experiments.common import RESULTS, folder_of, provenance
+from experiments.code_lengths import exact_bits, float_bits, published_network, symbols_of, windows
+from experiments.common import folder_of, provenance
 from experiments.default_against_classical import measure
 from experiments.outputs import markdown_of
-from lmcompress import corpora, fetching
+from lmcompress import fetching
 from lmcompress.benchmark import ModelCodec, classical_codecs
 from lmcompress.codec import CodecConfig
-from lmcompress.gpt.network import GPT
-from lmcompress.gpt.pretrained import open_pretrained
-from lmcompress.gpt.quantization import ExactWeights
-from lmcompress.lanes import token_block_steps
+from lmcompress.float_scoring import scored_windows
+from lmcompress.metrics import adjusted_compression_rate, bits_per_byte, raw_compression_rate
 from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
-from lmcompress.predictor import ContextPolicy, new_token_predictor, resolve_threads
-from lmcompress.published import PUBLISHED
+from lmcompress.predictor import ContextPolicy
 from lmcompress.records import Record, append_rows, latest, read_jsonl, read_rows
 from lmcompress.report import rate_table, speed_table
-from lmcompress.token_codec import TokenStage, coded_bits, token_blocks
-from lmcompress.tokenizing import tokenizer_of
-from lmcompress.tokens import Symbols
 
 NAME = "pretrained"
 MODEL = "smollm2-135m"
+LADDER_MODEL = "ladder-800k"
 SLICES = (
     "canterbury/alice29.txt@40000+16384",
+    "calgary/book1@300000+16384",
     "enwik/enwik8.head-4150000@3000000+16384",
     "code/python-3.11.7-stdlib.py.txt@0+16384",
     "logs/Apache_2k.log@0+16384",
     "i18n/udhr-fra.txt",
     "i18n/udhr-rus.txt@0+8192",
+    "i18n/udhr-cmn_hans.txt@0+8190",
 )
 WHOLE = "canterbury/alice29.txt"
 QUICK = "canterbury/alice29.txt@40000+1024"
 EXACTNESS = ("canterbury/alice29.txt@40000+16384", "enwik/enwik8.head-4150000@3000000+16384")
 WINDOWS = "canterbury/alice29.txt@40000+32768"
+CHARACTERS = (*SLICES[:4], *SLICES[5:])
+CHARACTER_WINDOW, CHARACTER_STRIDE = 1900, 512
+PUBLISHED_TEXTS = Path(__file__).with_name("published_texts.tsv")
 POLICIES = ((512, 128), (1024, 256), (2048, 0), (2048, 512), (2048, 1024))
 ACTIVATION_BITS = (8, 12)
+PARTS = ("files", "exactness", "windows", "characters")
 
 Row = dict[str, Any]
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="A thousand bytes, into results/quick.")
-@click.option("--part", type=click.Choice(["files", "exactness", "windows"]), help="One part only.")
+@click.option("--part", type=click.Choice(PARTS), help="One part only.")
 @click.option("--corpus", "chosen", multiple=True, help="Of the files, only this; repeatable.")
 def main(quick: bool, part: str | None, chosen: tuple[str, ...]) -> None:
-    """Measures a published model: files, exactness, windows."""
+    """Measures a published model: files, exactness, windows, bits per character."""
     model = fetching.fetch_model(MODEL)
     folder = folder_of(NAME, quick=quick)
     if part in (None, "files"):
@@ -83,20 +86,24 @@ def main(quick: bool, part: str | None, chosen: tuple[str, ...]) -> None:
             [f"{name}, window {window}, overlap {overlap}" for window, overlap in policies],
             lambda setting: window_row(model, name, setting),
         )
+    if part in (None, "characters"):
+        names = (QUICK,) if quick else CHARACTERS
+        append_missing(folder / "characters.jsonl", names, lambda name: character_row(model, name))
     (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
 
 
 def measure_files(model: Model, folder: Path, chosen: Sequence[str], *, quick: bool) -> None:
     """Compresses and decompresses files with all codecs; what takes longest comes last."""
     path = folder / "records.jsonl"
-    rivals = [ModelCodec(load_model(DEFAULT_MODEL)), *classical_codecs(["zpaq-5", "xz-9e"])]
-    automatic, two = ModelCodec(model), ModelCodec(model, CodecConfig(lanes=2))
+    ours = [ModelCodec(load_model(name)) for name in (DEFAULT_MODEL, LADDER_MODEL)]
+    rivals = [*ours, *classical_codecs(["zpaq-5", "xz-9e"])]
+    automatic, one_lane = ModelCodec(model), ModelCodec(model, CodecConfig(lanes=1))
     if quick:
-        measure([QUICK], [automatic, two, *rivals], path, experiment=NAME)
+        measure([QUICK], [automatic, *rivals], path, experiment=NAME)
         return
     names = chosen or (*SLICES, WHOLE)
     measure(names, [*rivals, automatic], path, experiment=NAME)
-    measure([name for name in names if name != WHOLE], [two], path, experiment=NAME)
+    measure([name for name in names if name != WHOLE], [one_lane], path, experiment=NAME)
 
 
 def append_missing(path: Path, keys: Sequence[str], row_of: Callable[[str], Row]) -> None:
@@ -111,31 +118,14 @@ def append_missing(path: Path, keys: Sequence[str], row_of: Callable[[str], Row]
         click.echo(f"{key}: {row}", err=True)
 
 
-def symbols_of(model: Model, name: str) -> tuple[bytes, Symbols]:
-    """Returns a corpus and its tokens."""
-    assert model.tokens is not None
-    raw = corpora.load(name)
-    return raw, tokenizer_of(model.folder, model.tokens).encode(raw)
-
-
-def exact_bits(weights: ExactWeights, symbols: Symbols, policy: ContextPolicy) -> float:
-    """Returns the quantized code length of symbols in one lane."""
-    threads = resolve_threads(None)
-    block = token_block_steps(1, threads)
-    predictor = new_token_predictor(weights, 1, block, policy, "cpu", threads)
-    stage, bits = TokenStage(predictor, 1), 0.0
-    for tokens, steps in token_blocks(symbols, 1, block, predictor):
-        for step, rows in zip(steps, predictor.logits(tokens), strict=True):
-            bits += float(coded_bits(stage, step, rows).sum())
-    return bits
-
-
 def exactness_row(model: Model, name: str) -> Row:
     """Returns code lengths of the float32 network and of exact forms, in bits per byte."""
     assert model.weights is not None
     raw, symbols = symbols_of(model, name)
     policy = ContextPolicy.of(model.weights)
-    spelled, every = float_bits(published_network(), symbols, policy, model.weights)
+    spelled, every = float_bits(
+        published_network(MODEL), symbols, windows(len(symbols), policy), model.weights
+    )
     row = {
         "raw_bytes": len(raw),
         "num_tokens": len(symbols),
@@ -150,50 +140,6 @@ def exactness_row(model: Model, name: str) -> Row:
         weights = dataclasses.replace(model.weights, config=config)
         row[f"exact_{bits}_bits_per_byte"] = exact_bits(weights, symbols, policy) / len(raw)
     return row
-
-
-def published_network() -> GPT:
-    """Returns the float32 network of the published weights; their file is kept in runs/."""
-    cache = RESULTS.parent / "runs" / "published"
-    cache.mkdir(parents=True, exist_ok=True)
-    path = cache / PUBLISHED[MODEL].file
-    if path.exists():
-        fetching.check_file(path, PUBLISHED[MODEL], str(path))
-    else:
-        fetching.published_file(MODEL, cache)
-    return open_pretrained(path).network()
-
-
-@torch.no_grad()
-def float_bits(
-    network: GPT, symbols: Symbols, policy: ContextPolicy, weights: ExactWeights
-) -> tuple[float, float]:
-    """Returns the float network's code length of symbols, none of them an escape.
-
-    Once over the tokens that a text spells, as the codec has it, once over all.
-    """
-    assert weights.tokens is not None
-    unspelled = torch.from_numpy(~weights.tokens.is_spelled)
-    targets = torch.from_numpy(symbols).long()
-    inputs = torch.cat((torch.tensor([weights.config.bos_id]), targets[:-1]))
-    spelled = every = 0.0
-    for context, start, stop in windows(len(symbols), policy):
-        logits = network(inputs[None, context:stop])[0, start - context :]
-        for rows, chosen in zip(logits.split(256), targets[start:stop].split(256), strict=True):
-            nats = rows.double()
-            every -= torch.log_softmax(nats, -1).gather(-1, chosen[:, None]).sum().item()
-            nats[:, unspelled] = -torch.inf
-            spelled -= torch.log_softmax(nats, -1).gather(-1, chosen[:, None]).sum().item()
-    return spelled / math.log(2), every / math.log(2)
-
-
-def windows(count: int, policy: ContextPolicy) -> Iterator[tuple[int, int, int]]:
-    """Yields (where the context begins, first token, end) of each window, as the codec has them."""
-    start = context = 0
-    while start < count:
-        stop = min(count, context + policy.window)
-        yield context, start, stop
-        start, context = stop, stop - policy.overlap
 
 
 def window_row(model: Model, name: str, setting: str) -> Row:
@@ -213,23 +159,87 @@ def window_row(model: Model, name: str, setting: str) -> Row:
     }
 
 
+def character_row(model: Model, name: str) -> Row:
+    """Returns the float32 network's code length of a text, per character and per byte."""
+    assert model.weights is not None
+    assert model.tokens is not None
+    raw, symbols = symbols_of(model, name)
+    if model.tokens.num_escaped(symbols):
+        raise click.ClickException(f"{name} has bytes that no token of {MODEL} spells")
+    where = scored_windows(len(symbols), CHARACTER_WINDOW, CHARACTER_STRIDE)
+    _, bits = float_bits(published_network(MODEL), symbols, where, model.weights)
+    characters = len(raw.decode())
+    return {
+        "raw_bytes": len(raw),
+        "characters": characters,
+        "num_tokens": len(symbols),
+        "bits_per_character": bits / characters,
+        "bits_per_byte": bits / len(raw),
+        "fingerprint": model.fingerprint.hex(),
+    }
+
+
+def adjusted_rows(records: Sequence[Record]) -> list[Row]:
+    """Returns rates over all files, raw and with the model counted, of codecs that have all."""
+    names = {record.corpus for record in records}
+    rows = []
+    for codec in dict.fromkeys(record.codec for record in records):
+        mine = [record for record in records if record.codec == codec]
+        if {record.corpus for record in mine} != names:
+            continue
+        raw = sum(record.raw_bytes for record in mine)
+        compressed = sum(record.compressed_bytes or 0 for record in mine)
+        model_bytes = mine[0].model_bytes or 0
+        rates = (
+            raw_compression_rate(compressed, raw),
+            adjusted_compression_rate(compressed, model_bytes, raw),
+        )
+        rows.append(
+            {
+                "codec": codec,
+                "model bytes": f"{model_bytes:,}",
+                "bits per byte": f"{bits_per_byte(compressed, raw):.3f}",
+                "raw rate": f"{rates[0]:.1%}",
+                "adjusted rate": f"{rates[1]:,.1%}",
+            }
+        )
+    return sorted(rows, key=lambda row: float(row["bits per byte"]))
+
+
+def published_rows(path: Path = PUBLISHED_TEXTS) -> list[Row]:
+    """Returns what others state."""
+    lines = (line for line in path.read_text("utf-8").splitlines() if not line.startswith("#"))
+    rows = csv.DictReader(lines, delimiter="\t")
+    return [{name.replace("_", " "): value for name, value in row.items()} for row in rows]
+
+
 def table(folder: Path) -> str:
     """Returns what the records say, as markdown."""
     parts = []
     if (folder / "records.jsonl").exists():
         records: list[Record] = latest(read_jsonl(folder / "records.jsonl"))
         parts.append("Files, decompressed and compared.\n\n" + rate_table(records))
+        parts.append(markdown_of(adjusted_rows(records), _ADJUSTED))
         parts.append("Speed, on a machine that did other work too.\n\n" + speed_table(records))
-    for name, note in (
-        ("exactness", "Code lengths over the same windows in one lane; no files."),
-        ("windows", "Code lengths in one lane against window and overlap; no files."),
-    ):
+    for name, note in _NOTES.items():
         if (folder / f"{name}.jsonl").exists():
             rows = read_rows(folder / f"{name}.jsonl")
             parts.append(markdown_of([_shown(row) for row in rows], note))
+    parts.append(markdown_of(published_rows(), _PUBLISHED))
     return "\n".join(part.strip() + "\n" for part in parts)
 
 
+_ADJUSTED = "All files together; adjusted: the model's stored bytes counted as if sent along."
+_NOTES = {
+    "exactness": "Code lengths over the same windows in one lane; no files.",
+    "windows": "Code lengths in one lane against window and overlap; no files.",
+    "characters": (
+        f"Float32 code lengths, windows of {CHARACTER_WINDOW:,} tokens, stride {CHARACTER_STRIDE}, "
+        "as Huang et al. (2024) have them; no files. The first tokens of a text have the shortest "
+        "context, and these texts are short."
+    ),
+}
+_PUBLISHED = "Published, whole files: what others state; none of it was measured here."
 _PROVENANCE = {"git_commit", "git_dirty", "command", "machine", "run_id", "fingerprint"}
 
 

@@ -21,9 +21,10 @@ from typing import Any
 import click
 
 import lmcompress
+from experiments.code_lengths import float_bits, published_network, symbols_of, windows
 from experiments.common import folder_of
 from experiments.outputs import markdown_of
-from experiments.pretrained import MODEL, append_missing, float_bits, published_network, symbols_of
+from experiments.pretrained import MODEL, append_missing
 from lmcompress import CodecConfig, fetching
 from lmcompress.codec import compress_stream
 from lmcompress.lanes import LaneLayout
@@ -64,11 +65,11 @@ def coded(raw: bytes, model: Model, lanes: Any) -> Row:
 def scored(model: Model, name: str, lanes: int) -> Row:
     """Returns the float32 network's code length over the same lanes and windows."""
     assert model.weights is not None
-    network, (_, symbols) = published_network(), symbols_of(model, name)
+    network, (_, symbols) = published_network(MODEL), symbols_of(model, name)
     layout, policy = LaneLayout(len(symbols), lanes), ContextPolicy.of(model.weights)
     started = time.perf_counter()
     bits = sum(
-        float_bits(network, lane, policy, model.weights)[0]
+        float_bits(network, lane, windows(len(lane), policy), model.weights)[0]
         for rows in layout.rows(symbols)
         for lane in rows
     )

@@ -14,6 +14,7 @@ import lmcompress
 from experiments import (
     adaptive_ablation,
     adaptive_lanes,
+    code_lengths,
     gpu,
     mix_shift,
     pretrained,
@@ -166,7 +167,7 @@ def test_the_code_length_of_tokens_is_that_of_score(token_model: Model) -> None:
     policy = ContextPolicy.of(token_model.weights)
     symbols = tokenizer_of(token_model.folder, token_model.weights.tokens).encode(RAW)
 
-    bits = pretrained.exact_bits(token_model.weights, symbols, policy)
+    bits = code_lengths.exact_bits(token_model.weights, symbols, policy)
 
     assert bits == pytest.approx(score(token_model, CodecConfig(lanes=1)))
 
@@ -180,15 +181,16 @@ def test_the_float_network_sees_the_windows_that_the_codec_has(
     symbols = tokenizer_of(token_model.folder, token_model.weights.tokens).encode(RAW[:300])
     network = load_network(token_model.folder)
 
-    spelled, every = pretrained.float_bits(network, symbols, policy, token_model.weights)
+    where = code_lengths.windows(len(symbols), policy)
+    spelled, every = code_lengths.float_bits(network, symbols, where, token_model.weights)
 
-    exact = pretrained.exact_bits(token_model.weights, symbols, policy)
+    exact = code_lengths.exact_bits(token_model.weights, symbols, policy)
     assert exact == pytest.approx(spelled, rel=0.01)
     assert every > spelled
 
 
 def test_windows_cover_all_tokens_once() -> None:
-    found = list(pretrained.windows(50, ContextPolicy(24, 6)))
+    found = list(code_lengths.windows(50, ContextPolicy(24, 6)))
 
     assert found == [(0, 0, 24), (18, 24, 42), (36, 42, 50)]
 
