@@ -22,6 +22,9 @@ from lmcompress.model_store import Model, load_model
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before anybody imports Triton
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores, and spin for each other
+    torch.set_num_threads(1)
+
 AWKWARD_INPUTS = {
     "empty": b"",
     "one-byte": b"\x00",

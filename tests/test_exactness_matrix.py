@@ -141,6 +141,23 @@ def test_a_team_gives_the_logits_and_starts_anew_as_lanes_side_by_side_do() -> N
     assert np.array_equal(found, expected)
 
 
+def test_nobody_waits_for_a_team_member_that_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = TeamEngine(CpuModel(wide(random_weights("llama"), 12)), 3, 16, 2)
+    evaluate = engine._kernel
+
+    def interrupted(thread: int, *args: object) -> None:
+        if thread == 0:
+            raise KeyboardInterrupt
+        evaluate(thread, *args)
+
+    monkeypatch.setattr(engine, "_kernel", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.read(random_tokens(3))
+    engine.close()  # waits for the other thread
+
+
 def test_a_team_takes_weights_that_no_cache_holds_and_few_lanes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -18,6 +18,8 @@ from lmcompress.gpt.vectors_cpu import I64
 
 IS_USABLE = hasattr(os, "sched_getaffinity")
 """Whether there is a way to let others run: not on Windows."""
+OPEN = 1 << 62
+"""A counter at which nobody waits, whatever was computed."""
 _SPINS = 4000
 _let_others_run = types.ExternalFunction("sched_yield", types.int32())
 
@@ -51,7 +53,7 @@ def _arrived(_typing: Any, address: Any) -> Any:
 def wait(counter_at, threads):
     """Returns once all threads have called it as often; the counter, int64, is 0 at first."""
     ticket = _arrive(counter_at)
-    complete = (ticket // threads + 1) * threads
+    complete = (ticket // threads + 1) * threads if ticket < OPEN else ticket
     spins = 0
     while _arrived(counter_at) < complete:
         spins += 1

@@ -324,7 +324,7 @@ class CpuEngine(BlockEngine):
             self._on_one_core, start_thread = OneCore(), stay_on_one_core
         self._pool = None
         if count > 1:  # groups run side by side, each product on its own core
-            self._pool = ThreadPoolExecutor(count, "lmcompress", start_thread)
+            self._pool = ThreadPoolExecutor(count - 1, "lmcompress", start_thread)
 
     def _evaluate_block(
         self,
@@ -342,12 +342,12 @@ class CpuEngine(BlockEngine):
             )
             for group, s in zip(self._groups, self._slices, strict=True)
         ]
-        if self._pool is None:
-            with self._on_one_core:
-                jobs[0]()
-        else:
-            for future in [self._pool.submit(job) for job in jobs]:
-                future.result()
+        # The first runs here: a thread that is woken for each step of a decoder comes late.
+        others = [] if self._pool is None else [self._pool.submit(job) for job in jobs[1:]]
+        with self._on_one_core:
+            jobs[0]()
+        for future in others:
+            future.result()
 
     def close(self) -> None:
         """Ends the threads."""

@@ -8,8 +8,10 @@ which costs more than it gives on a machine that is busy, or where lanes are man
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -65,7 +67,7 @@ class TeamEngine(BlockEngine):
         self._seen = np.empty(rows * config.n_head * config.head_dim, np.float32)
         self._kernel = team_kernel(config.head_dim)
         self._constants = self._layout()
-        self._pool = ThreadPoolExecutor(threads, "lmcompress")
+        self._pool = ThreadPoolExecutor(max(1, threads - 1), "lmcompress")
 
     def _layout(self) -> tuple[Any, ...]:
         """Returns what stays the same from step to step, as the kernel takes it."""
@@ -103,8 +105,20 @@ class TeamEngine(BlockEngine):
         self._clock[0], self._counter[0] = self.position, 0
         flat = np.ascontiguousarray(tokens).reshape(-1)
         job = functools.partial(self._evaluate_part, flat, out=out, logits=logits)
-        for future in [self._pool.submit(job, thread) for thread in range(self._threads)]:
+        with self._nobody_waits_in_vain():
+            others = [self._pool.submit(job, thread) for thread in range(1, self._threads)]
+            job(0)
+        for future in others:
             future.result()
+
+    @contextlib.contextmanager
+    def _nobody_waits_in_vain(self) -> Iterator[None]:
+        """Opens the barrier where a thread does not get to it: an interrupt, too little memory."""
+        try:
+            yield
+        except BaseException:
+            self._counter[0] = barrier_cpu.OPEN
+            raise
 
     def _evaluate_part(
         self,
@@ -115,12 +129,13 @@ class TeamEngine(BlockEngine):
     ) -> None:
         """Evaluates one thread's part; returns when its rows of the output are complete."""
         rows = len(tokens)
-        self._kernel(
-            thread, self._threads, self._counter.ctypes.data, self.lanes, self._clock, tokens,
-            out is not None or logits is not None, *self._constants,
-            self._x[:rows], self._scale[:rows], self._quantized, self._sums,
-            self._queries, self._query_scales, self._seen,
-        )  # fmt: skip
+        with self._nobody_waits_in_vain():
+            self._kernel(
+                thread, self._threads, self._counter.ctypes.data, self.lanes, self._clock, tokens,
+                out is not None or logits is not None, *self._constants,
+                self._x[:rows], self._scale[:rows], self._quantized, self._sums,
+                self._queries, self._query_scales, self._seen,
+            )  # fmt: skip
         low, high = (self.lanes * i // self._threads for i in (thread, thread + 1))
         if low == high:
             return
