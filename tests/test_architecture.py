@@ -208,5 +208,5 @@ def test_readme_opens_with_the_two_lines() -> None:
 
     assert len(lines) == 2
     assert lines[0].endswith(" && .venv/bin/lmcompress demo")
-    assert lines[1].endswith(" && .venv/bin/python -m pytest -q")
+    assert lines[1].endswith(" && .venv/bin/python -m pytest -q -n 2")
     assert README.index(lines[1]) < README.index("\n## ")
