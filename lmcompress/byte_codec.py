@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.ahead import one_ahead, one_by_one
 from lmcompress.coding import RangeDecoder, RangeEncoder, Weights
 from lmcompress.lanes import LaneLayout, segment_blocks
 from lmcompress.layout import Method
@@ -70,7 +69,6 @@ def encode_segment(
     primer: Primer | None = None,
     *,
     short: bool = False,
-    ahead: bool = False,
 ) -> list[bytes]:
     """Returns one segment's payload for each method.
 
@@ -85,15 +83,12 @@ def encode_segment(
       progress: Called with the number of bytes done since its last call.
       primer: What was read before.
       short: Whether to cut the payloads short, as compact frames have them.
-      ahead: Whether to predict one block while the one before is coded, on a thread more.
     """
     layout = LaneLayout(len(raw), lanes)
     coders = [(RangeEncoder(), new_stage(method, layout, primer)) for method in methods]
     first = primer.warm(predictor, lanes) if primer else predictor.bos_id
-    blocks = segment_blocks(raw, lanes, block, first)
-    for (_, symbols), weights in (one_ahead if ahead else one_by_one)(
-        lambda part: predictor.predict(part[0]), blocks
-    ):
+    for tokens, symbols in segment_blocks(raw, lanes, block, first):
+        weights = predictor.predict(tokens)
         for encoder, stage in coders:
             stage.encode(encoder, symbols, weights)
         if progress:

@@ -201,13 +201,10 @@ class FrameCompressor:
         prompt = self.config.prompt
         primer = primer_of(prompt, self._model, policy, device, threads) if prompt else None
         predictor = new_predictor(weights, lanes, block, policy, device, threads)
-        # A core has nothing to do while a block is coded.
-        ahead = threads > 1 and device == "cpu" and weights is not None
         try:
             payloads = encode_segment(
-                raw, predictor, lanes, block, methods, progress, primer,
-                short=self.config.compact, ahead=ahead,
-            )  # fmt: skip
+                raw, predictor, lanes, block, methods, progress, primer, short=self.config.compact
+            )
             method, payload = min(zip(methods, payloads, strict=True), key=lambda p: len(p[1]))
             return _Coded(method, lanes, payload)
         finally:

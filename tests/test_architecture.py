@@ -22,7 +22,7 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
-    "ahead compiled errors logistic metrics prefetch progress protocol published gpt.config "
+    "compiled errors logistic metrics prefetch progress protocol published gpt.config "
     "gpt.gpu_driver gpt.integers gpt.transfer_cuda gpt.vectors_cpu",
     "adaptive.state wire files coding tokens float_scoring cli_errors corpus_download "
     "hub_corpora inline_svg gpt.card gpt.grids gpt.network",
