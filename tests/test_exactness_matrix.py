@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -222,41 +221,24 @@ ENVIRONMENTS = [
 ]
 
 
-Digests = dict[str, dict[str, str]]
-
-
 @pytest.fixture(scope="session")
-def digests_here() -> Digests:
+def digests_here() -> dict[str, dict[str, str]]:
     return all_digests([DEFAULT_MODEL])
 
 
-def digests_under(environment: dict[str, str]) -> Digests:
+@pytest.mark.parametrize(
+    "environment", ENVIRONMENTS, ids=lambda e: "-".join(map("=".join, e.items()))
+)
+def test_bits_are_equal_over_instruction_sets(
+    environment: dict[str, str], digests_here: dict[str, dict[str, str]]
+) -> None:
     script = Path(__file__).with_name("exactness.py")
     result = subprocess.run(
         [sys.executable, str(script), DEFAULT_MODEL],
-        env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=True,
     )
-    return dict(json.loads(result.stdout))
-
-
-@pytest.fixture(scope="session")
-def digests_elsewhere() -> Iterator[list[Future[Digests]]]:
-    # A process a core: they take a third of the suite's time.
-    pool = ThreadPoolExecutor(os.cpu_count())
-    yield [pool.submit(digests_under, environment) for environment in ENVIRONMENTS]
-    pool.shutdown(cancel_futures=True)
-
-
-@pytest.mark.parametrize(
-    "machine",
-    range(len(ENVIRONMENTS)),
-    ids=lambda i: "-".join(map("=".join, ENVIRONMENTS[i].items())),
-)
-def test_bits_are_equal_over_instruction_sets(
-    machine: int, digests_elsewhere: list[Future[Digests]], digests_here: Digests
-) -> None:
-    assert digests_elsewhere[machine].result() == digests_here
+    assert json.loads(result.stdout) == digests_here
     assert all(d["reference"] == d["cpu"] for d in digests_here.values())
