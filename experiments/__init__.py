@@ -17,7 +17,7 @@ EXPERIMENTS: dict[str, str] = {
     "start_up": "what a command costs before it does anything",
     "growth": "time and memory against the size of the file",
     "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
-    "pretrained": "SmolLM2-135M: files, exactness, windows (downloads 98 MB)",
+    "pretrained": "SmolLM2-135M: files, exactness, windows, characters (downloads 98 MB)",
     "pretrained_whole": "SmolLM2-135M on a whole text: lanes, threads, float32 beside it",
     "model_sizes": "bits per byte against parameters, beside gzip and its peers",
     "table_1": "Table 1: raw and adjusted rates of codecs and models, four modalities",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from experiments import (
     gpu,
     mix_shift,
     pretrained,
+    pretrained_whole,
     speed,
     step_profile,
 )
@@ -195,10 +197,13 @@ def test_windows_cover_all_tokens_once() -> None:
     assert found == [(0, 0, 24), (18, 24, 42), (36, 42, 50)]
 
 
-def test_the_committed_table_of_the_published_model_is_that_of_its_records() -> None:
-    folder = RESULTS / "pretrained"
+@pytest.mark.parametrize("experiment", [pretrained, pretrained_whole])
+def test_the_committed_tables_of_the_published_model_are_those_of_its_records(
+    experiment: ModuleType,
+) -> None:
+    folder = RESULTS / experiment.NAME
 
-    assert (folder / "table.md").read_text("utf-8") == pretrained.table(folder)
+    assert (folder / "table.md").read_text("utf-8") == experiment.table(folder)
 
 
 def test_the_shares_of_a_step_are_those_of_all_its_parts() -> None:
