@@ -18,9 +18,9 @@ AUTO_LANE_BYTES = 8192
 AUTO_MAX_LANES = 16
 """More lanes decode no faster on two cores: their keys and values no longer fit the cache."""
 AUTO_MAX_GPU_LANES = 256
-"""A GPU's step takes as long for a lane as for hundreds. Not measured: no GPU was at hand."""
+"""A guess: a GPU should step through hundreds in the time of one. No GPU was at hand to measure."""
 AUTO_LANE_TOKENS = 2048
-"""The same in tokens of a large vocabulary: some 8,000 bytes of English."""
+"""AUTO_LANE_BYTES in tokens of a large vocabulary: some 8,000 bytes of English."""
 TOKEN_ROWS_PER_THREAD = 128
 """Rows of a thread where each has a logit for every token: 50,000 of them take 200 kB."""
 

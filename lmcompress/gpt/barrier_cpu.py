@@ -17,7 +17,7 @@ from lmcompress.compiled import device_function
 from lmcompress.gpt.vectors_cpu import I64
 
 IS_USABLE = hasattr(os, "sched_getaffinity")
-"""Whether there is a way to let others run: not on Windows."""
+"""Whether our cores can be counted and others be let run, as on Linux."""
 OPEN = 1 << 62
 """A counter at which nobody waits, whatever was computed."""
 _SPINS = 4000
