@@ -34,6 +34,7 @@ from lmcompress.errors import TrainingError
 from lmcompress.gpt.checkpoint import save_float_checkpoint
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
+from lmcompress.muon import Float32Muon
 
 _log = logging.getLogger(__name__)
 
@@ -224,7 +225,7 @@ class Trainer:
             raise TrainingError("no C++ compiler here: install g++, or set compile = false")
         self.network = GPT(config.model).to(self.device)
         self.forward = torch.compile(self.network) if config.compile else self.network
-        self.optimizers = _optimizers(config, self.network)
+        self.optimizers = _optimizers(config, self.network, self.precision)
         self.batches = Batches(config, self.rank, self.world_size)
         self.start_step = 0
         self._resume()
@@ -392,7 +393,7 @@ def _has_compiler() -> bool:
     return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
 
 
-def _optimizers(config: TrainConfig, network: GPT) -> list[torch.optim.Optimizer]:
+def _optimizers(config: TrainConfig, network: GPT, precision: str) -> list[torch.optim.Optimizer]:
     matrices: list[Tensor] = []
     rest: list[Tensor] = []
     for name, parameter in network.named_parameters():
@@ -412,8 +413,9 @@ def _optimizers(config: TrainConfig, network: GPT) -> list[torch.optim.Optimizer
     )
     optimizers: list[torch.optim.Optimizer] = [adamw]
     if matrices:
+        muon = torch.optim.Muon if precision == "bfloat16" else Float32Muon
         optimizers.append(
-            torch.optim.Muon(
+            muon(
                 matrices,
                 lr=config.muon_learning_rate,
                 weight_decay=config.weight_decay,
