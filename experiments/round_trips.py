@@ -11,7 +11,6 @@ again, so the run can be stopped at any time.
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -25,12 +24,13 @@ import click
 import numpy as np
 import pandas as pd
 
+from experiments.common import folder_of, provenance
 from lmcompress import corpora
 from lmcompress.metrics import bits_per_byte
 from lmcompress.model_store import DEFAULT_MODEL, load_model
-from lmcompress.provenance import command_line, describe_run
+from lmcompress.records import append_rows, read_rows
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
+NAME = "round_trips"
 PREFIXES = ("canterbury/", "calgary/", "i18n/")
 SINGLE = ("silesia/xml", "kodak/kodim01.png", "librispeech/1089-134691-0000.flac")
 MADE = {
@@ -126,10 +126,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_rows(path: Path, fingerprint: str) -> list[dict[str, Any]]:
-    """Returns the rows measured with this model."""
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    return [row for row in map(json.loads, lines) if row["fingerprint"] == fingerprint]
+def rows_of(path: Path, fingerprint: str) -> list[dict[str, Any]]:
+    """Returns the rows measured with this model, by name."""
+    rows = [row for row in read_rows(path) if row["fingerprint"] == fingerprint]
+    return sorted(rows, key=lambda row: row["corpus"])
 
 
 @click.command()
@@ -137,26 +137,17 @@ def read_rows(path: Path, fingerprint: str) -> list[dict[str, Any]]:
 @click.option("--processes", default=2, show_default=True, help="At a time, one thread each.")
 def main(quick: bool, processes: int) -> None:
     """Compresses and decompresses every file through the command line."""
-    folder = RESULTS / "quick" / "round_trips" if quick else RESULTS / "round_trips"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder_of(NAME, quick=quick)
     fingerprint = load_model(DEFAULT_MODEL).fingerprint.hex()
     path = folder / "records.jsonl"
-    done = {row["corpus"] for row in read_rows(path, fingerprint)}
+    done = {row["corpus"] for row in rows_of(path, fingerprint)}
     names = [name for name in (QUICK if quick else all_names()) if name not in done]
-    run = describe_run(command_line(["python", "-m", "experiments.round_trips", *sys.argv[1:]]))
+    run = provenance(NAME)
     with ThreadPoolExecutor(processes) as pool:
         jobs = [pool.submit(round_trip, batch, fingerprint) for batch in batches(names) if batch]
         for job in as_completed(jobs):
-            for row in job.result():
-                with path.open("a", encoding="utf-8") as file:
-                    provenance = {
-                        "git_commit": run.git_commit,
-                        "command": run.command,
-                        "machine": run.machine,
-                        "run_id": run.run_id,
-                    }
-                    file.write(json.dumps({**row, **provenance}) + "\n")
-    rows = sorted(read_rows(path, fingerprint), key=lambda row: row["corpus"])
+            append_rows([{**row, **run} for row in job.result()], path)
+    rows = rows_of(path, fingerprint)
     (folder / "table.md").write_text(table(rows), "utf-8", newline="\n")
     failed = [row["corpus"] for row in rows if not row["round_trip_ok"]]
     if failed:

@@ -12,13 +12,14 @@ from experiments import (
     figure_4,
     findings,
     ladder_table,
+    round_trips,
     scaling_law,
     table_1,
     table_1_tables,
     table_2,
 )
 from experiments.common import RESULTS
-from lmcompress.model_store import folders, load_model
+from lmcompress.model_store import DEFAULT_MODEL, folders, load_model
 from lmcompress.records import Record, read_jsonl, read_rows
 
 Texts = dict[str, str]
@@ -49,6 +50,14 @@ def test_committed_tables_are_those_of_the_committed_records(name: str) -> None:
     texts = FROM_RECORDS[name](read_jsonl(TABLE_1))
 
     assert committed(name, texts) == texts
+
+
+def test_the_table_of_round_trips_is_that_of_its_rows_and_each_came_back() -> None:
+    path = RESULTS / round_trips.NAME / "records.jsonl"
+    rows = round_trips.rows_of(path, load_model(DEFAULT_MODEL).fingerprint.hex())
+
+    assert committed(round_trips.NAME, {"table.md": ""})["table.md"] == round_trips.table(rows)
+    assert {row["corpus_sha256"] == row["decoded_sha256"] for row in rows} == {True}
 
 
 @pytest.mark.parametrize("name", [*FROM_ROWS, *FROM_RECORDS])
