@@ -41,11 +41,13 @@ NOTE = (
     "The command line, a process for each file, one after the other; start included, kernels "
     "compiled. The machine may have done other work too: memory is exact, seconds are not."
 )
+# Not getrusage's peak: that counts the parent's memory before exec too.
 _MEASURE = """
-import resource, sys
+import sys
+from pathlib import Path
 from lmcompress.cli import main
 status = main(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 sys.exit(status)
 """
 
@@ -56,7 +58,7 @@ def run(arguments: list[str]) -> tuple[float, int]:
     command = [sys.executable, "-c", _MEASURE, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds = time.perf_counter() - started
-    return seconds, 1024 * int(result.stdout.split()[-1])  # Linux counts in KiB
+    return seconds, 1024 * int(result.stdout.split()[-1])  # in KiB
 
 
 def compressed(raw: bytes, model: str, frame: Path) -> Row:
