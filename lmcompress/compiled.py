@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,10 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import config
+
+from lmcompress.cache import cache_home
+from lmcompress.code_files import CodeFiles, remove_unused
+from lmcompress.errors import LmcompressError
 
 _log = logging.getLogger(__name__)
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
@@ -50,6 +55,7 @@ def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
     cache = compiled._cache
+    cache._cache_file = CodeFiles(folder)
     cache.save_overload = _save_if_possible(cache.save_overload)
     cache._index_key = functools.partial(_index_key, _identity(function))
     return compiled  # type: ignore[no-any-return]
@@ -81,7 +87,7 @@ def _save_if_possible(save: Callable[..., None]) -> Callable[..., None]:
     def save_or_go_on(*args: Any) -> None:
         try:
             save(*args)
-        except OSError as exc:
+        except (OSError, LmcompressError) as exc:
             _log.info("machine code could not be kept, the next start compiles anew: %s", exc)
 
     return save_or_go_on
@@ -95,23 +101,29 @@ def device_function(function: Callable[..., Any]) -> Callable[..., Any]:
 @functools.cache
 def _cache_folder() -> Path | None:
     """Returns the folder for this version's machine code, or None if none can be written."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = os.environ.get("NUMBA_CACHE_DIR") or Path(home, "lmcompress", "kernels")
-    folder = Path(root, _digest())
     try:
+        root = os.environ.get("NUMBA_CACHE_DIR") or cache_home() / "kernels"
+        folder = Path(root, _digest())
+        is_new = not folder.is_dir()
         folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)  # it is in use
         with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
+            pass
+        if is_new and "NUMBA_CACHE_DIR" not in os.environ:
+            remove_unused(folder)
+        return folder
+    except (OSError, LmcompressError) as exc:
         _log.warning(
-            "%s cannot be written, so each start compiles anew: set NUMBA_CACHE_DIR", folder
+            "machine code cannot be kept (%s), so each start compiles anew: set NUMBA_CACHE_DIR",
+            exc,
         )
         return None
 
 
 def _digest() -> str:
     package = Path(__file__).parent
-    digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
+    versions = f"{numba.__version__} {sys.implementation.cache_tag}"
+    digest = hashlib.blake2b(versions.encode(), digest_size=8)
     for path in sorted(package.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from lmcompress.cache import cache_home
 from lmcompress.corpus_download import fetch, unpack
 from lmcompress.errors import CorpusError
 from lmcompress.hub_corpora import load_from_hub
@@ -226,8 +227,7 @@ def library() -> CorpusLibrary:
     data_dir = Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None
     if data_dir is not None and not data_dir.is_dir():
         raise CorpusError(f"{DATA_VARIABLE} is {data_dir}, which is no folder: correct or unset it")
-    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return CorpusLibrary(registry(), Path(cache_home) / "lmcompress" / "corpora", data_dir)
+    return CorpusLibrary(registry(), cache_home() / "corpora", data_dir)
 
 
 def load(name: str) -> bytes:

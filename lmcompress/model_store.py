@@ -6,15 +6,17 @@ its weights are loaded.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import functools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmcompress.cache import cache_home
 from lmcompress.errors import FingerprintMismatchError, LmcompressError, ModelNotFoundError
 from lmcompress.gpt.card import read_card, stored_bytes
 from lmcompress.gpt.config import GPTConfig
@@ -73,15 +75,20 @@ AnyModel = str | os.PathLike[str] | Model
 """A name, a checkpoint's folder, or a loaded model."""
 
 
+def all_folders() -> list[Path]:
+    """Returns the folders of the models at hand, embedded ones first; names may repeat."""
+    return [
+        path
+        for root in _roots()
+        if root.is_dir()
+        for path in sorted(root.iterdir())
+        if (path / "model.json").is_file()
+    ]
+
+
 def folders() -> dict[str, Path]:
-    """Returns the models at hand by name, embedded ones first."""
-    found: dict[str, Path] = {}
-    for root in _roots():
-        if root.is_dir():
-            for path in sorted(root.iterdir()):
-                if (path / "model.json").is_file():
-                    found.setdefault(path.name, path)
-    return found
+    """Returns the models at hand by name, of several of one name the first."""
+    return {path.name: path for path in reversed(all_folders())}
 
 
 def _roots() -> Iterator[Path]:
@@ -89,13 +96,13 @@ def _roots() -> Iterator[Path]:
     for part in os.environ.get("LMCOMPRESS_MODELS", "").split(os.pathsep):
         if part:
             yield Path(part)
-    yield cache_folder()
+    with contextlib.suppress(LmcompressError):  # who has no home has fetched nothing
+        yield cache_folder()
 
 
 def cache_folder() -> Path:
     """Returns the folder of models that were fetched, in the user's cache."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "lmcompress" / "models"
+    return cache_home() / "models"
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
@@ -110,20 +117,24 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if (path / "model.json").is_file():
         return path
-    if str(name) in PUBLISHED:
-        raise ModelNotFoundError(
+    raise _not_found(str(name), known)
+
+
+def _not_found(name: str, known: Iterable[str]) -> ModelNotFoundError:
+    if name in PUBLISHED:
+        return ModelNotFoundError(
             f"model {name} is not at hand yet: run lmcompress fetch {name} (it downloads "
-            f"{PUBLISHED[str(name)].num_bytes / 1e6:.0f} MB)"
+            f"{PUBLISHED[name].num_bytes / 1e6:.0f} MB)"
         )
-    if str(name).startswith("hf:"):
-        raise ModelNotFoundError(
+    if name.startswith("hf:"):
+        return ModelNotFoundError(
             f"{name} is no model at hand: run lmcompress fetch {name} and use its name, or score "
             "with --float"
         )
-    nearest = difflib.get_close_matches(str(name), (*known, *PUBLISHED), n=1)
+    nearest = difflib.get_close_matches(name, (*known, *PUBLISHED), n=1)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
-    raise ModelNotFoundError(
-        f"no model {str(name)!r}: {hint}known are {', '.join(known) or 'none'}; "
+    return ModelNotFoundError(
+        f"no model {name!r}: {hint}known are {', '.join(known) or 'none'}; "
         "give one of these, a checkpoint's folder, or set LMCOMPRESS_MODELS"
     )
 
@@ -155,17 +166,29 @@ def check_model(name: str | os.PathLike[str]) -> None:
 
 
 def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = None) -> Model:
-    """Loads the model that made a file.
+    """Loads the model that made a file, wherever it is at hand.
 
     Args:
-      name: The name in the file's header.
+      name: The name in the file's header: a hint, since a model may have been moved, and never a
+        path, since anyone may have written the file.
       fingerprint: The fingerprint in the file's header.
-      override: A name, a folder or a loaded model to take instead of `name`.
+      override: A name, a folder or a loaded model that is to be the one.
 
     Raises:
-      FingerprintMismatchError: If the model found is another one.
+      FingerprintMismatchError: If the model of that name, or `override`, is another one.
+      ModelNotFoundError: If there is none.
     """
-    model = as_model(override or name)
+    known = folders()
+    if override is not None:
+        model = as_model(override)
+    elif not any(fingerprint):
+        return load_model(NO_MODEL)
+    elif found := folders_with(fingerprint) or folders_with(fingerprint, load=True):
+        return _load(found[0].resolve())
+    elif name in known:
+        model = load_model(name)
+    else:
+        raise _not_found(name, known)
     if model.fingerprint != fingerprint:
         raise FingerprintMismatchError(
             f"the file was made with model {name} {fingerprint.hex()}, {model.folder} is "
@@ -194,12 +217,14 @@ def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
             f"{made}, {model.folder} is {model.fingerprint.hex()}: "
             "pass -m with the folder of the model that made it"
         )
-    names = models_with(prefix) or models_with(prefix, load=True)
-    if len(names) == 1:
-        return load_model(names[0])
-    if names:
+    if not any(prefix):
+        return load_model(NO_MODEL)
+    found = folders_with(prefix) or folders_with(prefix, load=True)
+    if len(found) == 1:
+        return _load(found[0].resolve())
+    if found:
         raise ModelNotFoundError(
-            f"{made}, as do those of {', '.join(names)}: say with -m which of them it was"
+            f"{made}, as do those of {', '.join(map(str, found))}: say with -m which of them it was"
         )
     raise ModelNotFoundError(
         f"{made}, found none: known are {', '.join(folders()) or 'none'}; "
@@ -207,34 +232,34 @@ def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
     )
 
 
-def models_with(prefix: bytes, *, load: bool = False) -> list[str]:
-    """Returns the names of models at hand whose fingerprint begins with `prefix`.
+def folders_with(prefix: bytes, *, load: bool = False) -> list[Path]:
+    """Returns the folders of models at hand whose fingerprint begins with `prefix`.
 
-    Of the same model under two names, the first is returned. Models whose card does not tell are
+    Of the same model in two folders, the first is returned. Models whose card does not tell are
     loaded if `load` says so, and passed over if not.
     """
-    found: dict[str, str] = {}
-    for name, fingerprint in fingerprints().items():
+    found: dict[str, Path] = {}
+    for folder, fingerprint in fingerprints():
         if fingerprint is None and load:
             try:
-                fingerprint = load_model(name).fingerprint.hex()
+                fingerprint = _load(folder.resolve()).fingerprint.hex()
             except LmcompressError as exc:
-                _log.warning("left out %s: %s", name, exc)
-        if fingerprint is not None:
-            found.setdefault(fingerprint, name)
-    return [name for fingerprint, name in found.items() if fingerprint.startswith(prefix.hex())]
+                _log.warning("left out %s: %s", folder, exc)
+        if fingerprint is not None and fingerprint.startswith(prefix.hex()):
+            found.setdefault(fingerprint, folder)
+    return list(found.values())
 
 
-def fingerprints() -> dict[str, str | None]:
-    """Returns the fingerprints, in hex, on the cards of the models at hand, by name.
+def fingerprints() -> list[tuple[Path, str | None]]:
+    """Returns the folders of the models at hand, each with the fingerprint, in hex, on its card.
 
     None stands for float checkpoints, whose fingerprint is known once they are loaded. What is no
     model is left out, and logged.
     """
-    found: dict[str, str | None] = {NO_MODEL: bytes(16).hex()}
-    for name, folder in folders().items():
+    found = []
+    for folder in all_folders():
         try:
-            found[name] = read_card(folder).get("fingerprint")
+            found.append((folder, read_card(folder).get("fingerprint")))
         except LmcompressError as exc:
             _log.warning("left out %s: %s", folder, exc)
     return found

@@ -7,13 +7,15 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numba.core import caching
 
 from lmcompress import compiled
+from lmcompress.code_files import CodeFiles, remove_unused
+from lmcompress.model_store import folders
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +50,7 @@ def test_a_full_disk_does_not_stop_a_kernel(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(caching.IndexDataCacheFile, "save", save)
+    monkeypatch.setattr(CodeFiles, "save", save)
 
     @compiled.kernel
     def add_two(x):  # type: ignore[no-untyped-def]
@@ -61,6 +63,50 @@ def test_a_full_disk_does_not_stop_a_kernel(
 
     assert x.tolist() == [2, 2, 2]
     assert "No space left on device" in caplog.text
+
+
+def test_code_is_found_by_its_whole_key_and_only_as_it_was_written(tmp_path: Path) -> None:
+    files = CodeFiles(tmp_path)
+    files.save(("int64", "head_dim 32"), [1])
+    files.save(("int64", "head_dim 64"), [2])
+
+    assert files.load(("int64", "head_dim 32")) == [1]
+    assert files.load(("int64", "head_dim 64")) == [2]
+    assert files.load(("int64", "head_dim 128")) is None
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    assert files.load(("int64", "head_dim 32")) is None
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    assert files.load(("int64", "head_dim 32")) is None
+
+
+def test_code_that_nothing_asked_for_in_a_month_is_removed(tmp_path: Path) -> None:
+    for name, days in (("mine", 40), ("recent", 20), ("old", 40)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "code").touch()
+        seconds = time.time() - days * 24 * 3600
+        os.utime(tmp_path / name, (seconds, seconds))
+
+    remove_unused(tmp_path / "mine")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "recent"]
+
+
+def test_without_a_home_kernels_are_compiled_anew(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "LMCOMPRESS_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    with caplog.at_level(logging.WARNING, "lmcompress"):
+        assert compiled._cache_folder() is None
+    assert "you have no home folder: set XDG_CACHE_HOME" in caplog.text
+    assert "lmc-3m" in folders()
 
 
 def test_the_cache_is_named_after_the_text_of_all_kernels(
