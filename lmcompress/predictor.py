@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.coding import PRECISION_BITS, Weights
+from lmcompress.cpus import usable_cpus
 from lmcompress.errors import MissingDependencyError
 from lmcompress.gpt.gpu_driver import has_gpu
 
@@ -211,7 +212,7 @@ def resolve_threads(threads: int | None) -> int:
         return threads
     if "OMP_NUM_THREADS" in os.environ and os.environ["OMP_NUM_THREADS"].isdigit():
         return max(1, int(os.environ["OMP_NUM_THREADS"]))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cpus()
 
 
 def new_predictor(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import secrets
 import shlex
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import lmcompress
+from lmcompress.cpus import usable_cpus
 from lmcompress.records import RunInfo
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
@@ -53,8 +53,7 @@ def command_line(argv: Sequence[str]) -> str:
 
 def machine_name() -> str:
     """Returns architecture, CPU model and number of usable CPUs; no host name."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    count = usable_cpus()
     parts = (platform.machine(), _cpu_model(), f"{count} CPU{'s' if count > 1 else ''}")
     return ", ".join(part for part in parts if part)
 

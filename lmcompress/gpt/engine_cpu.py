@@ -10,7 +10,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -344,8 +344,11 @@ class CpuEngine(BlockEngine):
         ]
         # The first runs here: a thread that is woken for each step of a decoder comes late.
         others = [] if self._pool is None else [self._pool.submit(job) for job in jobs[1:]]
-        with self._on_one_core:
-            jobs[0]()
+        try:
+            with self._on_one_core:
+                jobs[0]()
+        finally:
+            wait(others)  # nobody is to use these arrays after an error either
         for future in others:
             future.result()
 

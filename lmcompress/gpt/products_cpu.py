@@ -80,6 +80,8 @@ def first_supported(*sets: InstructionSet) -> InstructionSet | None:
     """Returns the first instruction set that this processor has, if numba compiles for it."""
     if config.CPU_NAME or config.CPU_FEATURES:  # type: ignore[attr-defined]
         return None  # numba was told of another processor
+    if not config.ENABLE_AVX:  # type: ignore[attr-defined]
+        return None  # nor does numba trust what a few processors say of theirs
     features = llvm.get_host_cpu_features()
     return next((i for i in sets if all(map(features.get, i.features))), None)
 

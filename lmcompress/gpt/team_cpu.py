@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lmcompress.cpus import usable_cpus
 from lmcompress.gpt import barrier_cpu, kernels_cpu
 from lmcompress.gpt.block_engine import BlockEngine
 from lmcompress.gpt.engine_cpu import CpuModel
@@ -45,7 +45,7 @@ def pays(model: CpuModel, lanes: int, threads: int) -> bool:
 
 def team_size(threads: int) -> int:
     """Returns how many of so many threads have a core here; more would spin for each other."""
-    return min(threads, len(os.sched_getaffinity(0)))
+    return min(threads, usable_cpus())
 
 
 class TeamEngine(BlockEngine):
@@ -105,9 +105,14 @@ class TeamEngine(BlockEngine):
         self._clock[0], self._counter[0] = self.position, 0
         flat = np.ascontiguousarray(tokens).reshape(-1)
         job = functools.partial(self._evaluate_part, flat, out=out, logits=logits)
-        with self._nobody_waits_in_vain():
-            others = [self._pool.submit(job, thread) for thread in range(1, self._threads)]
-            job(0)
+        others: list[Future[None]] = []
+        try:
+            with self._nobody_waits_in_vain():
+                for thread in range(1, self._threads):
+                    others.append(self._pool.submit(job, thread))
+                job(0)
+        finally:
+            wait(others)
         for future in others:
             future.result()
 
