@@ -61,13 +61,27 @@ def fetch_model(
     folder = (root or cache_folder()) / name
     if not overwrite and source in PUBLISHED and _is_there(folder, PUBLISHED[source]):
         return load_model(folder)
-    if folder.exists() and not overwrite:
-        raise LmcompressError(f"{folder} exists: pass -f to make it anew")
-    with _new_folder(folder) as unfinished, _origin(source, unfinished.parent) as (path, card):
+    _check_replaceable(folder, source, overwrite=overwrite)
+    with (
+        _new_folder(folder, source, overwrite=overwrite) as unfinished,
+        _origin(source, unfinished.parent) as (path, card),
+    ):
         _save(open_pretrained(path), {"name": name, **card}, unfinished)
         weights = load_exact_checkpoint(unfinished)  # what was written can be read
         _check_identity(source, name, weights.fingerprint.hex())
     return Model(name, weights, card, folder)
+
+
+def _check_replaceable(folder: Path, source: str, *, overwrite: bool) -> None:
+    """Raises LmcompressError if something else than a model made from `source` would be lost."""
+    if not folder.exists():
+        return
+    if Path(source).resolve().is_relative_to(folder.resolve()):
+        raise LmcompressError(f"{folder} holds the source: give another --name or --out")
+    if not (folder / "model.json").is_file():
+        raise LmcompressError(f"{folder} exists and is no model: give another --name or --out")
+    if not overwrite:
+        raise LmcompressError(f"{folder} exists: pass -f to make it anew")
 
 
 def _is_there(folder: Path, known: Published) -> bool:
@@ -100,7 +114,8 @@ def _check_identity(source: str, name: str, fingerprint: str) -> None:
 def _default_name(source: str) -> str:
     if source.startswith(HUB):
         return source.removeprefix(HUB).partition("@")[0].rpartition("/")[2].lower()
-    return source if source in PUBLISHED else Path(source).resolve().stem.lower()
+    name = source if source in PUBLISHED else Path(source).resolve().name.lower()
+    return name.removesuffix(".gguf")
 
 
 def _checked_name(name: str) -> str:
@@ -113,7 +128,7 @@ def _checked_name(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def _new_folder(folder: Path, source: str, *, overwrite: bool) -> Iterator[Path]:
     """Yields an empty folder that takes the place of `folder` once all went well."""
     with contextlib.ExitStack() as stack:
         with _naming(folder):
@@ -126,10 +141,21 @@ def _new_folder(folder: Path) -> Iterator[Path]:
             unfinished = temporary / "model"
             unfinished.mkdir()
         yield unfinished
+        _check_replaceable(folder, source, overwrite=overwrite)  # minutes have passed
         with _naming(folder):
-            if folder.exists():
-                os.replace(folder, temporary / "before")
-            os.replace(unfinished, folder)
+            _replace(folder, unfinished, temporary / "before")
+
+
+def _replace(folder: Path, new: Path, aside: Path) -> None:
+    """Puts a folder in the place of another, which comes back if that fails."""
+    try:
+        if folder.exists():
+            os.replace(folder, aside)
+        os.replace(new, folder)
+    except BaseException:
+        if aside.exists() and not folder.exists():
+            os.replace(aside, folder)
+        raise
 
 
 @contextlib.contextmanager

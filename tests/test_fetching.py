@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -24,6 +25,7 @@ from lmcompress.errors import (
     UnsupportedModelError,
 )
 from lmcompress.fetching import fetch_model
+from lmcompress.gpt.checkpoint import load_exact_checkpoint
 from lmcompress.model_store import find_model, load_model
 from lmcompress.published import Published
 
@@ -64,6 +66,61 @@ def test_a_folder_becomes_a_model_that_compresses(kind: str, tmp_path: Path, cac
     assert model.weights.config.activation_bits == 12
     assert lmcompress.decompress(lmcompress.compress(RAW, "mine")) == RAW
     assert names(cache) == ["mine"]
+
+
+def test_a_folder_keeps_all_of_its_name(tmp_path: Path, cache: Path) -> None:
+    folder = folder_of(tmp_path).rename(tmp_path / "Qwen3-0.6B")
+
+    fetch_model(str(folder))
+
+    assert names(cache) == ["qwen3-0.6b"]
+
+
+def test_neither_the_source_nor_a_folder_of_other_things_is_replaced(tmp_path: Path) -> None:
+    source, other = folder_of(tmp_path), tmp_path / "photos"
+    other.mkdir()
+    (other / "cat.jpg").touch()
+    before = names(source)
+
+    with pytest.raises(LmcompressError, match="holds the source: give another --name or --out"):
+        fetch_model(str(source), root=tmp_path, overwrite=True)
+    with pytest.raises(LmcompressError, match="is no model: give another --name or --out"):
+        fetch_model(str(source), "photos", tmp_path, overwrite=True)
+
+    assert names(source) == before
+    assert names(other) == ["cat.jpg"]
+
+
+def test_a_model_that_appeared_meanwhile_is_not_replaced(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(folder: Path) -> Any:
+        shutil.copytree(folder, cache / "mine")
+        return load_exact_checkpoint(folder)
+
+    monkeypatch.setattr(fetching, "load_exact_checkpoint", load)
+
+    with pytest.raises(LmcompressError, match="pass -f to make it anew"):
+        fetch_model(str(folder_of(tmp_path)), "mine")
+    assert names(cache) == ["mine"]
+
+
+def test_a_model_comes_back_where_its_successor_cannot_be_put(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "weights").touch()
+
+    with pytest.raises(FileNotFoundError):
+        fetching._replace(old, tmp_path / "missing", tmp_path / "aside")
+    assert names(old) == ["weights"]
+
+
+def test_a_tokenizer_that_is_none_is_one_line(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    (folder / "tokenizer.json").write_text("[]")
+
+    with pytest.raises(UnsupportedModelError, match=r"tokenizer\.json is not one of tokenizers"):
+        fetch_model(str(folder), "mine")
 
 
 def test_a_gguf_file_becomes_a_model_that_compresses(tmp_path: Path) -> None:

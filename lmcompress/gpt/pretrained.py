@@ -130,13 +130,19 @@ def _opened(config: GPTConfig, tokenizer_json: str) -> GPTConfig:
     A chat model's first token announces a speaker, not a text.
     """
     try:
-        added = json.loads(tokenizer_json).get("added_tokens") or []
+        ids = {token["content"]: token["id"] for token in _added_tokens(tokenizer_json)}
     except ValueError as exc:
         raise UnsupportedModelError(f"tokenizer.json is not valid JSON: {exc}") from exc
-    for token in added:
-        if token["content"] == TEXT_SEPARATOR and token["id"] < config.vocab_size:
-            return dataclasses.replace(config, bos_id=token["id"])
+    except (TypeError, KeyError, AttributeError) as exc:
+        raise UnsupportedModelError(f"tokenizer.json is not one of tokenizers: {exc}") from exc
+    separator = ids.get(TEXT_SEPARATOR, config.vocab_size)
+    if separator < config.vocab_size:
+        return dataclasses.replace(config, bos_id=separator)
     return config
+
+
+def _added_tokens(tokenizer_json: str) -> list[dict[str, Any]]:
+    return json.loads(tokenizer_json).get("added_tokens") or []
 
 
 def _read_json(path: Path) -> dict[str, Any]:
