@@ -14,7 +14,6 @@ from lmcompress.codec import (
     decompress_stream,
     decompressed_segments,
 )
-from lmcompress.errors import LmcompressError
 from lmcompress.model_store import DEFAULT_MODEL, AnyModel, Model, as_model
 
 
@@ -65,7 +64,7 @@ class _SegmentReader(io.RawIOBase):
         self._source = source
         self._segments = decompressed_segments(source, config, model)
         self._rest = memoryview(b"")
-        self._error: LmcompressError | None = None
+        self._error: BaseException | None = None
 
     def readable(self) -> bool:
         return True
@@ -86,7 +85,7 @@ class _SegmentReader(io.RawIOBase):
             raise self._error
         try:
             return next(self._segments, None)
-        except LmcompressError as exc:
+        except BaseException as exc:
             self._error = exc
             raise
 
@@ -147,6 +146,7 @@ def open(
         binary = io.BufferedReader(_SegmentReader(source, config, maker))
     else:
         chosen = as_model(model)
+        FrameCompressor(io.BytesIO(), chosen, config)  # what cannot be done empties no file
         sink = Path(path).open(f"{action}b")  # noqa: SIM115 - likewise
         binary = io.BufferedWriter(_FrameFile(cast(BinaryIO, sink), chosen, config))
     return io.TextIOWrapper(binary, encoding) if is_text else cast(BinaryIO, binary)

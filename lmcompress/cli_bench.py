@@ -22,6 +22,7 @@ from lmcompress.errors import CorpusError, LmcompressError
 from lmcompress.model_store import DEFAULT_MODEL, find_model
 from lmcompress.progress import say
 from lmcompress.streams import STANDARD, open_input
+from lmcompress.wire import read_all
 
 if TYPE_CHECKING:
     from lmcompress.records import Record
@@ -122,7 +123,7 @@ def _load(name: str) -> bytes:
     """Returns the bytes of a file, or of a corpus where there is no such file."""
     if name == STANDARD or Path(name).exists():
         with open_input(name) as source:
-            return source.read()
+            return read_all(source)
     from lmcompress import corpora
 
     try:

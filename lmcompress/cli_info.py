@@ -11,9 +11,9 @@ import click
 
 from lmcompress.cli_errors import for_each
 from lmcompress.cli_options import json_option
-from lmcompress.errors import ModelNotFoundError
 from lmcompress.metrics import adjusted_compression_rate, bits_per_byte, raw_compression_rate
 from lmcompress.streams import open_input
+from lmcompress.wire import read_some
 
 if TYPE_CHECKING:
     from lmcompress.compact import CompactHeader, CompactReader
@@ -60,7 +60,7 @@ class _Counted(io.RawIOBase):
         return self._source.seek(offset, whence)
 
     def read(self, size: int = -1) -> bytes:
-        piece = self._source.read(size)
+        piece = read_some(self._source, size)
         self.position += len(piece)
         return piece
 
@@ -131,9 +131,9 @@ def _describe_full(header: FrameHeader) -> dict[str, Any]:
     return {
         "frame": "full",
         "format_version": FORMAT_VERSION,  # the only one there is: a reader refuses others
-        "model": header.model,
         "fingerprint": header.fingerprint.hex(),
-        **_model_at_hand(header.model, header.fingerprint.hex()),
+        **_model_at_hand(header.fingerprint),
+        "model": header.model,
         "arithmetic_version": header.arithmetic_version,
         "tokenizer": header.tokenizer,
         "precision_bits": header.precision_bits,
@@ -153,9 +153,9 @@ def _describe_compact(header: CompactHeader) -> dict[str, Any]:
         "frame": "compact",
         "format_version": FORMAT_VERSION,
         "fingerprint": header.fingerprint.hex() or None,
-        **_model_with(header.fingerprint),
+        **_model_at_hand(header.fingerprint),
         "arithmetic_version": header.arithmetic_version or None,
-        "tokenizer": "bytes",
+        "tokenizer": None,
         "precision_bits": PRECISION_BITS,
         "window": None,
         "overlap": None,
@@ -164,35 +164,26 @@ def _describe_compact(header: CompactHeader) -> dict[str, Any]:
     }
 
 
-def _model_with(prefix: bytes) -> dict[str, Any]:
-    """Returns the name, if one model at hand may be it, and its size."""
-    from lmcompress.model_store import fingerprints, models_with
+def _model_at_hand(prefix: bytes) -> dict[str, Any]:
+    """Returns the name of the model at hand whose fingerprint begins so, if there is one, and size.
 
-    if not prefix:  # stored
-        return {"model": None, "model_at_hand": True, "model_bytes": 0}
-    names = models_with(prefix)
-    if len(names) == 1:
-        return {"model": names[0], **_model_at_hand(names[0], fingerprints()[names[0]])}
-    may_be_here = names or None in fingerprints().values()
+    Whether it is here is None where that cannot be told without loading it.
+    """
+    from lmcompress.gpt.card import stored_bytes
+    from lmcompress.model_store import NO_MODEL, fingerprints, folders_with
+
+    if not any(prefix):  # stored, or without a GPT
+        name = NO_MODEL if prefix else None
+        return {"model": name, "model_at_hand": True, "model_bytes": 0}
+    found = folders_with(prefix)
+    if len(found) == 1:
+        return {
+            "model": found[0].name,
+            "model_at_hand": True,
+            "model_bytes": stored_bytes(found[0]),
+        }
+    may_be_here = found or any(fingerprint is None for _, fingerprint in fingerprints())
     return {"model": None, "model_at_hand": None if may_be_here else False, "model_bytes": None}
-
-
-def _model_at_hand(name: str, fingerprint: str | None) -> dict[str, Any]:
-    """Returns whether the model is here (None: not to be told without loading it) and its size."""
-    from lmcompress.gpt.card import read_card, stored_bytes
-    from lmcompress.model_store import NO_MODEL, find_model
-
-    if name == NO_MODEL:
-        return {"model_at_hand": True, "model_bytes": 0}
-    try:
-        folder = find_model(name)
-        found = read_card(folder).get("fingerprint")
-    except ModelNotFoundError:
-        return {"model_at_hand": False, "model_bytes": None}
-    if found not in (None, fingerprint):
-        return {"model_at_hand": False, "model_bytes": None}
-    at_hand = None if found is None else True
-    return {"model_at_hand": at_hand, "model_bytes": stored_bytes(folder)}
 
 
 _AT_HAND = {
@@ -232,7 +223,8 @@ def _header(frame: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "model", f"{frame['model'] or 'not named'} ({_AT_HAND[frame['model_at_hand']]})"
         yield "fingerprint", f"{frame['fingerprint']}{'...' if is_compact else ''}"
         yield "arithmetic version", str(frame["arithmetic_version"])
-    yield "tokenizer", frame["tokenizer"]
+    if frame["tokenizer"]:
+        yield "tokenizer", frame["tokenizer"]
     yield "coder precision", f"{frame['precision_bits']} bits"
     window, overlap = frame["window"], frame["overlap"]
     if not is_compact:

@@ -25,6 +25,7 @@ from lmcompress.cli_options import (
 from lmcompress.gpt.presets import BPE_BYTES_PER_TOKEN, describe_preset
 from lmcompress.progress import byte_progress
 from lmcompress.streams import open_input
+from lmcompress.wire import read_all
 
 
 @click.command(
@@ -76,7 +77,7 @@ def score(
         from lmcompress import scoring
 
         with open_input(name) as source:
-            raw = source.read()
+            raw = read_all(source)
         with byte_progress(name, len(raw), quiet=quiet) as progress:
             row = _score_row(name, scoring.score(raw, loaded, config, progress))
         rows.append(row)
@@ -101,7 +102,7 @@ def _score_in_float(
 
     def action(name: str) -> None:
         with open_input(name) as source:
-            found = scorer.score(source.read())
+            found = scorer.score(read_all(source))
         rates = {
             rate: getattr(found, rate) if found.raw_bytes else None
             for rate in ("float_bits_per_byte", "float_bits_per_character")
@@ -156,7 +157,7 @@ def _score_line(row: dict[str, Any]) -> str:
 )
 @json_option
 def models(preset: str | None, bytes_per_token: float, as_json: bool) -> int:
-    """List the models at hand: those in the package and those in $LMCOMPRESS_MODELS.
+    """List the models at hand: those in the package, in $LMCOMPRESS_MODELS, and fetched ones.
 
     With --preset, describe a GPT of the literature instead: gpt1, gpt2-xl, gpt3-175b and others.
     No weights come with it.

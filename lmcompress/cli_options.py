@@ -60,7 +60,7 @@ maker_option = click.option(
 
 
 def device_options(command: Command) -> Command:
-    """Adds --device and --threads, which change speed and never a bit."""
+    """Adds --device and --threads, which for given lanes change speed and never a bit."""
     for option in (
         click.option(
             "--threads",
@@ -73,7 +73,7 @@ def device_options(command: Command) -> Command:
             type=click.Choice(["auto", "cpu", "cuda"]),
             default="auto",
             show_default=True,
-            help="Where the model runs; the result is the same.",
+            help="Where the model runs; for given --lanes the file is the same.",
         ),
     ):
         command = option(command)
@@ -130,7 +130,8 @@ def read_prompt(path: str | None) -> Prompt | None:
     if path is None:
         return None
     try:
-        return Prompt(Path(path).read_bytes(), Path(path).name)
+        name = "".join(c if c.isprintable() else "?" for c in Path(path).name)
+        return Prompt(Path(path).read_bytes(), name)
     except ValueError as exc:
         raise LmcompressError(f"{path}: {exc}") from exc
 

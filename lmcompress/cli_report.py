@@ -9,6 +9,7 @@ import click
 from lmcompress.cli_options import force_option, quiet_option
 from lmcompress.progress import say
 from lmcompress.streams import STANDARD, open_output
+from lmcompress.wire import write_all
 
 _CHECKOUT_RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -42,7 +43,7 @@ def report(output: str, folder: Path | None, force: bool, quiet: bool) -> int:
     results = read_results(folder)
     page = build_page(results).encode()
     with open_output(output, source=STANDARD, force=force) as target:
-        target.write(page)
+        write_all(target, page)
     say(
         f"{output}: {len(results.experiments)} experiments, {len(results.missing)} missing, "
         f"{len(page):,} bytes",

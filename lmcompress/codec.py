@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 
 from lmcompress.byte_codec import decode_segment, encode_segment
 from lmcompress.coding import long_payload
-from lmcompress.compact import CompactReader, CompactSegment, CompactWriter
+from lmcompress.compact import PRECISION_BITS, CompactReader, CompactSegment, CompactWriter
 from lmcompress.container import (
     MAX_SEGMENT_BYTES,
     FrameReader,
@@ -37,10 +37,11 @@ from lmcompress.predictor import (
     resolve_device,
     resolve_threads,
 )
-from lmcompress.priming import Prompt, primer_of
+from lmcompress.priming import Prompt, check_prompt, primer_of
 from lmcompress.recipe import Recipe, compact_header, frame_header
 from lmcompress.token_codec import decode_tokens, encode_tokens
 from lmcompress.tokenizing import tokenizer_of
+from lmcompress.wire import read_some, write_all
 
 DEFAULT_SEGMENT_BYTES = 16 << 20
 MAX_LANES = 4096
@@ -116,10 +117,7 @@ class FrameCompressor:
         """Writes a full frame's header at once; raises ValueError if nothing is to predict."""
         if model.weights is None and not config.adaptive:
             raise ValueError(f"model {NO_MODEL} without the adaptive stage: nothing would predict")
-        if model.tokens and config.prompt:
-            raise LmcompressError(
-                f"model {model.name} reads tokens, a prompt is read in bytes: leave out --prompt"
-            )
+        check_prompt(config.prompt, model)
         self.config = config
         self._model, self._policy = model, ContextPolicy.of(model.weights)
         self._compact = compact_header(model, config.prompt) if config.compact else None
@@ -243,7 +241,7 @@ def decompress_stream(
     """
     raw_bytes = 0
     for raw in decompressed_segments(source, config or CodecConfig(), model, progress):
-        sink.write(raw)
+        write_all(sink, raw)
         raw_bytes += len(raw)
         del raw  # a segment is large: not to be kept while the next one is decoded
     return raw_bytes
@@ -293,6 +291,8 @@ def _decode(
     model, policy, prompt = recipe.model, recipe.policy, recipe.prompt
     device, threads = resolve_device(config.device), resolve_threads(config.threads)
     if model.tokens and model.weights:
+        if segment.method is not Method.CODED:
+            raise CorruptFrameError("a segment of tokens is mixed, expected coded: it is damaged")
         # Steps come one at a time, but an overlap is read in blocks.
         steps = min(policy.overlap, token_block_steps(segment.lanes, threads)) or 1
         args = model.weights, segment.lanes, steps, policy, device, threads
@@ -300,7 +300,8 @@ def _decode(
             return decode_tokens(
                 payload, segment.raw_bytes, tokens, segment.lanes, progress, short=is_short
             )
-    if is_short:
+    if isinstance(segment, CompactSegment):
+        _check_size_of_bytes(segment)
         payload = long_payload(payload)
     primer = primer_of(prompt, model, policy, device, threads) if prompt else None
     # Steps come one at a time, but an overlap or a prompt's end is read in one go.
@@ -314,10 +315,21 @@ def _decode(
         predictor.close()
 
 
+def _check_size_of_bytes(segment: CompactSegment) -> None:
+    """Raises CorruptFrameError if a compact frame's payload is too short for symbols of one byte.
+
+    Its reader cannot tell: whether symbols are bytes or tokens is known with the model.
+    """
+    try:
+        segment.check_payload(PRECISION_BITS)
+    except ValueError as exc:
+        raise CorruptFrameError(f"the compact frame is damaged: {exc}") from exc
+
+
 def _read_fully(source: BinaryIO, size: int) -> bytes:
     """Reads `size` bytes, fewer only at the end; pipes give less than asked."""
     parts = []
-    while size and (part := source.read(size)):
+    while size and (part := read_some(source, size)):
         parts.append(part)
         size -= len(part)
     return b"".join(parts)

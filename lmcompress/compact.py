@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from lmcompress.errors import CorruptFrameError, UnsupportedVersionError
-from lmcompress.layout import FrameTotals, Method, SegmentSizes, with_crc32
+from lmcompress.layout import MAX_TOKEN_BYTES, FrameTotals, Method, SegmentSizes, with_crc32
 from lmcompress.wire import ByteReader, encode_varint, write_all
 
 COMPACT_MAGIC = b"\x89LMc"
@@ -75,7 +75,7 @@ class CompactSegment(SegmentSizes):
         is_empty_input = self.method is Method.STORED and not self.payload_bytes
         if not is_empty_input or self.raw_bytes or self.lanes:
             super().__post_init__()
-        self.check_payload(PRECISION_BITS)
+        self.check_payload(PRECISION_BITS, MAX_TOKEN_BYTES)
         expected = 0 if self.method is Method.STORED else PREFIX_BYTES
         if len(self.raw_checksum) != expected:
             raise ValueError(f"checksum has {len(self.raw_checksum)} bytes, expected {expected}")

@@ -62,7 +62,7 @@ def _copy(response: IO[bytes], path: Path, total: int | None, label: str) -> int
             unit="B",
             unit_scale=True,
             file=sys.stderr,
-            disable=not sys.stderr.isatty(),
+            disable=sys.stderr is None or not sys.stderr.isatty(),
         ) as bar,
     ):
         while piece := response.read(_PIECE_BYTES):

@@ -22,7 +22,8 @@ MAX_NAME_BYTES = 255
 MAX_HEADER_BYTES = 1 << 16
 MAX_SEGMENT_BYTES = 1 << 30
 MAX_TOKEN_BYTES = 1024
-"""The most raw bytes that one token of a tokenizer other than "bytes" may stand for."""
+"""The most raw bytes that one token of a tokenizer other than "bytes" may stand for; longer tokens
+are never used."""
 FIRST_SKIPPABLE_TAG = 128
 END_MARKER = 0
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.adaptive import AdaptiveStage
+from lmcompress.errors import LmcompressError
 from lmcompress.lanes import LaneLayout, auto_lanes, block_steps, segment_blocks
 from lmcompress.model_store import Model
 from lmcompress.predictor import ContextPolicy, Predictor, new_predictor
@@ -58,20 +59,28 @@ class Primer:
         return int(self.context[-1])
 
 
-_last: dict[tuple[bytes, bytes], Primer] = {}
-"""The newest primer by fingerprint and prompt: many small files are compressed with one prompt."""
+_last: tuple[tuple[bytes, bytes, ContextPolicy], Primer] | None = None
+"""The newest primer, and what it was made from: many small files are compressed with one prompt."""
+
+
+def check_prompt(prompt: Prompt | None, model: Model) -> None:
+    """Raises LmcompressError if there is a prompt that the model cannot read."""
+    if model.tokens and prompt:
+        raise LmcompressError(
+            f"model {model.name} reads tokens, a prompt is read in bytes: leave out --prompt"
+        )
 
 
 def primer_of(
     prompt: Prompt, model: Model, policy: ContextPolicy, device: str, threads: int
 ) -> Primer:
     """Reads a prompt with a model, or returns what came of it last time."""
-    key = (model.fingerprint, prompt.sha256)
-    if key not in _last:
-        primer = _read(prompt.raw, model, policy, device, threads)
-        _last.clear()
-        _last[key] = primer
-    return _last[key]
+    global _last
+    key = (model.fingerprint, prompt.sha256, policy)
+    last = _last  # another thread may change it
+    if last is None or last[0] != key:
+        last = _last = (key, _read(prompt.raw, model, policy, device, threads))
+    return last[1]
 
 
 def _read(raw: bytes, model: Model, policy: ContextPolicy, device: str, threads: int) -> Primer:

@@ -20,7 +20,7 @@ from lmcompress.predictor import (
     resolve_device,
     resolve_threads,
 )
-from lmcompress.priming import primer_of
+from lmcompress.priming import check_prompt, primer_of
 from lmcompress.token_codec import TokenStage, coded_bits, token_blocks
 from lmcompress.tokenizing import tokenizer_of
 from lmcompress.tokens import Symbols
@@ -59,6 +59,7 @@ def score(
     `progress` is called with the number of bytes done since its last call.
     """
     model, config = as_model(model), config or CodecConfig()
+    check_prompt(config.prompt, model)
     score_segment = _score_tokens if model.tokens else _score_bytes
     ideal = quantized = 0.0
     for offset in range(0, len(data), config.segment_bytes):

@@ -19,11 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.errors import UnsupportedModelError
+from lmcompress.layout import MAX_TOKEN_BYTES
 
 GROUP_SIZE = 256
 """Ids of a group: a token is coded as its group, then its place in the group."""
-MAX_TOKEN_BYTES = 1024
-"""Longer tokens are never used: the most raw bytes that the format lets a token stand for."""
 
 Symbols = npt.NDArray[np.int32]
 

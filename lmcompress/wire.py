@@ -40,6 +40,19 @@ def write_all(sink: BinaryIO, data: bytes) -> None:
         rest = rest[num_written:]
 
 
+def read_some(source: BinaryIO, num_bytes: int) -> bytes:
+    """Returns up to so many bytes, none at the end; having none yet is an error, not the end."""
+    piece = source.read(num_bytes)
+    if piece is None:
+        raise BlockingIOError("the input has no bytes yet: expected a blocking file or pipe")
+    return piece
+
+
+def read_all(source: BinaryIO) -> bytes:
+    """Returns the rest of a source."""
+    return b"".join(iter(lambda: read_some(source, PIECE_BYTES), b""))
+
+
 class ByteReader:
     """Reads a source that may be a pipe: exact counts and a running CRC-32 of what was read.
 
@@ -143,10 +156,7 @@ class ByteReader:
         return piece
 
     def _read_piece(self, num_bytes: int) -> bytes:
-        piece = self._source.read(min(num_bytes, PIECE_BYTES))
-        if piece is None:
-            raise BlockingIOError("the input has no bytes yet: expected a blocking file or pipe")
-        return piece
+        return read_some(self._source, min(num_bytes, PIECE_BYTES))
 
 
 def require_crc32(found: int, expected: int, what: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from lmcompress.errors import (
     UnsupportedVersionError,
 )
 from lmcompress.lanes import LaneLayout
-from lmcompress.model_store import Model
+from lmcompress.model_store import DEFAULT_MODEL, Model
 from lmcompress.predictor import ContextPolicy, GPTPredictor, UniformPredictor, new_predictor
 
 TEXT = b"It was the best of times,\r\nit was the worst of times. " * 9
@@ -141,6 +144,37 @@ def test_sources_that_give_a_few_bytes_at_a_time_work(tiny_model: Model) -> None
     assert out.getvalue() == TEXT
 
 
+class Slow(io.RawIOBase):
+    """Takes three bytes at a time; a source that has none yet gives None."""
+
+    def __init__(self) -> None:
+        self.taken = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        piece = bytes(data)[:3]  # type: ignore[call-overload]
+        self.taken += piece
+        return len(piece)
+
+    def read(self, _size: int = -1) -> None:
+        return None
+
+
+def test_outputs_that_take_a_few_bytes_at_a_time_lose_none(tiny_model: Model) -> None:
+    sink = Slow()
+
+    decompress_stream(io.BytesIO(lmcompress.compress(TEXT, tiny_model)), sink)  # type: ignore[arg-type]
+
+    assert sink.taken == TEXT
+
+
+def test_an_input_without_bytes_yet_has_not_ended(tiny_model: Model) -> None:
+    with pytest.raises(BlockingIOError, match="no bytes yet"):
+        compress_stream(Slow(), io.BytesIO(), tiny_model, CodecConfig())  # type: ignore[arg-type]
+
+
 def test_every_flipped_byte_and_every_truncation_is_found(tiny_model: Model) -> None:
     frame = lmcompress.compress(TEXT[:160], tiny_model, CodecConfig(segment_bytes=90, lanes=2))
 
@@ -184,17 +218,38 @@ def test_another_model_of_the_same_name_is_refused(tiny_model: Model, tmp_path) 
         lmcompress.decompress(frame, model="no-such-model")
 
 
-def test_a_loaded_model_is_taken_where_its_name_finds_none(tiny_model: Model, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    import dataclasses
-
+def test_a_loaded_model_is_taken_where_its_name_finds_none(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, path = dataclasses.replace(tiny_model, name="elsewhere"), tmp_path / "text.lmc"
     path.write_bytes(lmcompress.compress(TEXT, model))
 
     assert lmcompress.decompress(path.read_bytes(), model=model) == TEXT
     with lmcompress.open(path, "rb", model) as file:
         assert file.read() == TEXT
+    assert lmcompress.decompress(path.read_bytes()) == TEXT  # by its fingerprint
+    monkeypatch.delenv("LMCOMPRESS_MODELS")
     with pytest.raises(ModelNotFoundError, match="elsewhere"):
         lmcompress.decompress(path.read_bytes())
+
+
+def test_a_name_in_a_header_is_no_path(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    forged = dataclasses.replace(tiny_model, name=str(tiny_model.folder))
+    frame = lmcompress.compress(TEXT, forged)
+    monkeypatch.delenv("LMCOMPRESS_MODELS")
+
+    with pytest.raises(ModelNotFoundError):
+        lmcompress.decompress(frame)
+
+
+def test_a_model_whose_name_another_has_is_found_by_its_fingerprint(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_model.folder, tmp_path / DEFAULT_MODEL)
+    frame = lmcompress.compress(TEXT, dataclasses.replace(tiny_model, name=DEFAULT_MODEL))
+    monkeypatch.setenv("LMCOMPRESS_MODELS", str(tmp_path))
+
+    assert lmcompress.decompress(frame) == TEXT
 
 
 def test_a_model_without_a_symbol_for_each_byte_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -290,6 +345,31 @@ def test_files_open_like_gzip_files(tiny_model: Model, tmp_path) -> None:  # typ
         lmcompress.open(path, "xb", tiny_model)
     with pytest.raises(ValueError, match="mode"):
         lmcompress.open(path, "a")  # type: ignore[arg-type]
+
+
+def test_after_any_error_a_file_has_not_ended(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "text.lmc"
+    path.write_bytes(lmcompress.compress(TEXT, tiny_model))
+
+    def decode(*_args: object, **_options: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr("lmcompress.codec.decode_segment", decode)
+    with lmcompress.open(path) as file:
+        for _ in range(2):
+            with pytest.raises(MemoryError):
+                file.read(1)
+
+
+def test_a_file_that_cannot_be_made_empties_none(tmp_path: Path) -> None:
+    path = tmp_path / "old.lmc"
+    path.write_bytes(b"old")
+
+    with pytest.raises(ValueError, match="nothing would predict"):
+        lmcompress.open(path, "wb", "none", CodecConfig(adaptive=False))
+    assert path.read_bytes() == b"old"
 
 
 def test_score_is_just_below_what_compression_gives(tiny_model: Model) -> None:

@@ -14,6 +14,8 @@ from lmcompress import CodecConfig, Prompt
 from lmcompress.container import read_frames
 from lmcompress.errors import CorruptFrameError, PromptNotFoundError
 from lmcompress.model_store import Model
+from lmcompress.predictor import ContextPolicy
+from lmcompress.priming import primer_of
 
 RECORD = b'{"id": %d, "name": "item %d", "price": %d, "tags": ["new", "sale"]}\r\n'
 RECORDS = [RECORD % (i, i * 7 % 90, i * i % 1000) for i in range(300)]
@@ -61,6 +63,15 @@ def test_threads_and_what_was_read_before_change_no_bit(tiny_model: Model) -> No
     for _ in range(2):  # read anew, then kept: a use must not change what is kept
         again = CodecConfig(prompt=PROMPT, threads=2)
         assert lmcompress.compress(raw, tiny_model, again) == expected
+
+
+def test_a_prompt_is_read_anew_for_another_context(tiny_model: Model) -> None:
+    assert tiny_model.weights is not None
+    long, short = (
+        primer_of(PROMPT, tiny_model, ContextPolicy(32, overlap), "cpu", 1) for overlap in (8, 4)
+    )
+
+    assert (len(long.context), len(short.context)) == (8, 4)
 
 
 def test_each_segment_begins_with_the_prompt(tiny_model: Model) -> None:

@@ -248,6 +248,8 @@ def test_a_changed_table_is_another_model(token_model: Model) -> None:
 def test_a_prompt_is_refused(token_model: Model) -> None:
     with pytest.raises(LmcompressError, match="leave out --prompt"):
         lmcompress.compress(TEXT, token_model, CodecConfig(prompt=Prompt(TEXT)))
+    with pytest.raises(LmcompressError, match="leave out --prompt"):
+        lmcompress.score(TEXT, token_model, CodecConfig(prompt=Prompt(TEXT)))
 
 
 def test_a_score_is_near_the_size_of_the_file(token_model: Model) -> None:
