@@ -11,7 +11,7 @@ import click
 
 from lmcompress.gpt.card import read_card
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.training import TrainConfig, train
+from lmcompress.training import STATE_FILE, TrainConfig, check_same_run, train
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "experiments" / "configs"
@@ -27,8 +27,8 @@ class Run:
     model: GPTConfig
     card: dict[str, Any]
     training: tuple[tuple[int, float], ...]
-    """(bytes seen, bits per byte of the training text since the point before): each text is new to
-    the network, so this is held-out text too."""
+    """(bytes seen, bits per byte of the training text since the point before): new to the network,
+    but for what was drawn before, a tenth at the end of the ladder's runs."""
     validation: tuple[tuple[int, float], ...]
     """(bytes seen, mean bits per byte of the held-out text)."""
 
@@ -52,6 +52,8 @@ def recipe(name: str) -> TrainConfig:
 
 def finished_run(config: TrainConfig, folder: Path) -> Run:
     """Returns a run, after training it (or the rest of it) if it is not finished."""
+    if (folder / STATE_FILE).is_file():
+        check_same_run(folder / STATE_FILE, config)
     if not is_finished(folder):
         click.echo(f"{config.name}: training {config.total_bytes:,} bytes", err=True)
         train(config, folder)

@@ -38,6 +38,13 @@ from lmcompress.muon import Float32Muon
 
 _log = logging.getLogger(__name__)
 
+STATE_FILE = "training.safetensors"
+"""What a run goes on from, in its folder."""
+_FREE_TO_CHANGE = frozenset(
+    ("name", "model", "eval_interval", "checkpoint_seconds", "log_interval", "precision", "compile")
+)
+"""What a resumed run may have otherwise than before (the model is compared on its own)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -228,23 +235,25 @@ class Trainer:
         self.optimizers = _optimizers(config, self.network, self.precision)
         self.batches = Batches(config, self.rank, self.world_size)
         self.start_step = 0
+        self._seconds_before = 0.0
         self._resume()
+        self._started = time.monotonic()
 
     @property
     def state_path(self) -> Path:
         """Where the resumable state lies."""
-        return self.out / "training.safetensors"
+        return self.out / STATE_FILE
 
     def run(self) -> dict[str, Any]:
         """Trains to the end; returns the last validation figures (bits per byte)."""
         config = self.config
-        started, last_save = time.monotonic(), time.monotonic()
+        self._started = last_save = time.monotonic()
         losses: list[float] = []
         for step in range(self.start_step, config.num_steps):
             losses.append(self._train_step(step))
             done = step + 1
             if done % config.log_interval == 0:
-                rate = (done - self.start_step) / (time.monotonic() - started)
+                rate = (done - self.start_step) / (time.monotonic() - self._started)
                 bytes_per_second = rate * config.batch_size * config.sequence_length
                 self._record(
                     step=done,
@@ -305,10 +314,16 @@ class Trainer:
 
     def _record(self, **values: Any) -> None:
         if self.rank == 0:
-            values = {"bytes_seen": values["step"] * self._step_bytes, **values}
+            seen = values["step"] * self._step_bytes
+            values = {"bytes_seen": seen, "seconds": round(self._seconds), **values}
             with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(values) + "\n")
             _log.info("%s", json.dumps(values))
+
+    @property
+    def _seconds(self) -> float:
+        """How long the run took so far, without what it lost to a kill."""
+        return self._seconds_before + time.monotonic() - self._started
 
     @property
     def _step_bytes(self) -> int:
@@ -325,7 +340,11 @@ class Trainer:
         if self.config.model.tied:
             del tensors["model.output.weight"]
         temporary = self.state_path.with_suffix(".tmp")
-        metadata = {"step": str(step), "config": json.dumps(self.config.to_dict())}
+        metadata = {
+            "step": str(step),
+            "seconds": str(self._seconds),
+            "config": json.dumps(self.config.to_dict()),
+        }
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
         os.replace(temporary, self.state_path)
         card = {
@@ -342,19 +361,9 @@ class Trainer:
     def _resume(self) -> None:
         if not self.state_path.exists():
             return
+        check_same_run(self.state_path, self.config)
         with safe_open(self.state_path, "pt") as state:
             metadata = state.metadata()
-            before = json.loads(metadata["config"])
-            # Through the class: a state that an older version wrote lacks the newer options.
-            if GPTConfig.from_dict(before["model"]) != self.config.model:
-                raise TrainingError(
-                    f"{self.state_path} holds a network of another shape: choose another folder"
-                )
-            if before["optimizer"] != self.config.optimizer:
-                raise TrainingError(
-                    f"{self.state_path} holds the state of {before['optimizer']}, the "
-                    f"configuration says {self.config.optimizer}: choose another folder"
-                )
             tensors = {key: state.get_tensor(key) for key in state.keys()}  # noqa: SIM118
         model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
         self.network.load_state_dict(model, strict=not self.config.model.tied)
@@ -367,7 +376,24 @@ class Trainer:
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": loaded, "param_groups": groups})
         self.start_step = int(metadata["step"])
+        self._seconds_before = float(metadata.get("seconds", 0))
         _log.info("resumed %s at step %d", self.config.name, self.start_step)
+
+
+def check_same_run(state_path: Path, config: TrainConfig) -> None:
+    """Raises TrainingError if a state is of a run with other text, shape or schedule."""
+    with safe_open(state_path, "pt") as state:
+        before = json.loads(state.metadata()["config"])
+    # Through the class: a state that an older version wrote lacks the newer options.
+    if GPTConfig.from_dict(before["model"]) != config.model:
+        raise TrainingError(f"{state_path} holds a network of another shape: choose another folder")
+    for name, value in config.to_dict().items():
+        found = before.get(name, value)
+        if name not in _FREE_TO_CHANGE and found != value:
+            raise TrainingError(
+                f"{state_path} is of a run with {name} {found}, the configuration says {value}: "
+                "choose another folder"
+            )
 
 
 def learning_rate_scale(config: TrainConfig, step: int) -> float:

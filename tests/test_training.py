@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -256,8 +257,35 @@ def test_a_state_from_before_an_option_existed_resumes(tmp_path: Path, config: T
 def test_another_optimizers_state_is_refused(tmp_path: Path, config: TrainConfig) -> None:
     Trainer(config, tmp_path / "run").run()
 
-    with pytest.raises(TrainingError, match="state of adamw, the configuration says muon"):
+    with pytest.raises(TrainingError, match="optimizer adamw, the configuration says muon"):
         Trainer(dataclasses.replace(config, optimizer="muon"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": 0.5}, {"seed": 2}, {"total_bytes": 512}])
+def test_a_run_does_not_go_on_as_another(
+    change: dict[str, Any], tmp_path: Path, config: TrainConfig
+) -> None:
+    Trainer(config, tmp_path / "run").run()
+
+    with pytest.raises(TrainingError, match=f"{next(iter(change))}.*choose another folder"):
+        Trainer(dataclasses.replace(config, **change), tmp_path / "run")
+    Trainer(dataclasses.replace(config, eval_interval=1), tmp_path / "run")
+
+
+def test_the_seconds_in_the_log_are_those_of_all_its_processes(
+    tmp_path: Path, config: TrainConfig
+) -> None:
+    trainer = Trainer(config, tmp_path / "run")
+    trainer._seconds_before = 1000.0
+    trainer.run()
+
+    resumed = Trainer(config, tmp_path / "run")
+    resumed.run()
+
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert all(row["seconds"] >= 1000 for row in rows)
+    assert resumed._seconds > 1000
 
 
 def test_a_source_that_is_too_short_is_refused(tmp_path: Path, config: TrainConfig) -> None:
