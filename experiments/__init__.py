@@ -33,4 +33,7 @@ EXPERIMENTS: dict[str, str] = {
 """What `lmcompress reproduce` runs, in this order: name and what it makes."""
 
 WITHOUT_QUICK = {"exactness_cost", "gptzip"}
-"""Left out of a quick run: these need the float weights of a long training, or a download."""
+"""These have no quick form: they need the float weights of a long training, or a download."""
+
+DOWNLOADS = {"pretrained", "pretrained_whole"}
+"""Left out of a quick run that names none: their quick forms fetch a model of 98 MB."""

@@ -71,14 +71,12 @@ def save(figure: Figure, path: Path) -> None:
 
 def identified(rows: Sequence[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
     """Returns the rows with the SHA-256 of their corpus and the model's fingerprint."""
-    hashes = {
-        name: hashlib.sha256(corpora.load(name)).hexdigest()
-        for name in dict.fromkeys(row["corpus"] for row in rows)
-    }
-    fingerprint = model.fingerprint.hex()
-    return [
-        {**row, "corpus_sha256": hashes[row["corpus"]], "fingerprint": fingerprint} for row in rows
-    ]
+    found = []
+    for row in rows:
+        count = row.get("raw_bytes", row.get("raw bytes"))  # of a part, what was read of it
+        digest = hashlib.sha256(corpora.load(row["corpus"])[:count]).hexdigest()
+        found.append({**row, "corpus_sha256": digest, "fingerprint": model.fingerprint.hex()})
+    return found
 
 
 def folder_of(name: str, *, quick: bool) -> Path:

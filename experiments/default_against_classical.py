@@ -98,7 +98,7 @@ def derived_texts(records: Iterable[Record], names: Sequence[str]) -> dict[str, 
     """Returns the text files made from the records, by name."""
     shown = in_order(records, names)
     table = f"""\
-Files compressed, decompressed and compared; whole files for the classical codecs.
+Files, or slices of them where so named, compressed, decompressed and compared.
 
 {rate_table(shown)}
 """

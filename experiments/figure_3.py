@@ -132,6 +132,12 @@ def run(folder: Path, *, quick: bool) -> None:
         )
 
 
+def current(rows: Sequence[Row]) -> list[Row]:
+    """Returns the last row of each source and piece: of a model's versions, the newest."""
+    found = {(row["source"], row["modality"], row["item"]): row for row in rows}
+    return list(found.values())
+
+
 def table(rows: Sequence[Row]) -> list[Row]:
     """Returns the price of the true bytes: a line for each source, a column for each modality."""
     lines: list[Row] = []
@@ -150,6 +156,7 @@ def table(rows: Sequence[Row]) -> list[Row]:
 
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the text files made from the records, by name."""
+    rows = current(rows)
     counts = ", ".join(
         f"{modality} {len({row['item'] for row in rows if row['modality'] == modality})}"
         for modality in ITEMS
@@ -171,7 +178,7 @@ def main(quick: bool, derive: bool) -> None:
     folder = folder_of(NAME, quick=quick)
     if not derive:
         run(folder, quick=quick)
-    rows = read_rows(folder / "records.jsonl")
+    rows = current(read_rows(folder / "records.jsonl"))
     write_texts(derived_texts(rows), folder)
     for draw in (draw_text, draw_images, draw_speech):
         draw(rows, folder)

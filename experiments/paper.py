@@ -6,6 +6,7 @@ measures to records.jsonl, does not measure it again, and makes all else from th
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -126,12 +127,21 @@ class RowFile:
         self.rows.append(row)
 
 
+def size_to_show(sizes: Sequence[int]) -> int:
+    """Returns the size of which there are most rows, of several the last one measured.
+
+    So a table changes to another size once that has been measured as fully.
+    """
+    counts = collections.Counter(reversed(sizes))
+    return max(counts, key=counts.__getitem__, default=0)
+
+
 def latest_rows(rows: Sequence[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
     """Returns the last row of each value of `key`, in the order of first appearance.
 
-    Of several sizes, only the rows of the last one measured are left.
+    Only the rows of one size are left.
     """
-    size = rows[-1]["raw_bytes"] if rows else 0
+    size = size_to_show([row["raw_bytes"] for row in rows])
     found = {tuple(row[name] for name in key): row for row in rows if row["raw_bytes"] == size}
     return list(found.values())
 

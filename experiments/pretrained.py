@@ -78,17 +78,22 @@ def main(quick: bool, part: str | None, chosen: tuple[str, ...]) -> None:
         measure_files(model, folder, chosen, quick=quick)
     if part in (None, "exactness"):
         names = (QUICK,) if quick else EXACTNESS
-        append_missing(folder / "exactness.jsonl", names, lambda name: exactness_row(model, name))
+        append_missing(
+            folder / "exactness.jsonl", model, names, lambda name: exactness_row(model, name)
+        )
     if part in (None, "windows"):
         name, policies = (QUICK, ((256, 64),)) if quick else (WINDOWS, POLICIES)
         append_missing(
             folder / "windows.jsonl",
+            model,
             [f"{name}, window {window}, overlap {overlap}" for window, overlap in policies],
             lambda setting: window_row(model, name, setting),
         )
     if part in (None, "characters"):
         names = (QUICK,) if quick else CHARACTERS
-        append_missing(folder / "characters.jsonl", names, lambda name: character_row(model, name))
+        append_missing(
+            folder / "characters.jsonl", model, names, lambda name: character_row(model, name)
+        )
     (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
 
 
@@ -106,10 +111,13 @@ def measure_files(model: Model, folder: Path, chosen: Sequence[str], *, quick: b
     measure([name for name in names if name != WHOLE], [one_lane], path, experiment=NAME)
 
 
-def append_missing(path: Path, keys: Sequence[str], row_of: Callable[[str], Row]) -> None:
-    """Appends a row for each key that has none, each as soon as it is measured."""
-    done = {row["key"] for row in read_rows(path)}
-    source = provenance(NAME)
+def append_missing(
+    path: Path, model: Model, keys: Sequence[str], row_of: Callable[[str], Row], name: str = NAME
+) -> None:
+    """Appends a row of the model for each key that has none, each as soon as it is measured."""
+    fingerprint = model.fingerprint.hex()
+    done = {row["key"] for row in read_rows(path) if row["fingerprint"] == fingerprint}
+    source = provenance(name)
     for key in keys:
         if key in done:
             continue

@@ -137,7 +137,9 @@ def main(quick: bool) -> None:
     model, folder = fetching.fetch_model(MODEL), folder_of(NAME, quick=quick)
     name = QUICK if quick else CORPUS
     keys = [f"{name}, lanes {lanes}" for lanes in LANES]
-    append_missing(folder / "records.jsonl", keys, lambda key: row_of(model, name, key))
+    append_missing(
+        folder / "records.jsonl", model, keys, lambda key: row_of(model, name, key), NAME
+    )
     (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
 
 

@@ -4,10 +4,11 @@
 
 L(N) = A / N^a over the finished runs of the ladder (Kaplan et al., 2020), and L(N, D) = E + A / N^a
 + B / D^b (Hoffmann et al., 2022) over their training curves: means over the text since the point
-before, all of it new to the network. Only points of one sequence length and past the warm-up count:
-after a change of length the curve jumps. A curve's early points come at a high learning rate, so
-the fit describes this schedule and says little about shorter ones. Held-out figures in the middle
-of a run are not used: they are of longer sequences than the run has yet been trained on.
+before, new to the network but for what was drawn twice (a tenth at the end of a run). Only points
+of one sequence length and past the warm-up count: after a change of length the curve jumps. A
+curve's early points come at a high learning rate, so the fit describes this schedule and says
+little about shorter ones. Held-out figures in the middle of a run are not used: they are of longer
+sequences than the run has yet been trained on.
 
 Records hold the curves; a run that is not at hand is fitted from there.
 """
@@ -37,6 +38,8 @@ NAME = "scaling_law"
 KEY = ("model", "bytes_seen", "validation_bits_per_byte")
 WARM_UP_BYTES = 1_000_000
 """Of a run's text, left out of the fit: the curve bends there as the learning rate rises."""
+_NO_FLOOR = 1e-3
+_FLOORLESS = "; so little text shows no floor, which the fit puts at its bound, zero"
 COLOURS = (ORANGE, PINK, GREEN, BLUE)
 
 
@@ -123,8 +126,10 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"finished runs (exponents between neighbours: {steps}). L(N, D) = {joint.floor:.3f} + "
         f"{joint.by_size:.3g} / N^{joint.a:.3f} + {joint.by_data:.3g} / D^{joint.b:.3f} over "
         f"{len(curve_points(shown))} points of the training curves, sequences of "
-        f"{shown[0]['short_sequence_length']:,} bytes; its mean error there is "
-        f"{100 * joint.relative_error:.1f} %: the curves fall in steps, which no power law does. "
+        f"{shown[0]['short_sequence_length']:,} bytes; its error there is "
+        f"{100 * joint.relative_error:.1f} % (root mean square): the curves fall in steps, which "
+        f"no power law does{_FLOORLESS if joint.floor < _NO_FLOOR else ''}. L(N, D) at the end "
+        "goes beyond those points, to more text and longer sequences. "
         f"Held-out text is read in sequences of {shown[0]['sequence_length']:,}. One seed each, "
         "and little text: exponents of a few megabytes are no guide to gigabytes."
     )
@@ -170,7 +175,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     by_data.set_xscale("log")
     by_data.set_xticks((0.25, 0.5, 1, 2, 4, 8), ("0.25", "0.5", "1", "2", "4", "8"))
     by_data.minorticks_off()
-    by_data.set(xlabel="training text seen, MB", ylabel="bits per byte of text not seen before",
+    by_data.set(xlabel="training text seen, MB", ylabel="bits per byte of training text",
                 xlim=(0.2, None), ylim=(1.8, 5))  # fmt: skip
     by_data.legend(frameon=False, title="dashed: L(N, D)")
     return figure

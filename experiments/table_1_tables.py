@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments import media
 from experiments.outputs import markdown_of
+from experiments.paper import size_to_show
 from lmcompress.benchmark import chunked_name
 from lmcompress.metrics import adjusted_compression_rate
 from lmcompress.records import Record, csv_text, latest
@@ -50,8 +51,10 @@ def rate(record: Record) -> float:
 
 
 def current(records: Sequence[Record]) -> list[Record]:
-    """Returns the last record of each codec and sample, of the size that was measured last."""
-    return [r for r in latest(records) if r.raw_bytes == records[-1].raw_bytes]
+    """Returns the last record of each codec and sample, of one size."""
+    shown = latest(records)
+    size = size_to_show([record.raw_bytes for record in shown])
+    return [record for record in shown if record.raw_bytes == size]
 
 
 def lines_of(records: Sequence[Record]) -> list[Line]:
@@ -153,7 +156,9 @@ def _raw_note(records: Sequence[Record]) -> str:
         "Compressed over raw size in percent, lower is better. Every size is that of a file that "
         f"was decompressed and compared, but for cells marked{_SCORED}: there the model would make "
         "the sample larger, a file stores it, and the exact code length stands in the cell. Chunks "
-        "are compressed alone; models read them without the adaptive stage.\n\n"
+        "are compressed alone; models read them without the adaptive stage. A classical codec's "
+        "chunk is a file of its own, with a header of its own; a model's chunks share one, and the "
+        "coder's stream.\n\n"
         f"Samples, {records[0].raw_bytes:,} bytes each: {named}. extract is text of the kind that "
         "the ladder's models were trained on, of other pages. **Published** rows are the paper's "
         "(Delétang et al., 2024, Table 1): 1 GB each of enwik9, ImageNet patches, LibriSpeech and "

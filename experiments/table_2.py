@@ -94,7 +94,11 @@ def trained_row(tokenizer: Tokenizer, text: bytes, width: int, total: int, runs:
     training = tokens[: -len(tokenizer.encode(held_out))]
     config = train_config(tokenizer.vocab_size, width, round(total * len(tokens) / len(text)))
     trainer = TokenTrainer(
-        config, runs / NAME / config.name, training, tokenizer.encode(held_out), len(held_out)
+        config,
+        runs / NAME / f"{config.name}-{tokenizer.sha256[:8]}",
+        training,
+        tokenizer.encode(held_out),
+        len(held_out),
     )
     start = time.process_time()
     figures = trainer.run()
@@ -122,9 +126,11 @@ def trained_row(tokenizer: Tokenizer, text: bytes, width: int, total: int, runs:
 
 
 def current(rows: Sequence[Row]) -> list[Row]:
-    """Returns the last row of each vocabulary and width, of the budget measured last."""
-    shown = {(row["width"], row["vocab_size"]): row for row in rows
-             if row["raw_bytes_seen"] == rows[-1]["raw_bytes_seen"]}  # fmt: skip
+    """Returns the last row of each vocabulary and width, of one budget."""
+    budget = paper.size_to_show([row["raw_bytes_seen"] for row in rows])
+    shown = {
+        (row["width"], row["vocab_size"]): row for row in rows if row["raw_bytes_seen"] == budget
+    }
     return [shown[key] for key in sorted(shown)]
 
 

@@ -42,9 +42,12 @@ def reproduce(names: tuple[str, ...], quick: bool, as_list: bool) -> int:
         unable = [name for name in chosen if name in declared.WITHOUT_QUICK]
         if names and unable:
             raise LmcompressError(f"{unable[0]} has no quick form: leave --quick out")
-        chosen = [name for name in chosen if name not in unable]
+        downloads = [] if names else [name for name in chosen if name in declared.DOWNLOADS]
+        chosen = [name for name in chosen if name not in (*unable, *downloads)]
         for name in unable:
             click.echo(f"left out {name}: it has no quick form", err=True)
+        for name in downloads:
+            click.echo(f"left out {name}: it downloads a model, name it to run it", err=True)
     failed = [name for i, name in enumerate(chosen) if not _run(name, i, len(chosen), quick)]
     if failed:
         raise LmcompressError(f"failed: {', '.join(failed)}; what was done is kept, run them again")

@@ -67,6 +67,25 @@ def test_what_failed_is_named_and_the_rest_still_runs(
     assert (tmp_path / "ran").read_text() == "--quick"
 
 
+def test_a_quick_run_of_all_downloads_no_model(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def run_one(name: str, *_args: object) -> bool:
+        ran.append(name)
+        return True
+
+    monkeypatch.setattr(cli_reproduce, "_run", run_one)
+
+    said = run("reproduce", "--quick").stderr
+    run("reproduce", "pretrained", "--quick")
+
+    left_out = experiments.WITHOUT_QUICK | experiments.DOWNLOADS
+    assert ran == [n for n in experiments.EXPERIMENTS if n not in left_out] + ["pretrained"]
+    assert "left out pretrained: it downloads a model" in said
+
+
 def test_a_wheel_has_no_experiments(tmp_path: Path) -> None:
     with pytest.raises(LmcompressError, match="expected a checkout"):
         cli_reproduce._experiments(tmp_path)

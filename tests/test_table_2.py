@@ -117,13 +117,14 @@ def test_score_counts_raw_bytes() -> None:
     )
 
 
-def test_budgets_and_contexts_are_equal() -> None:
+def test_contexts_and_blocks_are_equal() -> None:
     for width in table_2.WIDTHS:
         small, large = (table_2.train_config(size, width, 1000) for size in (256, 20_000))
 
         assert small.model.context_length == large.model.context_length
         parts = [c.model.num_parameters_by_part for c in (small, large)]
         assert parts[0]["mlp"] == parts[1]["mlp"]
+        assert small.learning_rate == large.learning_rate
 
 
 def test_the_best_of_each_width_is_bold_and_only_the_last_budget_is_shown() -> None:
