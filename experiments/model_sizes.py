@@ -10,6 +10,8 @@ that is in records.jsonl already is not measured again.
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ from lmcompress.benchmark import ModelCodec, classical_codecs
 from lmcompress.codec import CodecConfig
 from lmcompress.errors import LmcompressError
 from lmcompress.figures import write_figure
+from lmcompress.model_store import DEFAULT_MODEL
 from lmcompress.protocol import Codec
 from lmcompress.records import Record, read_jsonl
 from lmcompress.report import corpus_labels
@@ -52,39 +55,59 @@ def codecs() -> list[Codec]:
 
 
 def figure_of(records: Sequence[Record], names: Iterable[str]) -> Figure:
-    """Returns bits per byte against parameters, a panel for each text."""
+    """Returns bits per byte against parameters: over all slices, then a panel for each text."""
     from matplotlib.figure import Figure
 
     labels = corpus_labels(names)
-    figure = Figure(figsize=(4 * len(labels), 3.8), layout="constrained")
-    panels = figure.subplots(1, len(labels), squeeze=False, sharey=True)[0]
-    for axes, (corpus, label) in zip(panels, labels.items(), strict=True):
-        _panel(axes, {r.codec: r for r in records if r.corpus == corpus})
-        axes.set(title=label, xlabel="parameters")
+    figure = Figure(figsize=(4 * (1 + len(labels)), 3.8), layout="constrained")
+    panels = figure.subplots(1, 1 + len(labels), squeeze=False, sharey=True)[0]
+    titles = {"": "mean of the slices, ± standard error"} | labels
+    for axes, (corpus, title) in zip(panels, titles.items(), strict=True):
+        rows: dict[str, list[Record]] = {}
+        for record in records:
+            if corpus in ("", record.corpus):
+                rows.setdefault(record.codec, []).append(record)
+        _panel(axes, rows)
+        axes.set(title=title, xlabel="parameters")
         axes.set_xscale("log", base=2)
     panels[0].set(ylabel="bits per byte", ylim=(0, None))
     panels[0].legend(loc="lower left", frameon=False)
     return figure
 
 
-def _panel(axes: Axes, rows: dict[str, Record]) -> None:
+def _mean_and_error(rows: Sequence[Record]) -> tuple[float, float]:
+    """Returns the mean bits per byte, and its standard error: zero for one slice."""
+    bits = [row.bits_per_byte or 0.0 for row in rows]
+    error = statistics.stdev(bits) / math.sqrt(len(bits)) if len(bits) > 1 else 0.0
+    return statistics.mean(bits), error
+
+
+def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
     for label, colour in COLOURS.items():
         suffix = ALONE if label == "model alone" else ""
-        points = [rows[name + suffix] for name in LADDER if name + suffix in rows]
-        sizes = [row.num_parameters for row in points]
-        axes.plot(
-            sizes, [row.bits_per_byte or 0 for row in points], "o-", color=colour, label=label
+        found = [rows[name + suffix] for name in LADDER if name + suffix in rows]
+        sizes = [slices[0].num_parameters for slices in found]
+        means, errors = zip(*map(_mean_and_error, found), strict=True)
+        axes.errorbar(
+            sizes,
+            means,
+            errors if any(errors) else None,
+            fmt="o-",
+            color=colour,
+            label=label,
+            capsize=2,
         )
-        if (default := rows.get("lmc-3m" + suffix)) is not None:
+        if default := rows.get(DEFAULT_MODEL + suffix):
             # Hollow: it has seen other text, and more of it.
-            at = default.num_parameters, default.bits_per_byte or 0
-            axes.plot(*at, "o", color=colour, fillstyle="none")
+            size, (mean, error) = default[0].num_parameters, _mean_and_error(default)
+            axes.errorbar(size, mean, error or None, fmt="o", color=colour, fillstyle="none",
+                          capsize=2)  # fmt: skip
             if not suffix:
-                axes.annotate("lmc-3m", at, (0, -13), textcoords="offset points", ha="center",
-                              fontsize=8)  # fmt: skip
+                axes.annotate(DEFAULT_MODEL, (size, mean), (0, -13), textcoords="offset points",
+                              ha="center", fontsize=8)  # fmt: skip
     for i, name in enumerate(LINES):
         if name in rows:
-            height = rows[name].bits_per_byte or 0
+            height, _ = _mean_and_error(rows[name])
             axes.axhline(height, color="#767676", linewidth=0.8, linestyle=":")
             x = 0.6 + 0.39 * (i % 2)  # neighbours are too close for labels above each other
             axes.text(x, height, name, transform=axes.get_yaxis_transform(), ha="right",

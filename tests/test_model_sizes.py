@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from experiments import model_sizes
 from experiments.common import RESULTS
 from experiments.default_against_classical import derived_texts, in_order
@@ -28,15 +31,26 @@ def test_committed_rows_are_of_the_models_in_the_package() -> None:
             assert record.fingerprint == load_model(name).fingerprint.hex()
 
 
-def test_figure_has_a_panel_for_each_text_and_a_point_for_each_model() -> None:
+def test_figure_has_a_panel_for_all_and_for_each_text_and_a_point_for_each_model() -> None:
     records = in_order(read_jsonl(FOLDER / "records.jsonl"), model_sizes.CORPORA)
 
     figure = model_sizes.figure_of(records, model_sizes.CORPORA)
 
-    assert len(figure.axes) == len(model_sizes.CORPORA)
+    assert len(figure.axes) == 1 + len(model_sizes.CORPORA)
     models = {r.codec for r in records if r.codec.startswith("ladder")}
-    lines = [line for line in figure.axes[0].lines if line.get_label() in model_sizes.COLOURS]
-    assert sum(len(line.get_xdata()) for line in lines) == len(models)
+    for axes in figure.axes:
+        lines = [bars for bars in axes.containers if bars.get_label() in model_sizes.COLOURS]
+        assert sum(len(bars.lines[0].get_xdata()) for bars in lines) == len(models)
+
+
+def test_means_and_errors_are_over_slices() -> None:
+    records = in_order(read_jsonl(FOLDER / "records.jsonl"), model_sizes.CORPORA)
+    bits = [r.bits_per_byte or 0.0 for r in records if r.codec == "gzip-9"]
+
+    mean, error = model_sizes._mean_and_error([r for r in records if r.codec == "gzip-9"])
+
+    assert mean == pytest.approx(np.mean(bits))
+    assert error == pytest.approx(np.std(bits, ddof=1) / np.sqrt(len(bits)))
 
 
 def test_texts_are_test_text() -> None:
