@@ -27,7 +27,7 @@ from lmcompress.errors import LmcompressError, MissingDependencyError, ModelNotF
 from lmcompress.gpt.card import read_card
 from lmcompress.gpt.checkpoint import load_exact_checkpoint
 from lmcompress.gpt.pretrained import Pretrained, open_pretrained
-from lmcompress.model_store import Model, cache_folder, load_model
+from lmcompress.model_store import NO_MODEL, Model, cache_folder, load_model
 from lmcompress.published import PUBLISHED, Published
 
 HUB = "hf:"
@@ -119,7 +119,7 @@ def _default_name(source: str) -> str:
 
 
 def _checked_name(name: str) -> str:
-    if not name or not set(name) <= _NAME_LETTERS or name.startswith("."):
+    if not name or not set(name) <= _NAME_LETTERS or name.startswith(".") or name == NO_MODEL:
         raise LmcompressError(
             f"{name!r} is no name for a model: expected letters, digits, dots and hyphens: "
             "say one with --name"

@@ -342,7 +342,7 @@ def test_a_truncated_gguf_is_one_clear_line(run: Run, tmp_path: Path) -> None:
     assert_one_line_error(run("fetch", path), "damaged, cut short, or no GGUF file")
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "", "ä", "-\n"])
+@pytest.mark.parametrize("name", ["a/b", "..", "", "ä", "-\n", "none"])
 def test_a_name_that_is_no_folders_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(LmcompressError, match="is no name for a model"):
         fetching._checked_name(name)

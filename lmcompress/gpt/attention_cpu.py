@@ -29,8 +29,8 @@ from lmcompress.gpt.kernels_cpu import (
     quantize_row,
 )
 
-_LEVELS = f32(grids.ATTENTION_LEVELS)
-_PER_LEVEL = f32(grids.PER_ATTENTION_LEVEL)
+_WEIGHT_LEVELS = f32(grids.ATTENTION_LEVELS)
+_PER_WEIGHT_LEVEL = f32(grids.PER_ATTENTION_LEVEL)
 
 
 @device_function
@@ -187,13 +187,13 @@ def _look_kernel(head_dim: int) -> Callable[..., Any]:
             _scale_weights(p[:ahead], vs[g, start:end], f[:ahead])
             _scale_weights(p[ahead:count], vs[g, :rest], f[ahead:count])
             largest = largest_of(fbits[:count])
-            _quantize_weights(f[:count], _LEVELS / largest, weights)
+            _quantize_weights(f[:count], _WEIGHT_LEVELS / largest, weights)
             for d in range(D):
                 acc[d] = 0
             add_values(weights[:ahead], v[g, start:end], acc)
             if rest:
                 add_values(weights[ahead:count], v[g, :rest], acc)
-            factor = (largest * _PER_LEVEL) / f32(total)
+            factor = (largest * _PER_WEIGHT_LEVEL) / f32(total)
             for d in range(D):
                 out[step, h * D + d] = f32(acc[d]) * factor
 

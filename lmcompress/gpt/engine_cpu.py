@@ -196,7 +196,7 @@ class _Plan:
     """All calls of one pass over a fixed number of steps, their arguments bound once.
 
     A decoder makes the same few dozen calls for every step: it should not slice arrays each time.
-    Without output, nothing is predicted: tokens are read for those that come after them.
+    Without output the last product is left unread: tokens are read for those that come after them.
     """
 
     def __init__(self, group: _Group, steps: int, has_output: bool) -> None:

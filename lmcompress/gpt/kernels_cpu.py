@@ -5,8 +5,7 @@ vectorise. Two devices keep float loops vectorised as well: magnitudes are compa
 that their bits spell (positive floats sort like integers), and rounding to nearest even adds and
 subtracts 1.5 * 2**23. Every kernel runs on one thread and releases the GIL.
 
-Rows are (lane, new token) pairs, lane-major. Key/value caches are rings: position p of a lane lies
-in slot p % capacity.
+Rows are (lane, new token) pairs, lane-major.
 """
 
 from __future__ import annotations

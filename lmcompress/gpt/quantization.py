@@ -172,7 +172,7 @@ def quantize_rows(matrix: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.g
     if not np.isfinite(matrix).all():
         raise ValueError("weights are not finite: the training run diverged")
     scales = np.maximum(np.abs(matrix).max(axis=1), np.float32(2.0**-40)) / np.float32(127)
-    return {"q": np.rint(matrix / scales[:, None]).astype(np.int8), "s": scales}
+    return {"q": np.rint(matrix / scales[:, None]).astype(np.int8, order="C"), "s": scales}
 
 
 def quantize_network(network: GPT) -> ExactWeights:

@@ -1,7 +1,7 @@
 """Products of 16-bit inputs with bytes by AVX2: `vpmaddwd` takes both, widened as they are loaded.
 
-Sums are integers, so they are those of `wide_cpu.WideLinear` in float32, in a quarter of the time
-and an eighth of the memory traffic: weights stay bytes.
+Sums are integers, so they are those of `pytorch_products.WideProduct` in float32, in a quarter of
+the time and an eighth of the memory traffic: weights stay bytes.
 """
 
 from __future__ import annotations
