@@ -16,6 +16,7 @@ from experiments.outputs import markdown_of
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.coding import Weights, quantized_code_length_bits
+from lmcompress.files import replace_atomically
 from lmcompress.lanes import block_steps, segment_blocks
 from lmcompress.model_store import Model
 from lmcompress.predictor import ContextPolicy, new_predictor, resolve_threads
@@ -89,8 +90,13 @@ def folder_of(name: str, *, quick: bool) -> Path:
 def write_records(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> None:
     """Writes records.jsonl: each row, where it comes from, and how to make it again."""
     source = provenance(name)
-    lines = "".join(json.dumps({**row, **source}) + "\n" for row in rows)
-    (folder / "records.jsonl").write_text(lines, "utf-8", newline="\n")
+    replace_rows([{**row, **source} for row in rows], folder / "records.jsonl")
+
+
+def replace_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Writes rows as JSON lines in the place of those that are there, all or none."""
+    with replace_atomically(path, overwrite=True) as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def provenance(name: str) -> dict[str, Any]:

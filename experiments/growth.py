@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 
-from experiments.common import RESULTS, folder_of, provenance, write_table
+from experiments.common import RESULTS, folder_of, provenance, replace_rows, write_table
 from lmcompress import corpora
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL
 from lmcompress.records import read_rows
@@ -124,8 +124,7 @@ def main(quick: bool, models: tuple[str, ...], counts: tuple[int, ...]) -> None:
             row = {**row_of(raw, model, kept), "texts": list(names)}
             click.echo(str(row), err=True)
             rows = with_row(read_rows(folder / "records.jsonl"), row)
-            lines = "".join(json.dumps(row) + "\n" for row in rows)
-            (folder / "records.jsonl").write_text(lines, "utf-8", newline="\n")
+            replace_rows(rows, folder / "records.jsonl")
             write_table([shown(row) for row in rows], folder, NOTE)
 
 
