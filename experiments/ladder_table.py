@@ -117,9 +117,15 @@ def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: 
             "validation_bytes": held,
             "test_bytes": size,
         }
-        if not file.has(**identity):
+        done = [row for row in file.rows if identity.items() <= row.items()]
+        lacks_floats = is_finished(runs / model.name) and not any(map(_has_floats, done))
+        if not done or lacks_floats:
             file.append(measure_row(model, runs / model.name, identity, samples) | provenance(NAME))
             click.echo(f"{model.name}: measured", err=True)
+
+
+def _has_floats(row: Row) -> bool:
+    return row["text_float_bits_per_byte"] is not None
 
 
 def current(rows: Sequence[Row]) -> list[Row]:
