@@ -45,6 +45,12 @@ def lean_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    identity = _identity(function)
+    if function.__closure__:
+        # The linker knows machine code by names, and takes for one what two processes gave the same
+        # name to: what a function closes over has to be a part of its name.
+        tag = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
+        function.__qualname__ = f"{function.__qualname__}_{tag}"
     folder = _cache_folder()
     if folder is None:
         return numba.njit(**_OPTIONS, **options)(function)  # type: ignore[no-any-return]
@@ -57,7 +63,7 @@ def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     cache = compiled._cache
     cache._cache_file = CodeFiles(folder)
     cache.save_overload = _save_if_possible(cache.save_overload)
-    cache._index_key = functools.partial(_index_key, _identity(function))
+    cache._index_key = functools.partial(_index_key, identity)
     return compiled  # type: ignore[no-any-return]
 
 

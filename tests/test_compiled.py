@@ -128,39 +128,62 @@ def test_the_cache_is_named_after_the_text_of_all_kernels(
     assert before.parent == after.parent == tmp_path / "cache"
 
 
-CLOSURES = """
-import numpy as np
+STEP = "        x = (x * 31 + n) % 1009\n"
+"""So many of these that no compiler puts the function into its callers."""
+CLOSURES = f"""
+import sys
 from lmcompress.compiled import device_function, kernel
 
-def adder(n):
+def mixer(n):
     @device_function
-    def add(x):
+    def first(x):
         return x + n
 
     @kernel
-    def added(x):
-        return add(x)
+    def mix(x):
+{STEP * 100}        return x
 
-    return added
+    @kernel
+    def mixed(x):
+        return mix(first(x)) + mix(x)
 
-adders = adder(1), adder(2)
-print([f(1) for f in adders], sum(sum(f.stats.cache_hits.values()) for f in adders))
+    return mixed
+
+mixers = [mixer(int(n)) for n in sys.argv[1:]]
+print([f(1) for f in mixers], sum(sum(f.stats.cache_hits.values()) for f in mixers))
 """
 
 
-def test_the_next_process_finds_kernels_that_close_over_others(tmp_path: Path) -> None:
-    program = tmp_path / "closures.py"
+def mixed(n: int) -> int:
+    """Returns what the kernel of a number gives for 1."""
+    first, second = 1 + n, 1
+    for _ in range(100):
+        first, second = (first * 31 + n) % 1009, (second * 31 + n) % 1009
+    return first + second
+
+
+def printed_by_closures(folder: Path, *numbers: int) -> str:
+    """Runs kernels of these numbers in a process; returns what they give and how many it found."""
+    program = folder / "closures.py"
     program.write_text(CLOSURES, "utf-8")
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.getcwd()}
+    return subprocess.run(
+        [sys.executable, program, *map(str, numbers)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
-    printed = [
-        subprocess.run(
-            [sys.executable, program], env=environment, capture_output=True, text=True, check=True
-        ).stdout
-        for _ in range(2)
-    ]
 
-    assert printed == ["[2, 3] 0\n", "[2, 3] 2\n"]
+def test_the_next_process_finds_kernels_that_close_over_others(tmp_path: Path) -> None:
+    assert printed_by_closures(tmp_path, 1, 2) == f"[{mixed(1)}, {mixed(2)}] 0\n"
+    assert printed_by_closures(tmp_path, 1, 2) == f"[{mixed(1)}, {mixed(2)}] 2\n"
+
+
+def test_kernels_of_two_processes_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    assert printed_by_closures(tmp_path, 1) == f"[{mixed(1)}] 0\n"
+    assert printed_by_closures(tmp_path, 2) == f"[{mixed(2)}] 0\n"
+    assert printed_by_closures(tmp_path, 1, 2) == f"[{mixed(1)}, {mixed(2)}] 2\n"
 
 
 def test_a_kernel_may_not_close_over_what_no_name_tells_apart() -> None:
