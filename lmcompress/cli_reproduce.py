@@ -29,7 +29,8 @@ def reproduce(names: tuple[str, ...], quick: bool, as_list: bool) -> int:
     """Run the experiments NAME, or all of them, one after the other.
 
     Each writes records, tables and figures into results/, and goes on where it was stopped if it
-    keeps its records one by one. A failed one does not stop the others.
+    keeps its records one by one. A failed one does not stop the others. With --quick, rates are
+    compared with the committed ones at the end.
     """
     declared = _experiments(_ROOT)
     if as_list:
@@ -49,9 +50,17 @@ def reproduce(names: tuple[str, ...], quick: bool, as_list: bool) -> int:
         for name in downloads:
             click.echo(f"left out {name}: it downloads a model, name it to run it", err=True)
     failed = [name for i, name in enumerate(chosen) if not _run(name, i, len(chosen), quick)]
+    if quick and not _is_as_committed(chosen):
+        failed.append("quick_rates")
     if failed:
         raise LmcompressError(f"failed: {', '.join(failed)}; what was done is kept, run them again")
     return 0
+
+
+def _is_as_committed(names: Sequence[str]) -> bool:
+    """Whether the rates of quick runs are those that are committed; says so."""
+    command = [sys.executable, "-m", "experiments.quick_rates", *names]
+    return subprocess.run(command, cwd=_ROOT, check=False).returncode == 0
 
 
 def _experiments(root: Path) -> ModuleType:

@@ -13,7 +13,7 @@ from lmcompress import cli_reproduce
 from lmcompress.errors import LmcompressError
 
 FOLDER = Path(experiments.__file__).parent
-NO_EXPERIMENTS = {"embed_model", "gpu"}
+NO_EXPERIMENTS = {"embed_model", "gpu", "quick_rates"}
 
 
 def test_every_script_is_declared_and_every_declared_one_is_there() -> None:
@@ -53,6 +53,7 @@ def test_what_failed_is_named_and_the_rest_still_runs(
 ) -> None:
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "__init__.py").touch()
+    (tmp_path / "experiments" / "quick_rates.py").touch()
     (tmp_path / "experiments" / "speed.py").write_text("raise SystemExit(3)")
     good = "import sys, pathlib; pathlib.Path('ran').write_text(' '.join(sys.argv[1:]))"
     (tmp_path / "experiments" / "figure_3.py").write_text(good)
@@ -77,6 +78,7 @@ def test_a_quick_run_of_all_downloads_no_model(
         return True
 
     monkeypatch.setattr(cli_reproduce, "_run", run_one)
+    monkeypatch.setattr(cli_reproduce, "_is_as_committed", lambda _: True)
 
     said = run("reproduce", "--quick").stderr
     run("reproduce", "pretrained", "--quick")
