@@ -22,13 +22,15 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
-    "compiled errors logistic metrics prefetch progress protocol published gpt.config "
+    "cpus errors logistic metrics muon prefetch progress protocol published gpt.config "
     "gpt.gpu_driver gpt.integers gpt.transfer_cuda gpt.vectors_cpu",
-    "adaptive.state wire files coding tokens float_scoring cli_errors corpus_download "
-    "hub_corpora inline_svg gpt.card gpt.grids gpt.network",
+    "cache wire files coding float_scoring cli_errors corpus_download hub_corpora inline_svg "
+    "gpt.card gpt.grids gpt.network",
+    "code_files layout",
+    "compiled tokens adaptive.state",
     "gpt.architectures gpt.gguf_files tokenizing two_levels",
-    "adaptive.addresses adaptive.contexts adaptive.vectors baselines layout corpora records "
-    "streams gpt.barrier_cpu gpt.block_engine gpt.presets gpt.quantization",
+    "adaptive.addresses adaptive.contexts adaptive.vectors baselines corpora records streams "
+    "gpt.barrier_cpu gpt.block_engine gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report results gpt.exact gpt.checkpoint",
     "sources gpt.pretrained",
     "adaptive.stage container figures page media_codecs training model_store gpt.kernels_cpu",
