@@ -349,7 +349,7 @@ def test_a_name_that_is_no_folders_is_refused(name: str, tmp_path: Path) -> None
 
 
 def test_a_source_that_is_not_there_is_one_clear_line(run: Run, tmp_path: Path) -> None:
-    assert_one_line_error(run("fetch", tmp_path / "none"), "there is no file or folder")
+    assert_one_line_error(run("fetch", tmp_path / "missing"), "there is no file or folder")
 
 
 def test_a_hub_that_does_not_answer_is_one_clear_line(

@@ -119,10 +119,13 @@ def test_unknown_preset_names_the_nearest_and_the_known() -> None:
         preset("GPT3-175")
 
 
-@pytest.mark.parametrize("recipe", ["arch-gpt1", "arch-gpt2", "arch-gpt3"])
-def test_side_by_side_recipes_differ_in_the_architecture_only(recipe: str) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "beside"),
+    [("arch-gpt1", "arch-gpt2-slow"), ("arch-gpt2", "arch-gpt2"), ("arch-gpt3", "arch-gpt2")],
+)
+def test_side_by_side_recipes_differ_in_the_architecture_only(recipe: str, beside: str) -> None:
     config = TrainConfig.from_toml(CONFIGS / f"{recipe}.toml")
-    reference = TrainConfig.from_toml(CONFIGS / "arch-gpt2.toml")
+    reference = TrainConfig.from_toml(CONFIGS / f"{beside}.toml")
 
     same = dataclasses.replace(config, name="", model=GPTConfig())
     assert same == dataclasses.replace(reference, name="", model=GPTConfig())
@@ -131,6 +134,17 @@ def test_side_by_side_recipes_differ_in_the_architecture_only(recipe: str) -> No
         assert getattr(config.model, field) == getattr(preset(pattern), field)
     kinds = [bool(window) for window in preset(pattern).attention_windows[:4]]
     assert [bool(window) for window in config.model.attention_windows] == kinds
+
+
+def test_gpt2s_two_recipes_differ_in_the_rate_only() -> None:
+    slow, fast = (
+        TrainConfig.from_toml(CONFIGS / f"{n}.toml") for n in ("arch-gpt2-slow", "arch-gpt2")
+    )
+
+    assert slow.learning_rate < fast.learning_rate
+    assert dataclasses.replace(slow, name="", learning_rate=1.0) == dataclasses.replace(
+        fast, name="", learning_rate=1.0
+    )
 
 
 def test_command_tells_parameters_by_part_and_flops(run: Run) -> None:
