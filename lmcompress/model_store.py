@@ -87,8 +87,11 @@ def all_folders() -> list[Path]:
 
 
 def folders() -> dict[str, Path]:
-    """Returns the models at hand by name, of several of one name the first."""
-    return {path.name: path for path in reversed(all_folders())}
+    """Returns the models at hand by name, of several of one name the first, embedded ones first."""
+    found: dict[str, Path] = {}
+    for path in all_folders():
+        found.setdefault(path.name, path)
+    return found
 
 
 def _roots() -> Iterator[Path]:
