@@ -8,6 +8,7 @@ all, and is passed over where it does not read back as it was written.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
 import shutil
@@ -40,7 +41,7 @@ class CodeFiles:
         return pickle.loads(data) if content[:_DIGEST_BYTES] == _digest(data) else None
 
     def save(self, key: tuple[Any, ...], code: Any) -> None:
-        """Saves machine code; raises OSError where that cannot be."""
+        """Saves machine code; raises OSError or LmcompressError where that cannot be."""
         data: bytes = dumps(code)  # type: ignore[no-untyped-call]
         with replace_atomically(self._path(key), overwrite=True) as file:
             file.write(_digest(data) + data)
@@ -56,5 +57,6 @@ def _digest(data: bytes) -> bytes:
 def remove_unused(folder: Path) -> None:
     """Removes the folders beside this one whose code no process has asked for in 30 days."""
     for other in folder.parent.iterdir():
-        if other != folder and other.stat().st_mtime < time.time() - _UNUSED_SECONDS:
-            shutil.rmtree(other, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process removes them too
+            if other != folder and other.stat().st_mtime < time.time() - _UNUSED_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
