@@ -1,10 +1,10 @@
-"""How fast is the exact engine, against floating point and against other ways to decode?
+"""How fast is the exact engine, against floating point, other ways to decode, other codecs?
 
     python -m experiments.speed [--quick] [--repeats N]
 
 Everything in turns in one process, medians; the ratios mean something, the speeds belong to the
 machine. The float network has the default model's shape and random weights, which cost the same.
-Scoring: batches of 16 x 1,024 bytes. The prefix anew: at lengths from 64 to 1,024, whose mean is
+Scoring: 2 batches of 16 x 1,024 bytes. The prefix anew: at lengths from 64 to 1,024, whose mean is
 what a decoder of such a window pays. Pure products: those of the encoder and nothing else,
 on one thread; two threads on two idle cores reach twice that.
 """
@@ -15,18 +15,20 @@ import functools
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
 
-import lmcompress
+from experiments import speed_codecs
 from experiments.common import folder_of, write_records
 from experiments.eager import CachedDecoder, prefix_step
 from experiments.outputs import Row, markdown_of, write_texts
+from experiments.speed_codecs import Timed, coding
 from lmcompress import CodecConfig, corpora
+from lmcompress.benchmark import ModelCodec
 from lmcompress.gpt import products_cpu
 from lmcompress.gpt.exact import int8_product_is_usable
 from lmcompress.gpt.network import GPT
@@ -37,14 +39,18 @@ from lmcompress.records import read_rows
 NAME = "speed"
 COLUMNS = ("what", "kB/s", "of float32 scoring")
 CORPUS = "text/wikitext-2-test.txt"
-Timed = Callable[[], tuple[float, int]]
-"""Does some work; returns seconds and bytes."""
+OUR_NAMES = {
+    (DEFAULT_MODEL, "compress"): "encode",
+    (DEFAULT_MODEL, "decompress"): "decode",
+    (NO_MODEL, "compress"): "encode, stage alone",
+    (NO_MODEL, "decompress"): "decode, stage alone",
+}
 
 
 def scoring(network: GPT, raw: bytes, *, bf16: bool) -> Timed:
     """The float network's forward pass over pieces of the text."""
     tokens = torch.from_numpy(np.frombuffer(raw, np.uint8).astype(np.int64))
-    pieces = tokens[: len(tokens) // 1024 * 1024].view(-1, 1024)[:64]
+    pieces = tokens[: len(tokens) // 1024 * 1024].view(-1, 1024)[:32]
 
     def run() -> tuple[float, int]:
         started = time.perf_counter()
@@ -118,52 +124,38 @@ def prefixes_anew(network: GPT) -> Timed:
     return run
 
 
-def coding(raw: bytes, name: str, config: CodecConfig) -> tuple[Timed, Timed]:
-    """Compression and decompression; the second checks that the text came back."""
-    model = load_model(name)
-    frame = lmcompress.compress(raw, model, config)
-
-    def encode() -> tuple[float, int]:
-        started = time.perf_counter()
-        lmcompress.compress(raw, model, config)
-        return time.perf_counter() - started, len(raw)
-
-    def decode() -> tuple[float, int]:
-        started = time.perf_counter()
-        restored = lmcompress.decompress(frame, model)
-        seconds = time.perf_counter() - started
-        if restored != raw:
-            raise click.ClickException("the text did not come back")
-        return seconds, len(raw)
-
-    return encode, decode
-
-
 def ways(raw: bytes) -> dict[str, Timed]:
-    """Returns everything that is timed, by name."""
+    """Returns what is timed beside the codecs, by name."""
     model = load_model(DEFAULT_MODEL)
     assert model.weights is not None
     network = GPT(model.weights.config).eval()
-    one_lane = CodecConfig(lanes=1)
-    alone = coding(raw, DEFAULT_MODEL, CodecConfig(adaptive=False))
-    both = coding(raw, DEFAULT_MODEL, CodecConfig())
-    stage = coding(raw, NO_MODEL, CodecConfig())
-    has = torch.cpu.get_capabilities()
-    bf16 = {"bf16 scoring": scoring(network, raw, bf16=True)}
+    alone = coding(raw, ModelCodec(model, CodecConfig(adaptive=False)))
+    one_lane = coding(raw[:30_000], ModelCodec(model, CodecConfig(lanes=1)))
     return {
         "float32 scoring": scoring(network, raw, bf16=False),
-        **(bf16 if has.get("avx512_f") else {}),  # without, it takes minutes and says nothing
+        "bf16 scoring": scoring(network, raw, bf16=True),
         "pure integer products, one thread": products(model),
         "encode, GPT alone": alone[0],
-        "encode": both[0],
         "decode, GPT alone": alone[1],
-        "decode": both[1],
-        "decode, 1 lane": coding(raw[:30_000], DEFAULT_MODEL, one_lane)[1],
+        "decode, 1 lane": one_lane[1],
         "eager float32, cached step": cached_steps(network),
         "eager float32, prefix anew": prefixes_anew(network),
-        "encode, stage alone": stage[0],
-        "decode, stage alone": stage[1],
     }
+
+
+def all_ways(raw: bytes) -> tuple[dict[str, Timed], dict[str, Row]]:
+    """Returns everything that is timed, by name, and what else the records of codecs say."""
+    timed, about = ways(raw), {}
+    for name in speed_codecs.names():
+        *both, size = coding(raw, speed_codecs.codec_named(name))
+        found = speed_codecs.peaks(raw, name) or (None, None)
+        for action, run, peak in zip(("compress", "decompress"), both, found, strict=True):
+            what = OUR_NAMES.get((name, action), f"{name}, {action}")
+            timed[what] = run
+            about[what] = {
+                "codec": name, "action": action, "compressed_bytes": size, "peak_bytes": peak,
+            }  # fmt: skip
+    return timed, about
 
 
 @click.command()
@@ -173,7 +165,7 @@ def main(quick: bool, repeats: int) -> None:
     """Measures the engine against floating point and against other ways to decode."""
     raw = corpora.load(CORPUS)
     raw = raw[:50_000] if quick else raw[:1_000_000]
-    timed = ways(raw)
+    timed, about = all_ways(raw)
     speeds: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(1 if quick else repeats):
         for name, run in timed.items():
@@ -183,7 +175,12 @@ def main(quick: bool, repeats: int) -> None:
     medians = {name: statistics.median(found) for name, found in speeds.items()}
     reference = medians["float32 scoring"]
     rows = [
-        {"what": name, "kB/s": round(found, 2), "of float32 scoring": round(found / reference, 3)}
+        {
+            "what": name,
+            "kB/s": round(found, 2),
+            "of float32 scoring": round(found / reference, 3),
+            **about.get(name, {}),
+        }
         for name, found in medians.items()
     ]
     folder = folder_of(NAME, quick=quick)
@@ -223,7 +220,10 @@ def tables(rows: Sequence[Row]) -> str:
             f"{mine[0]['machine']}, {name}; {mine[0]['threads']} threads, "
             f"{mine[0]['raw_bytes']:,} bytes; medians in turns, models loaded, kernels compiled."
         )
-        parts.append(markdown_of([{key: row[key] for key in COLUMNS} for row in mine], note))
+        engine = [row for row in mine if row.get("codec", DEFAULT_MODEL) in speed_codecs.OURS]
+        parts.append(markdown_of([{key: row[key] for key in COLUMNS} for row in engine], note))
+        if codecs := [row for row in mine if "codec" in row]:
+            parts.append(speed_codecs.table(codecs))
     return "\n".join(parts)
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -21,11 +22,12 @@ from experiments import (
     pretrained,
     pretrained_whole,
     speed,
+    speed_codecs,
     step_profile,
 )
 from experiments.common import RESULTS, write_records, write_table
 from experiments.eager import CachedDecoder, prefix_step
-from lmcompress import CodecConfig
+from lmcompress import CodecConfig, baselines
 from lmcompress.adaptive.state import PARTS
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.gpt.network import GPT
@@ -162,6 +164,39 @@ def test_speeds_of_another_machine_stay(tmp_path: Path) -> None:
     kept = read_rows(tmp_path / "records.jsonl")
     assert kept == [here, there]
     assert speed.tables(kept).count("| encode | 2.0 | 1.0 |") == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
+def test_a_codecs_peaks_are_those_of_processes_that_hold_the_text() -> None:
+    small, large = (speed_codecs.peaks(bytes(count), "gzip-9") for count in (1000, 50_000_000))
+
+    assert small is not None
+    assert large is not None
+    assert all(40e6 < b - a < 400e6 for a, b in zip(small, large, strict=True))
+
+
+def test_the_table_of_codecs_has_a_line_for_both_ways() -> None:
+    row = {"codec": "gzip-9", "raw_bytes": 80, "compressed_bytes": 20, "peak_bytes": 31_000_000}
+    rows = [row | {"action": "compress", "kB/s": 1234.56}]
+    rows += [row | {"action": "decompress", "kB/s": 7.0, "peak_bytes": None}]
+
+    assert "| gzip-9 | 2.000 | 1,234.6 | 7.0 | 31 | – |" in speed_codecs.table(rows)  # noqa: RUF001
+
+
+def test_a_codec_whose_text_does_not_come_back_has_no_speed() -> None:
+    broken = baselines.ClassicalCodec("broken", "1", bytes, lambda data: data[1:])
+
+    _, decode, size = speed_codecs.coding(b"abc", broken)
+
+    assert size == 3
+    with pytest.raises(click.ClickException, match="broken: the text did not come back"):
+        decode()
+
+
+def test_the_committed_tables_of_speeds_are_those_of_the_records() -> None:
+    rows = read_rows(RESULTS / speed.NAME / "records.jsonl")
+
+    assert (RESULTS / speed.NAME / "table.md").read_text("utf-8") == speed.tables(rows)
 
 
 def test_the_code_length_of_tokens_is_that_of_score(token_model: Model) -> None:
