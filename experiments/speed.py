@@ -32,7 +32,7 @@ from lmcompress.benchmark import ModelCodec
 from lmcompress.gpt import products_cpu
 from lmcompress.gpt.exact import int8_product_is_usable
 from lmcompress.gpt.network import GPT
-from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
 from lmcompress.predictor import ROWS_PER_THREAD, resolve_threads
 from lmcompress.records import read_rows
 
@@ -40,10 +40,10 @@ NAME = "speed"
 COLUMNS = ("what", "kB/s", "of float32 scoring")
 CORPUS = "text/wikitext-2-test.txt"
 OUR_NAMES = {
-    (DEFAULT_MODEL, "compress"): "encode",
-    (DEFAULT_MODEL, "decompress"): "decode",
-    (NO_MODEL, "compress"): "encode, stage alone",
-    (NO_MODEL, "decompress"): "decode, stage alone",
+    (speed_codecs.DEFAULT, "compress"): "encode",
+    (speed_codecs.DEFAULT, "decompress"): "decode",
+    (speed_codecs.STAGE, "compress"): "encode, stage alone",
+    (speed_codecs.STAGE, "decompress"): "decode, stage alone",
 }
 
 
@@ -220,7 +220,9 @@ def tables(rows: Sequence[Row]) -> str:
             f"{mine[0]['machine']}, {name}; {mine[0]['threads']} threads, "
             f"{mine[0]['raw_bytes']:,} bytes; medians in turns, models loaded, kernels compiled."
         )
-        engine = [row for row in mine if row.get("codec", DEFAULT_MODEL) in speed_codecs.OURS]
+        engine = [
+            row for row in mine if row.get("codec", speed_codecs.DEFAULT) in speed_codecs.OURS
+        ]
         parts.append(markdown_of([{key: row[key] for key in COLUMNS} for row in engine], note))
         if codecs := [row for row in mine if "codec" in row]:
             parts.append(speed_codecs.table(codecs))
