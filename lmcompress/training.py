@@ -34,6 +34,7 @@ from lmcompress.errors import TrainingError
 from lmcompress.gpt.checkpoint import save_float_checkpoint
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
+from lmcompress.initial import begin_with, joined_card
 from lmcompress.muon import Float32Muon
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class TrainConfig:
     model: GPTConfig
     sources: dict[str, float]
     """Corpus name, or path of a file -> weight: the share of sequences drawn from it."""
+    init_from: str = ""
+    """Model, by name or folder, whose weights the run begins with; random ones if empty."""
     total_bytes: int = 60_000_000
     """Symbols trained on over the whole run."""
     batch_size: int = 16
@@ -230,7 +233,9 @@ class Trainer:
         torch.manual_seed(config.seed)
         if config.compile and device == "cpu" and not _has_compiler():
             raise TrainingError("no C++ compiler here: install g++, or set compile = false")
-        self.network = GPT(config.model).to(self.device)
+        self.network = GPT(config.model)
+        self.before = begin_with(self.network, config.init_from) if config.init_from else {}
+        self.network.to(self.device)
         self.forward = torch.compile(self.network) if config.compile else self.network
         self.optimizers = _optimizers(config, self.network, self.precision)
         self.batches = Batches(config, self.rank, self.world_size)
@@ -356,6 +361,7 @@ class Trainer:
             "training_precision": self.precision,
             **figures,
         }
+        card = joined_card(card, self.before) if self.before else card
         save_float_checkpoint(self.network, card, self.out)
 
     def _resume(self) -> None:

@@ -33,10 +33,11 @@ LAYERS = (
     "gpt.barrier_cpu gpt.block_engine gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report results gpt.exact gpt.checkpoint",
     "sources gpt.pretrained",
-    "adaptive.stage container figures page media_codecs training model_store gpt.kernels_cpu",
-    "gpt.products_cpu gpt.pytorch_products gpt.engine_torch gpt.groups gpt.kernels_cuda "
+    "adaptive.stage container figures page media_codecs model_store gpt.kernels_cpu",
+    "initial gpt.products_cpu gpt.pytorch_products gpt.engine_torch gpt.groups gpt.kernels_cuda "
     "gpt.model_cuda",
-    "gpt.attention_simd gpt.groups_cpu gpt.wide_products_cpu gpt.attention_cuda gpt.products_cuda",
+    "training gpt.attention_simd gpt.groups_cpu gpt.wide_products_cpu gpt.attention_cuda "
+    "gpt.products_cuda",
     "gpt.attention_cpu gpt.engine_cuda gpt.wide_cpu",
     "gpt.engine_cpu gpt.team_kernel_cpu",
     "gpt.team_cpu",

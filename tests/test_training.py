@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 
 import lmcompress
 from lmcompress.errors import TrainingError
+from lmcompress.initial import joined_card
+from lmcompress.model_store import load_model
 from lmcompress.training import Batches, TrainConfig, Trainer, learning_rate_scale
 
 TOML = """
@@ -104,6 +106,37 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_unbroken_one(
     expected = load_file(tmp_path / "unbroken" / "model.safetensors")
     found = load_file(tmp_path / "broken" / "model.safetensors")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_run_begins_with_the_weights_of_a_model(config: TrainConfig, tmp_path: Path) -> None:
+    Trainer(config, tmp_path / "before").run()
+    config = dataclasses.replace(config, init_from=str(tmp_path / "before"), total_bytes=2 * 256)
+
+    trainer = Trainer(config, tmp_path / "run")
+
+    expected = load_file(tmp_path / "before" / "model.safetensors")
+    assert all(torch.equal(trainer.network.state_dict()[k], v) for k, v in expected.items())
+    trainer.run()
+    card = json.loads((tmp_path / "run" / "model.json").read_text())["card"]
+    assert card["bytes_seen"] == 22 * 256
+    assert card["began_with"]["bytes_seen"] == 20 * 256
+    assert card["began_with"]["fingerprint"] == load_model(tmp_path / "before").fingerprint.hex()
+
+
+def test_what_the_model_before_was_trained_on_stays_on_the_card() -> None:
+    before = {"name": "a", "fingerprint": "00", "trained_on": ["z", "b"], "bytes_seen": 5}
+
+    card = joined_card({"trained_on": ["b", "c"], "bytes_seen": 2}, before)
+
+    assert card["trained_on"] == ["b", "c", "z"]
+    assert card["bytes_seen"] == 7
+
+
+def test_a_model_to_begin_with_has_the_networks_shape(config: TrainConfig, tmp_path: Path) -> None:
+    other = dataclasses.replace(config, init_from="ladder-50k")
+
+    with pytest.raises(TrainingError, match=r"ladder-50k has n_layer \d+, \[model\] says 1"):
+        Trainer(other, tmp_path / "run")
 
 
 def test_a_killed_process_resumes(tmp_path: Path) -> None:
