@@ -30,6 +30,14 @@ CONFIGS: dict[str, dict[str, object]] = {
         "attention_windows": (8, 16),
         "rotary_period": 128,
     },
+    "ngrams": {
+        "norm_gain": False,
+        "activation": "relu2",
+        "attention_windows": (8, 16),
+        "rotary_period": 128,
+        "ngram_orders": (2, 3, 5, 9),
+        "ngram_bits": 5,
+    },
     "gpt-1": {"norm": "layernorm", "norm_position": "post", "positions": "learned", "bias": True},
     "gpt-2": {"norm": "layernorm", "positions": "learned", "bias": True, "tied": True},
     "gpt-3": {

@@ -23,7 +23,7 @@ HEAVY = ("torch", "numba", "pandas", "matplotlib")
 # Lowest first: a module imports only from the lines above its own.
 LAYERS = (
     "cpus errors logistic metrics muon prefetch progress protocol published gpt.config "
-    "gpt.gpu_driver gpt.integers gpt.transfer_cuda gpt.vectors_cpu",
+    "gpt.gpu_driver gpt.integers gpt.ngrams gpt.transfer_cuda gpt.vectors_cpu",
     "cache wire files coding float_scoring cli_errors corpus_download hub_corpora inline_svg "
     "gpt.card gpt.grids gpt.network",
     "code_files layout",

@@ -15,7 +15,7 @@ from lmcompress.container import FrameReader, Method
 from lmcompress.model_store import load_model
 
 ROOT = Path(__file__).parent / "golden"
-GOLDEN = sorted(ROOT.glob("v*/*.lmc"))
+GOLDEN = sorted((*ROOT.glob("v*/*.lmc"), *ROOT.glob("ngrams*/*.lmc")))
 TOKENS = sorted(ROOT.glob("tokens*/*.lmc"))
 COMPACT = sorted(ROOT.glob("compact*/*.lmc"))
 MODELS = {"compact1": ROOT / "v1" / "models"}

@@ -152,24 +152,29 @@ def test_add_and_norm(
     assert_quantized(q, ended.s, y)
 
 
+@pytest.mark.parametrize("orders", [0, 2, 5])
 @pytest.mark.parametrize("learned", [False, True])
-def test_embed(learned: bool) -> None:
+def test_embed(learned: bool, orders: int) -> None:
     lanes, steps, width, clock = 2, 3, 50, 4
     token_q, position_q = int8s(20, width), int8s(16, width)
     token_s, position_s = floats(20, spread=1), floats(16, spread=1)
     tokens = on_device(RNG.integers(0, 20, lanes * steps))
     x, (q, s) = torch.zeros(lanes * steps, width, device=DEVICE), quantized_like(6, width)
+    ngrams = on_device(RNG.integers(0, 12, (lanes * steps, orders)))
+    ngram_q, ngram_s = int8s(12, width // max(orders, 1)), floats(12, spread=1)
     expected = token_q[tokens].float() * token_s[tokens, None]
+    if orders:
+        expected = expected + (ngram_q[ngrams].float() * ngram_s[ngrams, None]).flatten(1)
     if learned:
         at = clock + torch.arange(steps, device=DEVICE).repeat(lanes)
         expected = expected + position_q[at].float() * position_s[at, None]
 
     launch_rows(
         kernels_cuda.embed, 6, tokens, torch.tensor([clock], device=DEVICE), token_q, token_s,
-        position_q, position_s, x, q, s, token_s, token_s,
+        position_q, position_s, ngrams, ngram_q, ngram_s, x, q, s, token_s, token_s,
         torch.tensor([1e-5 * width], dtype=torch.float64, device=DEVICE), steps, width, BLOCK=64,
-        POSITIONS=learned, NORM=True, CENTRED=False, POST=False, HAS_GAIN=False, HAS_BIAS=False,
-        NUMERATOR=norm_numerator(width),
+        POSITIONS=learned, ORDERS=orders, NORM=True, CENTRED=False, POST=False, HAS_GAIN=False,
+        HAS_BIAS=False, NUMERATOR=norm_numerator(width),
     )  # fmt: skip
 
     assert torch.equal(x, expected)

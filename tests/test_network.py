@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -63,6 +65,11 @@ def test_banded_attention_equals_masked_attention(length: int, window: int) -> N
         ({"rotary_dim": 8, "positions": "learned"}, "positions are learned"),
         ({"parallel_residual": True, "norm_position": "post"}, "needs norm_position pre"),
         ({"qk_norm_gain": True}, "without qk_norm"),
+        ({"ngram_orders": (3, 2), "ngram_bits": 8}, r"must ascend within 2..16"),
+        ({"ngram_orders": (1, 2), "ngram_bits": 8}, r"must ascend within 2..16"),
+        ({"ngram_orders": (2, 3, 4), "ngram_bits": 8}, "not a multiple of 3 ngram_orders"),
+        ({"ngram_orders": (2, 3)}, "ngram_bits is 0, expected 1 to 24"),
+        ({"ngram_bits": 8}, "ngram_bits is 8, expected 1 to 24, and 0 without"),
     ],
 )
 def test_a_wrong_configuration_says_what_is_wrong(values: dict, message: str) -> None:
@@ -76,9 +83,11 @@ def test_an_unknown_option_is_named() -> None:
 
 
 def test_configuration_survives_its_dictionary() -> None:
-    config = GPTConfig(attention_windows=(8, 0, 8, 16), context_length=64)
+    config = GPTConfig(
+        attention_windows=(8, 0, 8, 16), context_length=64, ngram_orders=(2, 4), ngram_bits=3
+    )
 
-    assert GPTConfig.from_dict(config.to_dict()) == config
+    assert GPTConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_fingerprint_changes_with_one_weight_and_one_option() -> None:

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 import lmcompress
 from lmcompress.errors import TrainingError
+from lmcompress.gpt.checkpoint import load_network
 from lmcompress.initial import joined_card
 from lmcompress.model_store import load_model
 from lmcompress.training import Batches, TrainConfig, Trainer, learning_rate_scale
@@ -121,6 +122,25 @@ def test_a_run_begins_with_the_weights_of_a_model(config: TrainConfig, tmp_path:
     assert card["bytes_seen"] == 22 * 256
     assert card["began_with"]["bytes_seen"] == 20 * 256
     assert card["began_with"]["fingerprint"] == load_model(tmp_path / "before").fingerprint.hex()
+
+
+def test_a_new_table_of_ngrams_predicts_what_the_model_does(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    Trainer(config, tmp_path / "before").run()
+    shape = dataclasses.replace(config.model, ngram_orders=(2, 4), ngram_bits=6)
+    config = dataclasses.replace(config, init_from=str(tmp_path / "before"), model=shape)
+    tokens = torch.from_numpy(np.frombuffer(b"line 7 of a text", np.uint8).astype(np.int64))[None]
+
+    trainer = Trainer(config, tmp_path / "run")
+
+    with torch.no_grad():
+        expected = load_network(tmp_path / "before")(tokens)
+        assert torch.equal(trainer.network(tokens), expected)
+    trainer.run()
+    with torch.no_grad():
+        assert not torch.equal(trainer.network(tokens), expected)
+    assert (trainer.network.ngram_embedding.weight != 0).any(1).sum() > 50
 
 
 def test_what_the_model_before_was_trained_on_stays_on_the_card() -> None:

@@ -22,6 +22,8 @@ _SIZES = (
     "vocab_size", "n_layer", "n_head", "n_kv_head", "n_embd", "head_dim", "mlp_hidden",
     "context_length",
 )  # fmt: skip
+_TUPLES = ("attention_windows", "ngram_orders")
+MAX_ORDER, MAX_NGRAM_BITS = 16, 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +68,11 @@ class GPTConfig:
     """Whether linear layers (but not the output layer) have biases."""
     qkv_bias: bool = False
     """Whether queries, keys and values have biases even if the other layers have none."""
+    ngram_orders: tuple[int, ...] = ()
+    """Orders of the hashed n-grams that add to a token's embedding, ascending; each adds to an
+    equal share of the channels."""
+    ngram_bits: int = 0
+    """2**ngram_bits rows of the n-gram table belong to each order."""
     tied: bool = False
     """Whether the output layer shares the token embedding's weights."""
     activation_bits: int = 8
@@ -91,6 +98,7 @@ class GPTConfig:
         _fill(self, "n_kv_head", self.n_kv_head or self.n_head)
         _fill(self, "mlp_hidden", self.mlp_hidden or 4 * self.n_embd)
         _fill(self, "attention_windows", tuple(self.attention_windows) or (0,) * self.n_layer)
+        _fill(self, "ngram_orders", tuple(self.ngram_orders))
         self._check()
 
     def _check(self) -> None:
@@ -130,6 +138,7 @@ class GPTConfig:
             raise ValueError("qk_norm_gain is set without qk_norm: there is nothing to scale")
         if self.rotary_period and self.positions != "rotary":
             raise ValueError(f"rotary_period is set, but positions are {self.positions}")
+        self._check_ngrams()
         if self.rotary_period % 4:
             raise ValueError(f"rotary_period {self.rotary_period} is not a multiple of 4")
         if self.rotary_period and self.rotary_period < 2 * self.context_length:
@@ -137,6 +146,26 @@ class GPTConfig:
                 f"rotary_period {self.rotary_period} is under twice the context length "
                 f"{self.context_length}: far positions would look near"
             )
+
+    def _check_ngrams(self) -> None:
+        orders = self.ngram_orders
+        if list(orders) != sorted({*orders}) or any(not 2 <= n <= MAX_ORDER for n in orders):
+            raise ValueError(f"ngram_orders {orders} must ascend within 2..{MAX_ORDER}")
+        if orders and self.n_embd % len(orders):
+            raise ValueError(
+                f"n_embd {self.n_embd} is not a multiple of {len(orders)} ngram_orders"
+            )
+        if not (1 <= self.ngram_bits <= MAX_NGRAM_BITS if orders else self.ngram_bits == 0):
+            raise ValueError(
+                f"ngram_bits is {self.ngram_bits}, expected 1 to {MAX_NGRAM_BITS}, and 0 without "
+                "ngram_orders"
+            )
+
+    @property
+    def ngram_shape(self) -> tuple[int, int]:
+        """Rows and columns of the n-gram table."""
+        orders = len(self.ngram_orders)
+        return orders << self.ngram_bits, self.n_embd // max(orders, 1)
 
     @property
     def activation_levels(self) -> int:
@@ -173,6 +202,7 @@ class GPTConfig:
         mlp = d * up + self.mlp_hidden * d + self.bias * (up + d)
         return {
             "token_embedding": self.vocab_size * d,
+            "ngram_embedding": math.prod(self.ngram_shape) if self.ngram_orders else 0,
             "position_embedding": self.context_length * d if self.positions == "learned" else 0,
             "attention": self.n_layer * attention,
             "mlp": self.n_layer * mlp,
@@ -195,7 +225,8 @@ class GPTConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the configuration as JSON-ready values."""
-        return {**dataclasses.asdict(self), "attention_windows": list(self.attention_windows)}
+        lists = {name: list(getattr(self, name)) for name in _TUPLES}
+        return {**dataclasses.asdict(self), **lists}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> GPTConfig:
@@ -207,7 +238,7 @@ class GPTConfig:
                 f"unknown GPT option {unknown[0]!r}, known: {', '.join(sorted(known))}"
             )
         try:
-            windows = tuple(values.get("attention_windows", ()))
-            return cls(**{**values, "attention_windows": windows})
+            tuples = {name: tuple(values.get(name, ())) for name in _TUPLES}
+            return cls(**{**values, **tuples})
         except TypeError as exc:
             raise ValueError(f"a GPT option has a value of the wrong type: {exc}") from exc

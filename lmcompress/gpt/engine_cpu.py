@@ -165,6 +165,9 @@ class _Group:
             self.rings.append(
                 (keys, np.zeros(shape, np.float32), values, np.zeros(shape, np.float32))
             )
+        orders = config.ngram_orders
+        self.recent = np.full((lanes, max(orders, default=1) - 1), config.bos_id, np.int64)
+        """The last tokens, which n-grams may reach back to."""
         self.plans: dict[tuple[int, bool], _Plan] = {}
 
     def predict(
@@ -180,6 +183,8 @@ class _Group:
             self.plans[key] = _Plan(self, *key)
         plan = self.plans[key]
         self.clock[0] = position
+        if not position:
+            self.recent[:] = self.model.config.bos_id
         plan.tokens[:] = tokens.reshape(-1)
         for call in plan.calls:
             call()
@@ -237,6 +242,13 @@ class _Plan:
         arrays: Any = self.model.weights.arrays
         table = (arrays["token_embedding.q"], arrays["token_embedding.s"])
         self._add(kernels_cpu.embed_tokens, self.tokens, *table, self.x)
+        if orders := self.model.config.ngram_orders:
+            table = (arrays["ngram_embedding.q"], arrays["ngram_embedding.s"])
+            by_lane = self.tokens.reshape(self.group.lanes, steps)
+            numbers = np.array(orders), self.model.config.ngram_bits
+            self._add(
+                kernels_cpu.embed_ngrams, by_lane, self.group.recent, *numbers, *table, self.x
+            )
         if self.model.config.positions == "learned":
             table = (arrays["position_embedding.q"], arrays["position_embedding.s"])
             self._add(kernels_cpu.embed_positions, self.group.clock, steps, *table, self.x)

@@ -23,6 +23,7 @@ from torch import Tensor
 from lmcompress.gpt import attention_cuda, grids, kernels_cuda
 from lmcompress.gpt.kernels_cuda import launch, launch_rows
 from lmcompress.gpt.model_cuda import CudaModel, DeviceLinear, norm_numerator
+from lmcompress.gpt.ngrams import ngram_rows
 from lmcompress.gpt.products_cuda import product_for
 from lmcompress.gpt.transfer_cuda import Transfer
 
@@ -74,7 +75,11 @@ class _Plan:
     def __init__(self, state: _State, steps: int, *, graph: bool) -> None:
         self._state, self._model = state, state.model
         self._steps, self._rows = steps, state.lanes * steps
-        self.tokens = torch.zeros(self._rows, dtype=torch.int64, device=state.model.device)
+        orders = len(state.model.config.ngram_orders)
+        self.tokens, self.ngrams = (
+            torch.zeros(size, dtype=torch.int64, device=state.model.device)
+            for size in (self._rows, self._rows * orders)
+        )
         self._calls: list[Callable[[], None]] = []
         self._wants_graph, self._has_run = graph, False
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -128,12 +133,14 @@ class _Plan:
 
     def _embed(self, gain: Tensor, bias: Tensor, constants: dict[str, Any]) -> Tensor:
         model, state = self._model, self._state
-        width, tokens, positions = model.config.n_embd, model.tokens, model.positions
+        width, tokens = model.config.n_embd, model.tokens
+        positions, ngrams = model.positions, model.ngrams
         q = self._quantized(width)
         self._launch(
             kernels_cuda.embed, self.tokens, state.clock, tokens.weight, tokens.scale,
-            positions.weight, positions.scale, state.x, q, state.scale, gain, bias, model.eps_sum,
-            self._steps, width, POSITIONS=model.config.positions == "learned",
+            positions.weight, positions.scale, self.ngrams, ngrams.weight, ngrams.scale, state.x,
+            q, state.scale, gain, bias, model.eps_sum, self._steps, width,
+            POSITIONS=model.config.positions == "learned", ORDERS=len(model.config.ngram_orders),
             **constants,
         )  # fmt: skip
         return q
@@ -214,16 +221,18 @@ class CudaEngine:
         self, model: CudaModel, lanes: int, max_steps: int, *, graphs: bool = True
     ) -> None:
         self.max_steps = max(1, min(max_steps, CHUNK_ROWS // lanes))
-        self.position = 0
         self._model, self._lanes = model, lanes
         self._graphs = graphs and model.device.type == "cuda"
         self._state = _State(model, lanes, self.max_steps)
         self._plans: dict[int, _Plan] = {}
         self._transfer = Transfer(model.device)
+        self.reset()
 
     def reset(self) -> None:
         """Forgets all tokens."""
-        self.position = 0
+        self.position, config = 0, self._model.config
+        depth = max(config.ngram_orders, default=1) - 1
+        self._recent = np.full((self._lanes, depth), config.bos_id, np.int64)
 
     @torch.no_grad()
     def advance(self, tokens: npt.NDArray[np.int64]) -> Tensor:
@@ -279,9 +288,18 @@ class CudaEngine:
         plan = self._plans[steps]
         self._state.clock.fill_(self.position)
         plan.tokens.copy_(torch.from_numpy(np.ascontiguousarray(tokens).reshape(-1)))
+        if config.ngram_orders:
+            plan.ngrams.copy_(torch.from_numpy(self._ngram_rows(tokens)))
         plan.run()
         self.position = end
         return plan
+
+    def _ngram_rows(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns the n-gram table's rows of tokens (lanes, steps), flat; keeps the last tokens."""
+        config = self._model.config
+        padded = np.concatenate((self._recent, tokens), axis=1)
+        self._recent = padded[:, tokens.shape[1] :]
+        return np.stack(ngram_rows(padded, config.ngram_orders, config.ngram_bits), -1).reshape(-1)
 
     def close(self) -> None:
         """Drops buffers and graphs."""

@@ -40,6 +40,7 @@ from lmcompress.gpt.grids import (
     as_float32,
 )
 from lmcompress.gpt.integers import EXP2_BITS, NORMAL_STEPS, exp2_table, normal_tail_table
+from lmcompress.gpt.ngrams import ngram_rows
 from lmcompress.gpt.quantization import ExactWeights
 
 
@@ -158,9 +159,11 @@ class IntegerLinear:
 
 @dataclasses.dataclass
 class Cache:
-    """What the network remembers of the tokens so far: position, quantized keys and values."""
+    """What the network remembers of the tokens so far: position, last tokens, keys and values."""
 
     position: int = 0
+    recent: Tensor | None = None
+    """The last tokens (B, n), which n-grams may reach back to; None: only the BOS tokens are."""
     layers: list[tuple[Tensor, ...]] = dataclasses.field(default_factory=list)
 
 
@@ -198,7 +201,10 @@ class ExactGPT:
         """Returns exact logits, float32 (B, T, vocab_size); arguments as in `frequencies`."""
         cache = Cache() if cache is None else cache
         positions = cache.position + torch.arange(tokens.shape[1], device=self.device)
-        x = self._embed("token_embedding", tokens.to(self.device))
+        tokens = tokens.to(self.device)
+        x = self._embed("token_embedding", tokens)
+        if self.config.ngram_orders:
+            x = x + self._ngrams(tokens, cache)
         if self.config.positions == "learned":
             x = x + self._embed("position_embedding", positions)
         for i in range(self.config.n_layer):
@@ -210,6 +216,15 @@ class ExactGPT:
 
     def _embed(self, name: str, index: Tensor) -> Tensor:
         return self.arrays[f"{name}.q"][index].float() * self.arrays[f"{name}.s"][index, None]
+
+    def _ngrams(self, tokens: Tensor, cache: Cache) -> Tensor:
+        orders, bits = self.config.ngram_orders, self.config.ngram_bits
+        if cache.recent is None:
+            cache.recent = tokens.new_full((len(tokens), orders[-1] - 1), self.config.bos_id)
+        padded = torch.cat((cache.recent, tokens), dim=1)
+        cache.recent = padded[:, tokens.shape[1] :]
+        rows = ngram_rows(padded, orders, bits)
+        return torch.cat([self._embed("ngram_embedding", index) for index in rows], dim=-1)
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         y = integer_norm(x, self.config.norm_eps, centred=self.config.norm == "layernorm")

@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from lmcompress.compiled import device_function, kernel
-from lmcompress.gpt import grids
+from lmcompress.gpt import grids, ngrams
 from lmcompress.gpt.integers import EXP2_BITS, NORMAL_STEPS, normal_tail_table
 
 f32 = np.float32
@@ -34,6 +34,7 @@ _ONE, _ZERO = f32(1), f32(0)
 _LOGIT_SCALE = f32(2.0**-grids.LOGIT_SCALE_BITS)
 _SIGN_OFF = np.int32(0x7FFFFFFF)
 _BUDGET = 1 << grids.PRECISION_BITS
+_MULTIPLIER, _SPREAD = np.uint32(ngrams.MULTIPLIER), np.uint32(ngrams.SPREAD)
 
 _NORMAL_TAIL = normal_tail_table()
 _NORMAL_STEPS, _NORMAL_LAST = f32(NORMAL_STEPS), f32(len(_NORMAL_TAIL) - 2)
@@ -101,6 +102,33 @@ def embed_tokens(tokens, q, s, x):
         token, scale = tokens[m], s[tokens[m]]
         for d in range(x.shape[1]):
             x[m, d] = f32(q[token, d]) * scale
+
+
+@kernel
+def embed_ngrams(tokens, recent, orders, bits, q, s, x):
+    """Adds to x what the n-grams ending at each token add; see `ngrams.ngram_rows`.
+
+    tokens int64 (lanes, steps), x (lanes * steps, C). recent (lanes, max(orders) - 1) holds the
+    tokens before, and is brought up to date.
+    """
+    lanes, steps = tokens.shape
+    width, depth = q.shape[1], recent.shape[1]
+    for lane in range(lanes):
+        for step in range(steps):
+            h, share = np.uint32(0), 0
+            for back in range(depth + 1):
+                at = step - back
+                token = tokens[lane, at] if at >= 0 else recent[lane, depth + at]
+                h = np.uint32(h * _MULTIPLIER + np.uint32(token + 1))
+                if back + 1 == orders[share]:
+                    row = np.int64(np.uint32(h * _SPREAD) >> np.uint32(32 - bits)) + (share << bits)
+                    scale, y = s[row], x[lane * steps + step, share * width : (share + 1) * width]
+                    for d in range(width):
+                        y[d] = y[d] + f32(q[row, d]) * scale
+                    share += 1
+        for i in range(depth):
+            at = steps - depth + i
+            recent[lane, i] = tokens[lane, at] if at >= 0 else recent[lane, depth + at]
 
 
 @kernel

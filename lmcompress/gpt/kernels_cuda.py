@@ -141,18 +141,27 @@ def _enter(
 
 @triton.jit
 def embed(
-    rows, tokens, clock, token_q, token_s, position_q, position_s, residual, q, s, gain, norm_bias,
-    eps_sum, steps, width, ROWS: tl.constexpr, BLOCK: tl.constexpr, POSITIONS: tl.constexpr,
+    rows, tokens, clock, token_q, token_s, position_q, position_s, ngrams, ngram_q, ngram_s,
+    residual, q, s, gain, norm_bias, eps_sum, steps, width,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, POSITIONS: tl.constexpr, ORDERS: tl.constexpr,
     NORM: tl.constexpr, CENTRED: tl.constexpr, POST: tl.constexpr,
     HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
 ):  # fmt: skip
-    """Embeds tokens int64 (rows,), adds learned positions; then as `add`."""
+    """Embeds tokens int64 (rows,), adds n-grams and learned positions; then as `add`.
+
+    ngrams int64 (rows, ORDERS) are rows of the n-gram table, each for its share of the channels.
+    """
     row, is_row = _rows(rows, ROWS)
     column = tl.arange(0, BLOCK)[None, :]
     inside = is_row & (column < width)
     token = tl.load(tokens + row, is_row, 0)
     x = tl.load(token_q + token * width + column, inside, 0).to(tl.float32)
     x = x * tl.load(token_s + token)
+    if ORDERS:
+        share = width // ORDERS
+        ngram = tl.load(ngrams + row * ORDERS + column // share, inside, 0)
+        added = tl.load(ngram_q + ngram * share + column % share, inside, 0).to(tl.float32)
+        x = x + added * tl.load(ngram_s + ngram, inside, 0.0)
     if POSITIONS:
         position = tl.load(clock) + row % steps
         at = tl.load(position_q + position * width + column, inside, 0).to(tl.float32)

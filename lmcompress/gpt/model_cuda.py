@@ -75,6 +75,7 @@ class CudaModel:
         self.tokens = linear("token_embedding")
         learned = config.positions == "learned"
         self.positions = linear("position_embedding") if learned else self.tokens
+        self.ngrams = linear("ngram_embedding") if config.ngram_orders else self.tokens
         empty = self.vector(np.zeros((1, 1), np.float32))
         rotary = weights.rotary()
         self.rotary = (empty, empty) if rotary is None else tuple(map(self.vector, rotary))

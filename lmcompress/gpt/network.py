@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcompress.gpt.config import GPTConfig
+from lmcompress.gpt.ngrams import ngram_rows
 
 
 def rotary_angles(config: GPTConfig, num_positions: int) -> Tensor:
@@ -159,6 +160,8 @@ class GPT(nn.Module):
         self.token_embedding = nn.Embedding(config.vocab_size, config.n_embd)
         if config.positions == "learned":
             self.position_embedding = nn.Embedding(config.context_length, config.n_embd)
+        if config.ngram_orders:
+            self.ngram_embedding = nn.Embedding(*config.ngram_shape)
         self.blocks = nn.ModuleList(Block(config, w) for w in config.attention_windows)
         self.final_norm = _norm(config) if config.norm_position == "pre" else nn.Identity()
         self.output = nn.Linear(config.n_embd, config.vocab_size, bias=False)
@@ -177,10 +180,19 @@ class GPT(nn.Module):
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
+    def _ngrams(self, tokens: Tensor) -> Tensor:
+        """Returns what n-grams that end at tokens (B, T) add to their embeddings, (B, T, C)."""
+        orders, bits = self.config.ngram_orders, self.config.ngram_bits
+        padded = F.pad(tokens, (orders[-1] - 1, 0), value=self.config.bos_id)
+        rows = torch.stack(ngram_rows(padded, orders, bits), dim=-1)
+        return self.ngram_embedding(rows).flatten(-2)
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Returns next-token logits, float32 (B, T, vocab_size), for tokens (B, T)."""
         T = tokens.shape[1]
         x = self.token_embedding(tokens)  # (B, T, C)
+        if self.config.ngram_orders:
+            x = x + self._ngrams(tokens)
         rotary = None
         if self.config.positions == "learned":
             x = x + self.position_embedding.weight[:T]

@@ -86,6 +86,7 @@ class ExactWeights:
         digest = hashlib.blake2b(digest_size=16)
         # Only what differs from a default: an option added later leaves old fingerprints alone.
         defaults = {field.name: field.default for field in dataclasses.fields(GPTConfig)}
+        defaults |= {name: [] for name, value in defaults.items() if value == ()}  # as in JSON
         config = {k: v for k, v in self.config.to_dict().items() if v != defaults[k]}
         header = {"arithmetic": ARITHMETIC_VERSION, "config": config}
         digest.update(json.dumps(header, sort_keys=True).encode())
@@ -149,6 +150,8 @@ def expected_arrays(config: GPTConfig) -> dict[str, tuple[str, tuple[int, ...]]]
             vectors |= {f"{block}.{name}.gain": config.head_dim for name in ("q_norm", "k_norm")}
     if not config.tied:
         matrices["output"] = (config.vocab_size, d)
+    if config.ngram_orders:
+        matrices["ngram_embedding"] = config.ngram_shape
     if config.positions == "learned":
         matrices["position_embedding"] = (config.context_length, d)
     if config.norm_gain:

@@ -30,6 +30,8 @@ LARGE_BYTES = 16 << 20
 
 def fits(model: CpuModel) -> bool:
     """Whether a team can evaluate this model here: wide products by our kernels, equal windows."""
+    if model.config.ngram_orders:
+        return False
     has_kernels = all(isinstance(y, WideLinear) and y.has_kernel for y in model.linears)
     return has_kernels and len(set(model.windows)) == 1 and barrier_cpu.IS_USABLE
 

@@ -3,15 +3,19 @@
     python tests/golden/make.py v1
     python tests/golden/make.py compact1
     python tests/golden/make.py tokens1
+    python tests/golden/make.py ngrams1
 
 Each golden file is decoded for ever after by `tests/test_golden.py`. The folder holds two small
 models (one that streams, one with windows), a text and the files that they made of it. That of the
 compact frame has a text, a prompt, and what the models of `v1` made of them; that of tokens a model
-of tokens with its table, which is all that decoding needs, and its tokenizer.
+of tokens with its table, which is all that decoding needs, and its tokenizer; that of n-grams is as
+`v1`, of a model whose embedding they add to.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +52,12 @@ CONFIGS = {
     ),
 }  # fmt: skip
 
+NGRAMS = {
+    "golden-ngrams": dataclasses.replace(
+        CONFIGS["golden-stream"], ngram_orders=(2, 3, 4, 6), ngram_bits=6
+    )
+}
+
 COMPACT: dict[str, dict[str, Any]] = {
     "coded": {"lanes": 3, "adaptive": False},
     "mixed": {"lanes": 1},
@@ -81,10 +91,10 @@ def make_compact(root: Path) -> None:
             (root / f"{name}.{kind}.lmc").write_bytes(lmcompress.compress(text, model, config))
 
 
-def make_full(root: Path) -> None:
+def make_full(root: Path, configs: dict[str, GPTConfig] = CONFIGS) -> None:
     """Writes models, text and full frames."""
     (root / "raw.bin").write_bytes(TEXT + RANDOM)
-    for name, config in CONFIGS.items():
+    for name, config in configs.items():
         torch.manual_seed(1)
         weights = quantize_network(fit(GPT(config)))
         save_exact_checkpoint(weights, {"name": name, "trained_on": []}, root / "models" / name)
@@ -114,7 +124,12 @@ def make_tokens(root: Path) -> None:
     (root / "golden-tokens.compact.lmc").write_bytes(compact)
 
 
-MAKERS = {"v": make_full, "compact": make_compact, "tokens": make_tokens}
+MAKERS = {
+    "v": make_full,
+    "compact": make_compact,
+    "tokens": make_tokens,
+    "ngrams": functools.partial(make_full, configs=NGRAMS),
+}
 
 
 def main(version: str) -> None:
