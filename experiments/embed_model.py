@@ -20,7 +20,7 @@ from lmcompress.gpt.checkpoint import load_exact_checkpoint, save_exact_checkpoi
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.model_store import EMBEDDED
-from lmcompress.training import TrainConfig
+from lmcompress.train_config import TrainConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 

@@ -11,7 +11,8 @@ import click
 
 from lmcompress.gpt.card import read_card
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.training import STATE_FILE, TrainConfig, check_same_run, train
+from lmcompress.train_config import TrainConfig
+from lmcompress.training import STATE_FILE, check_same_run, train
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "experiments" / "configs"

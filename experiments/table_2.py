@@ -32,7 +32,7 @@ from experiments.token_training import (
 )
 from lmcompress import corpora
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.training import TrainConfig
+from lmcompress.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

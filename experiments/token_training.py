@@ -17,9 +17,11 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from lmcompress.batches import Batches
 from lmcompress.errors import LmcompressError, MissingDependencyError
 from lmcompress.gpt.network import GPT
-from lmcompress.training import Batches, TrainConfig, Trainer
+from lmcompress.train_config import TrainConfig
+from lmcompress.training import Trainer
 
 TokenIds = npt.NDArray[np.int64]
 BYTES = 256

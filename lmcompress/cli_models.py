@@ -226,7 +226,7 @@ def train(config: str, out: str, device: str) -> int:
     The folder can be given to `compress -m` at any time.
     """
     logging.getLogger("lmcompress").setLevel(logging.INFO)
-    from lmcompress.training import TrainConfig
+    from lmcompress.train_config import TrainConfig
     from lmcompress.training import train as run_training
 
     run_training(TrainConfig.from_toml(Path(config)), Path(out), device)

@@ -9,15 +9,12 @@ unbroken one would have seen. State is one safetensors file that is replaced ato
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import math
 import os
 import shutil
 import time
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +26,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lmcompress import corpora
+from lmcompress.batches import Batches
 from lmcompress.errors import TrainingError
 from lmcompress.gpt.checkpoint import save_float_checkpoint
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
 from lmcompress.initial import begin_with, joined_card
-from lmcompress.muon import Float32Muon
+from lmcompress.optimizers import learning_rate_scale, optimizers_of
+from lmcompress.train_config import TrainConfig
 
 _log = logging.getLogger(__name__)
 
@@ -45,180 +43,6 @@ _FREE_TO_CHANGE = frozenset(
     ("name", "model", "eval_interval", "checkpoint_seconds", "log_interval", "precision", "compile")
 )
 """What a resumed run may have otherwise than before (the model is compared on its own)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """A training run, as its TOML file states it."""
-
-    name: str
-    model: GPTConfig
-    sources: dict[str, float]
-    """Corpus name, or path of a file -> weight: the share of sequences drawn from it."""
-    init_from: str = ""
-    """Model, by name or folder, whose weights the run begins with; random ones if empty."""
-    total_bytes: int = 60_000_000
-    """Symbols trained on over the whole run."""
-    batch_size: int = 16
-    """Sequences a step, over all processes."""
-    sequence_length: int = 1024
-    short_sequence_length: int = 0
-    """If set, the run begins with sequences of this length, as many more of them a step: attention
-    over long sequences is most of a small model's cost, and most is learned from near bytes
-    (Press et al., 2021, "Shortformer")."""
-    short_fraction: float = 0.75
-    """Share of the run with short sequences."""
-    crlf_fraction: float = 0.0
-    """Share of the sequences whose line ends are turned from LF into CRLF."""
-    holdout_bytes: int = 131072
-    """The last bytes of each source, never trained on, used for validation."""
-    optimizer: str = "adamw"
-    """adamw, or muon (for the matrices inside the blocks; AdamW for the rest)."""
-    learning_rate: float = 1e-3
-    muon_learning_rate: float = 1e-3
-    adam_beta2: float = 0.95
-    """Decay of AdamW's second moment: 0.95 in GPT-3 (Brown et al., 2020), 0.999 in GPT-1's code."""
-    weight_decay: float = 0.1
-    warmup_steps: int = 100
-    final_lr_fraction: float = 0.02
-    clip_norm: float = 1.0
-    eval_interval: int = 500
-    checkpoint_seconds: float = 120.0
-    log_interval: int = 20
-    precision: str = "auto"
-    """bfloat16 (autocast), float32, or auto: bfloat16 where the hardware multiplies it fast."""
-    compile: bool = False
-    """Whether to fuse the step with torch.compile (needs a C++ compiler on the CPU)."""
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in ("adamw", "muon"):
-            raise TrainingError(f"optimizer is {self.optimizer!r}, expected adamw or muon")
-        if self.precision not in ("auto", "bfloat16", "float32"):
-            raise TrainingError(
-                f"precision is {self.precision!r}, expected auto, bfloat16 or float32"
-            )
-        if not self.sources:
-            raise TrainingError("no sources: name at least one corpus under [sources]")
-        for name in ("batch_size", "sequence_length", "eval_interval", "log_interval"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.model.vocab_size < 256:
-            raise TrainingError(f"vocab_size is {self.model.vocab_size}, expected 256: bytes")
-        if self.holdout_bytes < self.sequence_length:
-            raise TrainingError(
-                f"holdout_bytes {self.holdout_bytes} is under sequence_length "
-                f"{self.sequence_length}: nothing to validate on"
-            )
-        if self.short_sequence_length and self.sequence_length % self.short_sequence_length:
-            raise TrainingError(
-                f"sequence_length {self.sequence_length} is not a multiple of "
-                f"short_sequence_length {self.short_sequence_length}"
-            )
-        if self.sequence_length > self.model.context_length:
-            raise TrainingError(
-                f"sequence_length {self.sequence_length} is over the model's context_length "
-                f"{self.model.context_length}"
-            )
-
-    @property
-    def num_steps(self) -> int:
-        """Optimiser steps of the whole run."""
-        return max(1, round(self.total_bytes / (self.batch_size * self.sequence_length)))
-
-    def sequence_length_at(self, step: int) -> int:
-        """Symbols of each sequence at a step."""
-        is_short = self.short_sequence_length and step < self.short_fraction * self.num_steps
-        return self.short_sequence_length if is_short else self.sequence_length
-
-    @classmethod
-    def from_toml(cls, path: Path) -> TrainConfig:
-        """Reads a run's configuration; unknown or wrong values are a TrainingError."""
-        try:
-            values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-        except OSError as exc:
-            raise TrainingError(f"cannot read {path}: {exc.strerror}") from exc
-        except tomllib.TOMLDecodeError as exc:
-            raise TrainingError(f"{path} is not valid TOML: {exc}") from exc
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise TrainingError(
-                f"{path}: unknown option {unknown[0]!r}, known: {', '.join(sorted(known))}"
-            )
-        try:
-            model = GPTConfig.from_dict(values.pop("model", {}))
-            return cls(**{"name": path.stem, "sources": {}, **values, "model": model})
-        except (ValueError, TypeError) as exc:
-            raise TrainingError(f"{path}: {exc}") from exc
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the configuration as JSON-ready values."""
-        return {**dataclasses.asdict(self), "model": self.model.to_dict()}
-
-
-class Batches:
-    """Random sequences from the sources; a step's batch depends on seed, step and rank only."""
-
-    def __init__(self, config: TrainConfig, rank: int = 0, world_size: int = 1) -> None:
-        self.config, self.rank = config, rank
-        self.batch_size = config.batch_size // world_size
-        if self.batch_size * world_size != config.batch_size:
-            raise TrainingError(
-                f"batch_size {config.batch_size} is not a multiple of {world_size} processes"
-            )
-        self.texts: dict[str, np.ndarray] = {}
-        self.holdouts: dict[str, np.ndarray] = {}
-        for name in config.sources:
-            text = np.frombuffer(_read_source(name), dtype=np.uint8)
-            split = len(text) - config.holdout_bytes
-            if split <= config.sequence_length:
-                raise TrainingError(f"{name} has {len(text)} bytes: too few to hold some out")
-            self.texts[name], self.holdouts[name] = text[:split], text[split:]
-        weights = np.array(list(config.sources.values()), dtype=np.float64)
-        self.probs = weights / weights.sum()
-
-    def _sequence(self, rng: np.random.Generator, length: int) -> np.ndarray:
-        text = self.texts[list(self.texts)[rng.choice(len(self.probs), p=self.probs)]]
-        start = rng.integers(len(text) - length)
-        symbols = text[start : start + length]
-        if rng.random() < self.config.crlf_fraction:
-            with_crlf = symbols.tobytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-            symbols = np.frombuffer(with_crlf[:length], dtype=np.uint8)
-            if len(symbols) < length:  # the text had CRLF already
-                symbols = text[start : start + length]
-        return symbols
-
-    def step(self, step: int) -> tuple[Tensor, Tensor]:
-        """Returns inputs and targets of one step, int64 (batch_size, sequence_length) each.
-
-        While sequences are short, there are more of them: the step's bytes stay the same.
-        """
-        rng = np.random.default_rng((self.config.seed, step, self.rank))
-        length = self.config.sequence_length_at(step)
-        count = self.batch_size * self.config.sequence_length // length
-        rows = np.stack([self._sequence(rng, length) for _ in range(count)])
-        return _shift(torch.from_numpy(rows.astype(np.int64)), self.config.model.bos_id)
-
-    def validation(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields the held-out text of one source in batches of whole sequences."""
-        length = self.config.sequence_length
-        text = self.holdouts[name]
-        rows = text[: len(text) // length * length].reshape(-1, length).astype(np.int64)
-        for part in torch.from_numpy(rows).split(self.batch_size):
-            yield _shift(part, self.config.model.bos_id)
-
-
-def _read_source(name: str) -> bytes:
-    """Returns the bytes of a named corpus, or of a file of one's own."""
-    path = Path(name)
-    return path.read_bytes() if path.is_file() else corpora.load(name)
-
-
-def _shift(symbols: Tensor, bos_id: int) -> tuple[Tensor, Tensor]:
-    """Returns (inputs, targets): each symbol is predicted from those before it."""
-    inputs = F.pad(symbols[:, :-1], (1, 0), value=bos_id)
-    return inputs, symbols
 
 
 class Trainer:
@@ -237,7 +61,7 @@ class Trainer:
         self.before = begin_with(self.network, config.init_from) if config.init_from else {}
         self.network.to(self.device)
         self.forward = torch.compile(self.network) if config.compile else self.network
-        self.optimizers = _optimizers(config, self.network, self.precision)
+        self.optimizers = optimizers_of(config, self.network, self.precision)
         self.batches = Batches(config, self.rank, self.world_size)
         self.start_step = 0
         self._seconds_before = 0.0
@@ -402,15 +226,6 @@ def check_same_run(state_path: Path, config: TrainConfig) -> None:
             )
 
 
-def learning_rate_scale(config: TrainConfig, step: int) -> float:
-    """Returns the factor on the peak learning rate: linear warm-up, then cosine."""
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    span = max(1, config.num_steps - config.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
-    return config.final_lr_fraction + (1 - config.final_lr_fraction) * cosine
-
-
 def _resolve_precision(precision: str, device: torch.device) -> str:
     """Returns bfloat16 or float32; a CPU without bfloat16 products is 50 times slower in it."""
     if precision != "auto":
@@ -423,41 +238,6 @@ def _resolve_precision(precision: str, device: torch.device) -> str:
 
 def _has_compiler() -> bool:
     return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
-
-
-def _optimizers(config: TrainConfig, network: GPT, precision: str) -> list[torch.optim.Optimizer]:
-    matrices: list[Tensor] = []
-    rest: list[Tensor] = []
-    for name, parameter in network.named_parameters():
-        is_matrix = parameter.ndim == 2 and name.startswith("blocks.")
-        (matrices if is_matrix and config.optimizer == "muon" else rest).append(parameter)
-    decayed = [p for p in rest if p.ndim >= 2]
-    plain = [p for p in rest if p.ndim < 2]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    adamw = torch.optim.AdamW(
-        [g for g in groups if g["params"]],
-        lr=config.learning_rate,
-        betas=(0.9, config.adam_beta2),
-        fused=True,
-    )
-    optimizers: list[torch.optim.Optimizer] = [adamw]
-    if matrices:
-        muon = torch.optim.Muon if precision == "bfloat16" else Float32Muon
-        optimizers.append(
-            muon(
-                matrices,
-                lr=config.muon_learning_rate,
-                weight_decay=config.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["base_lr"] = group["lr"]
-    return optimizers
 
 
 def _device_of_process(device: str) -> torch.device:

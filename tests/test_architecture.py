@@ -13,7 +13,7 @@ import pytest
 
 import lmcompress
 from lmcompress.cli import main
-from lmcompress.training import TrainConfig
+from lmcompress.train_config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "lmcompress"
@@ -26,13 +26,13 @@ LAYERS = (
     "gpt.gpu_driver gpt.integers gpt.ngrams gpt.transfer_cuda gpt.vectors_cpu",
     "cache wire files coding float_scoring cli_errors corpus_download hub_corpora inline_svg "
     "gpt.card gpt.grids gpt.network",
-    "code_files layout",
-    "compiled tokens adaptive.state",
+    "code_files layout train_config",
+    "compiled optimizers tokens adaptive.state",
     "gpt.architectures gpt.gguf_files tokenizing two_levels",
     "adaptive.addresses adaptive.contexts adaptive.vectors baselines corpora records streams "
     "gpt.barrier_cpu gpt.block_engine gpt.presets gpt.quantization",
     "adaptive.matches adaptive.mixing compact provenance report results gpt.exact gpt.checkpoint",
-    "sources gpt.pretrained",
+    "batches sources gpt.pretrained",
     "adaptive.stage container figures page media_codecs model_store gpt.kernels_cpu",
     "initial gpt.products_cpu gpt.pytorch_products gpt.engine_torch gpt.groups gpt.kernels_cuda "
     "gpt.model_cuda",

@@ -11,7 +11,7 @@ from lmcompress.errors import LmcompressError
 from lmcompress.gpt.card import read_card
 from lmcompress.gpt.checkpoint import load_network, save_float_checkpoint
 from lmcompress.model_store import EMBEDDED, Model, load_model
-from lmcompress.training import TrainConfig
+from lmcompress.train_config import TrainConfig
 
 SHIPPED = sorted(path.parent for path in EMBEDDED.glob("*/model.json"))
 

@@ -13,7 +13,7 @@ from lmcompress.errors import ModelNotFoundError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.presets import PRESETS, PRINTED_PARAMETERS, describe_preset, preset
-from lmcompress.training import TrainConfig
+from lmcompress.train_config import TrainConfig
 
 CONFIGS = Path(__file__).parents[1] / "experiments" / "configs"
 GPT2_COUNTED = {

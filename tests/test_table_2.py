@@ -19,7 +19,7 @@ from experiments.token_training import (
 )
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
-from lmcompress.training import TrainConfig
+from lmcompress.train_config import TrainConfig
 
 TEXT = "".join(
     f"Nº {i}: naïve cafés sell {i * 7 % 90} crêpes; the crowd said so.\r\n" for i in range(400)
@@ -78,7 +78,7 @@ def config(total: int) -> TrainConfig:
 
 @pytest.fixture
 def trainer_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lmcompress.training._read_source", lambda name: TEXT)
+    monkeypatch.setattr("lmcompress.batches._read_source", lambda name: TEXT)
     tokenizer = Tokenizer(300, TEXT)
     tokens, held = tokenizer.encode(TEXT), tokenizer.encode(TEXT[:3000])
 

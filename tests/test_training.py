@@ -18,11 +18,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import lmcompress
+from lmcompress.batches import Batches
 from lmcompress.errors import TrainingError
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.initial import joined_card
 from lmcompress.model_store import load_model
-from lmcompress.training import Batches, TrainConfig, Trainer, learning_rate_scale
+from lmcompress.optimizers import learning_rate_scale
+from lmcompress.train_config import TrainConfig
+from lmcompress.training import Trainer
 
 TOML = """
 total_bytes = {total_bytes}

@@ -1,0 +1,121 @@
+"""The configuration of a training run, as its TOML file states it."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from lmcompress.errors import TrainingError
+from lmcompress.gpt.config import GPTConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A training run, as its TOML file states it."""
+
+    name: str
+    model: GPTConfig
+    sources: dict[str, float]
+    """Corpus name, or path of a file -> weight: the share of sequences drawn from it."""
+    init_from: str = ""
+    """Model, by name or folder, whose weights the run begins with; random ones if empty."""
+    total_bytes: int = 60_000_000
+    """Symbols trained on over the whole run."""
+    batch_size: int = 16
+    """Sequences a step, over all processes."""
+    sequence_length: int = 1024
+    short_sequence_length: int = 0
+    """If set, the run begins with sequences of this length, as many more of them a step: attention
+    over long sequences is most of a small model's cost, and most is learned from near bytes
+    (Press et al., 2021, "Shortformer")."""
+    short_fraction: float = 0.75
+    """Share of the run with short sequences."""
+    crlf_fraction: float = 0.0
+    """Share of the sequences whose line ends are turned from LF into CRLF."""
+    holdout_bytes: int = 131072
+    """The last bytes of each source, never trained on, used for validation."""
+    optimizer: str = "adamw"
+    """adamw, or muon (for the matrices inside the blocks; AdamW for the rest)."""
+    learning_rate: float = 1e-3
+    muon_learning_rate: float = 1e-3
+    adam_beta2: float = 0.95
+    """Decay of AdamW's second moment: 0.95 in GPT-3 (Brown et al., 2020), 0.999 in GPT-1's code."""
+    weight_decay: float = 0.1
+    warmup_steps: int = 100
+    final_lr_fraction: float = 0.02
+    clip_norm: float = 1.0
+    eval_interval: int = 500
+    checkpoint_seconds: float = 120.0
+    log_interval: int = 20
+    precision: str = "auto"
+    """bfloat16 (autocast), float32, or auto: bfloat16 where the hardware multiplies it fast."""
+    compile: bool = False
+    """Whether to fuse the step with torch.compile (needs a C++ compiler on the CPU)."""
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("adamw", "muon"):
+            raise TrainingError(f"optimizer is {self.optimizer!r}, expected adamw or muon")
+        if self.precision not in ("auto", "bfloat16", "float32"):
+            raise TrainingError(
+                f"precision is {self.precision!r}, expected auto, bfloat16 or float32"
+            )
+        if not self.sources:
+            raise TrainingError("no sources: name at least one corpus under [sources]")
+        for name in ("batch_size", "sequence_length", "eval_interval", "log_interval"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.model.vocab_size < 256:
+            raise TrainingError(f"vocab_size is {self.model.vocab_size}, expected 256: bytes")
+        if self.holdout_bytes < self.sequence_length:
+            raise TrainingError(
+                f"holdout_bytes {self.holdout_bytes} is under sequence_length "
+                f"{self.sequence_length}: nothing to validate on"
+            )
+        if self.short_sequence_length and self.sequence_length % self.short_sequence_length:
+            raise TrainingError(
+                f"sequence_length {self.sequence_length} is not a multiple of "
+                f"short_sequence_length {self.short_sequence_length}"
+            )
+        if self.sequence_length > self.model.context_length:
+            raise TrainingError(
+                f"sequence_length {self.sequence_length} is over the model's context_length "
+                f"{self.model.context_length}"
+            )
+
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return max(1, round(self.total_bytes / (self.batch_size * self.sequence_length)))
+
+    def sequence_length_at(self, step: int) -> int:
+        """Symbols of each sequence at a step."""
+        is_short = self.short_sequence_length and step < self.short_fraction * self.num_steps
+        return self.short_sequence_length if is_short else self.sequence_length
+
+    @classmethod
+    def from_toml(cls, path: Path) -> TrainConfig:
+        """Reads a run's configuration; unknown or wrong values are a TrainingError."""
+        try:
+            values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        except OSError as exc:
+            raise TrainingError(f"cannot read {path}: {exc.strerror}") from exc
+        except tomllib.TOMLDecodeError as exc:
+            raise TrainingError(f"{path} is not valid TOML: {exc}") from exc
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise TrainingError(
+                f"{path}: unknown option {unknown[0]!r}, known: {', '.join(sorted(known))}"
+            )
+        try:
+            model = GPTConfig.from_dict(values.pop("model", {}))
+            return cls(**{"name": path.stem, "sources": {}, **values, "model": model})
+        except (ValueError, TypeError) as exc:
+            raise TrainingError(f"{path}: {exc}") from exc
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the configuration as JSON-ready values."""
+        return {**dataclasses.asdict(self), "model": self.model.to_dict()}
