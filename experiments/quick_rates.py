@@ -107,13 +107,17 @@ def report(names: Sequence[str]) -> None:
     """Says what came of comparing.
 
     Raises:
-      click.ClickException: If a row differs.
+      click.ClickException: If a row differs, or there is none at all.
     """
     found = compare(names, RESULTS / "quick")
     where = EXPECTED.relative_to(RESULTS.parent)
     if found.different:
         raise click.ClickException(
             f"{len(found.different)} rows differ from {where}, the first: {found.different[0]}"
+        )
+    if not found.num_equal + found.num_unknown and set(names) & set(EXACT):
+        raise click.ClickException(
+            "no row in results/quick to compare: run `lmcompress reproduce --quick` first"
         )
     click.echo(
         f"{found.num_equal} rows equal those in {where}; {found.num_unknown} are not in it (of "

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from experiments import quick_rates
@@ -65,3 +66,13 @@ def test_the_committed_rows_are_of_the_models_in_the_package() -> None:
 
     assert {row["experiment"] for row in rows} == set(quick_rates.EXACT)
     assert {row.get("fingerprint", "") for row in rows} - {"", bytes(16).hex()} <= here
+
+
+def test_nothing_to_compare_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick_rates, "RESULTS", tmp_path)
+    monkeypatch.setattr(quick_rates, "EXPECTED", tmp_path / "quick.jsonl")
+    (tmp_path / "quick.jsonl").touch()
+
+    quick_rates.report(["speed"])  # it has no rates
+    with pytest.raises(click.ClickException, match="no row in results/quick to compare"):
+        quick_rates.report(["speed", "figure_4"])
