@@ -13,7 +13,7 @@ from lmcompress import cli_reproduce
 from lmcompress.errors import LmcompressError
 
 FOLDER = Path(experiments.__file__).parent
-NO_EXPERIMENTS = {"embed_model", "gpu", "quick_rates"}
+NO_EXPERIMENTS = {"embed_model", "gpu", "quick_rates", "speed_codecs"}
 
 
 def test_every_script_is_declared_and_every_declared_one_is_there() -> None:
