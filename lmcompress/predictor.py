@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ ROWS_PER_THREAD = 512
 that what lies between them stays in the cache."""
 GPU_ROWS = 1 << 15
 """Rows of an encoder's block on a GPU: several passes, so that copies and passes overlap."""
+
+
+_Found = TypeVar("_Found")
 
 
 class Predictor(Protocol):
@@ -122,20 +125,28 @@ class GPTPredictor:
 
         `logits`, if given, is filled with the exact logits (steps, lanes, vocab_size).
         """
-        parts = []
-        for part in self._parts(tokens.shape[1]):
+
+        def evaluate(part: slice) -> Weights:
             where = None if logits is None else logits[part]
-            parts.append(self._engine.predict(tokens[:, part], where))
-            self._remember(tokens[:, part])
+            return self._engine.predict(tokens[:, part], where)
+
+        parts = self._evaluate(tokens, evaluate)
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def logits(self, tokens: npt.NDArray[np.int64]) -> Weights:
         """Returns exact logits (steps, lanes, vocab_size) after each token, likewise."""
+        parts = self._evaluate(tokens, lambda part: self._engine.logits(tokens[:, part]))
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _evaluate(
+        self, tokens: npt.NDArray[np.int64], evaluate: Callable[[slice], _Found]
+    ) -> list[_Found]:
+        """Returns what comes of each part of the steps that the context has room for."""
         parts = []
         for part in self._parts(tokens.shape[1]):
-            parts.append(self._engine.logits(tokens[:, part]))
+            parts.append(evaluate(part))
             self._remember(tokens[:, part])
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return parts
 
     def _parts(self, steps: int) -> Iterator[slice]:
         """Yields what the context has room for; each part is evaluated before the next."""
@@ -174,16 +185,31 @@ class TokenPredictor(GPTPredictor):
         weights: ExactWeights,
         engine: _Engine,
         policy: ContextPolicy,
-        new_groups: Callable[[Weights, npt.NDArray[np.bool_]], GroupSums],
+        new_groups: Callable[[Any, npt.NDArray[np.bool_]], GroupSums],
     ) -> None:
         super().__init__(weights, engine, policy)
         assert weights.tokens is not None
         self.table: TokenTable = weights.tokens
         self._new_groups = new_groups
 
-    def groups(self, logits: Weights) -> GroupSums:
+    def groups(self, logits: Any) -> GroupSums:
         """Returns what rows of logits (n, vocab_size) say of groups and their members."""
         return self._new_groups(logits, self.table.is_spelled)
+
+    def rows(self, tokens: npt.NDArray[np.int64]) -> Any:
+        """Returns the same as `logits`, where `groups` works on them: on a GPU they stay there."""
+        return self.logits(tokens)
+
+
+class DeviceTokenPredictor(TokenPredictor):
+    """Likewise, with logits and group sums on a GPU."""
+
+    def rows(self, tokens: npt.NDArray[np.int64]) -> Any:
+        """Returns logits as a tensor on the device."""
+        import torch
+
+        engine: Any = self._engine
+        return torch.cat(self._evaluate(tokens, lambda part: engine.device_logits(tokens[:, part])))
 
 
 def resolve_device(device: str) -> str:
@@ -254,9 +280,15 @@ def new_token_predictor(
         from lmcompress.gpt.groups import ReferenceGroups
 
         return TokenPredictor(weights, engine, policy, ReferenceGroups)
-    from lmcompress.gpt.groups_cpu import FastGroups
+    if device == "cpu":
+        from lmcompress.gpt.groups_cpu import FastGroups
 
-    return TokenPredictor(weights, engine, policy, FastGroups)
+        return TokenPredictor(weights, engine, policy, FastGroups)
+    from lmcompress.gpt.groups_torch import DeviceGroups
+
+    assert weights.tokens is not None
+    groups = DeviceGroups(weights.tokens.is_spelled, device)
+    return DeviceTokenPredictor(weights, engine, policy, groups)
 
 
 def _engine(

@@ -78,7 +78,7 @@ class TokenStage:
 
         Args:
           symbols: Of the lanes that have one, int32 (n,).
-          logits: Exact logits, float32 (n, vocab_size).
+          logits: Exact logits, float32 (n, vocab_size), as the predictor's `rows` has them.
         """
         groups, members = np.divmod(symbols, np.int32(GROUP_SIZE))
         found = self._predictor.groups(logits)
@@ -142,7 +142,7 @@ def encode_tokens(
     """
     encoder, stage = RangeEncoder(), TokenStage(predictor, lanes)
     for tokens, steps in token_blocks(symbols, lanes, block, predictor):
-        logits = predictor.logits(tokens)
+        logits = predictor.rows(tokens)
         for step, rows in zip(steps, logits, strict=True):
             stage.encode(encoder, step, rows[: len(step)])
         if progress:
@@ -180,7 +180,7 @@ def decode_tokens(
     tokens = np.full((lanes, 1), predictor.bos_id, np.int64)
     for step in range(layout.steps):
         active = layout.active(step)
-        decoded = stage.decode(decoder, predictor.logits(tokens)[0, :active])
+        decoded = stage.decode(decoder, predictor.rows(tokens)[0, :active])
         symbols[:active, step] = decoded
         tokens[:active, 0] = table.read_as(decoded, predictor.bos_id)
         if progress:

@@ -36,8 +36,8 @@ LAYERS = (
     "adaptive.stage container figures page media_codecs model_store gpt.kernels_cpu",
     "initial gpt.products_cpu gpt.pytorch_products gpt.engine_torch gpt.groups gpt.kernels_cuda "
     "gpt.model_cuda",
-    "training gpt.attention_simd gpt.groups_cpu gpt.wide_products_cpu gpt.attention_cuda "
-    "gpt.products_cuda",
+    "training gpt.groups_torch gpt.attention_simd gpt.groups_cpu gpt.wide_products_cpu "
+    "gpt.attention_cuda gpt.products_cuda",
     "gpt.attention_cpu gpt.engine_cuda gpt.wide_cpu",
     "gpt.engine_cpu gpt.team_kernel_cpu",
     "gpt.team_cpu",

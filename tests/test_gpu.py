@@ -13,7 +13,7 @@ from lmcompress.gpt.engine_cpu import CpuEngine, CpuModel
 from lmcompress.gpt.engine_torch import TorchEngine
 from lmcompress.gpt.gpu import gpu_model
 from lmcompress.gpt.quantization import ExactWeights
-from lmcompress.model_store import folders, load_model
+from lmcompress.model_store import Model, folders, load_model
 
 pytestmark = [
     pytest.mark.gpu,
@@ -99,3 +99,14 @@ def test_a_file_made_on_one_decodes_on_the_other(made_on: str, read_on: str, lan
 
     assert lmcompress.decompress(frame, config=CodecConfig(device=read_on)) == raw
     assert frame == lmcompress.compress(raw, config=CodecConfig(lanes=lanes, device=read_on))
+
+
+@pytest.mark.parametrize(("made_on", "read_on"), [("cuda", "cpu"), ("cpu", "cuda")])
+def test_a_file_of_tokens_made_on_one_decodes_on_the_other(
+    token_model: Model, made_on: str, read_on: str
+) -> None:
+    raw = b"What is made on one machine is read on another. " * 40
+
+    frame = lmcompress.compress(raw, token_model, CodecConfig(lanes=5, device=made_on))
+
+    assert lmcompress.decompress(frame, token_model, CodecConfig(device=read_on)) == raw

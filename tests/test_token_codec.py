@@ -22,9 +22,11 @@ from lmcompress.errors import (
     TruncatedFrameError,
     UnsupportedModelError,
 )
+from lmcompress.gpt.engine_torch import TorchEngine
+from lmcompress.gpt.groups_torch import DeviceGroups
 from lmcompress.lanes import LaneLayout
 from lmcompress.model_store import Model, load_model
-from lmcompress.predictor import ContextPolicy, new_token_predictor
+from lmcompress.predictor import ContextPolicy, DeviceTokenPredictor, new_token_predictor
 from lmcompress.recipe import frame_header
 from lmcompress.token_codec import decode_tokens, encode_tokens, token_blocks
 from lmcompress.tokenizing import tokenizer_of
@@ -115,6 +117,23 @@ def test_the_encoder_writes_the_same_bytes_for_any_block(token_model: Model, blo
         return encode_tokens(symbols, predictor, 3, block)
 
     assert encoded(block) == encoded(5)
+
+
+def test_logits_that_stay_on_the_device_give_the_same_bytes(token_model: Model) -> None:
+    weights, policy = token_model.weights, ContextPolicy(24, 6)
+    assert weights is not None
+    assert weights.tokens is not None
+    spelled, symbols = weights.tokens.is_spelled, symbols_of(TEXT, token_model)
+
+    def predictor() -> DeviceTokenPredictor:
+        engine = TorchEngine(weights, "cpu", max_steps=3)
+        return DeviceTokenPredictor(weights, engine, policy, DeviceGroups(spelled, "cpu"))
+
+    payload = encode_tokens(symbols, predictor(), 3, 7)
+
+    expected = encode_tokens(symbols, new_token_predictor(weights, 3, 7, policy), 3, 7)
+    assert payload == expected
+    assert decode_tokens(payload, len(TEXT), predictor(), 3) == TEXT
 
 
 def test_decoding_needs_no_tokenizer(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+import torch
 
 from lmcompress.coding import check_weights, symbol_bits
 from lmcompress.gpt.groups import ReferenceGroups
 from lmcompress.gpt.groups_cpu import FastGroups
+from lmcompress.gpt.groups_torch import DeviceGroups
 from lmcompress.tokens import GROUP_SIZE
-from lmcompress.two_levels import FLAT, group_weights
+from lmcompress.two_levels import FLAT, GroupSums, group_weights
 
+Groups = Callable[[np.ndarray, np.ndarray], GroupSums]
 SCALES = {"flat": 0.0, "usual": 3.0, "sharp": 30.0, "extreme": 3000.0}
 
 
@@ -27,12 +32,19 @@ def random_mask(vocab_size: int) -> np.ndarray:
     return is_spelled
 
 
+def on_device(logits: np.ndarray, is_spelled: np.ndarray) -> GroupSums:
+    return DeviceGroups(is_spelled, "cpu")(torch.from_numpy(logits), is_spelled)
+
+
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES.keys())
 @pytest.mark.parametrize("vocab_size", [2, 256, 257, 1000, 5120])
-def test_kernels_equal_the_definition(vocab_size: int, scale: float) -> None:
+@pytest.mark.parametrize("groups_of", [FastGroups, on_device])
+def test_implementations_equal_the_definition(
+    vocab_size: int, scale: float, groups_of: Groups
+) -> None:
     logits, is_spelled = random_logits(scale, vocab_size), random_mask(vocab_size)
     reference = ReferenceGroups(logits, is_spelled)
-    fast = FastGroups(logits, is_spelled)
+    fast = groups_of(logits, is_spelled)
 
     assert np.array_equal(fast.sums, reference.sums)
     for group in range(reference.sums.shape[1] + 1):
@@ -40,10 +52,10 @@ def test_kernels_equal_the_definition(vocab_size: int, scale: float) -> None:
         assert np.array_equal(fast.members(groups), reference.members(groups))
 
 
-@pytest.mark.parametrize("groups", [ReferenceGroups, FastGroups])
+@pytest.mark.parametrize("groups_of", [ReferenceGroups, FastGroups, on_device])
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES.keys())
-def test_both_levels_are_weights_that_the_coder_takes(scale: float, groups: type) -> None:
-    found = groups(random_logits(scale, 1000), random_mask(1000))
+def test_both_levels_are_weights_that_the_coder_takes(scale: float, groups_of: Groups) -> None:
+    found = groups_of(random_logits(scale, 1000), random_mask(1000))
     last = np.array([0, 1, 1000, (1 << 24) - 6] * 5)
 
     upper = group_weights(found.sums, last)

@@ -273,6 +273,12 @@ class CudaEngine:
         return torch.cat(parts).numpy()
 
     @torch.no_grad()
+    def device_logits(self, tokens: npt.NDArray[np.int64]) -> Tensor:
+        """Returns the same, left on the device."""
+        starts = range(0, tokens.shape[1], self.max_steps)
+        return torch.cat([self._pass(tokens[:, s : s + self.max_steps]).logits() for s in starts])
+
+    @torch.no_grad()
     def read(self, tokens: npt.NDArray[np.int64]) -> None:
         """Reads tokens (lanes, steps) for those that come after them."""
         for start in range(0, tokens.shape[1], self.max_steps):

@@ -322,12 +322,17 @@ def integer_attention(
     return sums * (p_scale / e.sum(-1, keepdim=True).float())
 
 
+def integer_exponents(logits: Tensor) -> Tensor:
+    """Returns logits in steps of 2**(2**-EXP2_BITS), int64, within MAX_EXPONENT either way."""
+    t = (logits * EXPONENT_PER_NAT).clamp(-MAX_EXPONENT, MAX_EXPONENT)
+    return torch.round(t).long()
+
+
 def integer_softmax(logits: Tensor) -> Tensor:
     """Turns logits (..., V) into weights, int64, >= 0, that sum to 2**PRECISION_BITS - V."""
     vocab_size = logits.shape[-1]
     budget = (1 << PRECISION_BITS) - vocab_size
-    t = (logits * EXPONENT_PER_NAT).clamp(-MAX_EXPONENT, MAX_EXPONENT)
-    z = torch.round(t).long()
+    z = integer_exponents(logits)
     largest = z.amax(-1, keepdim=True)
     e = exp2_negative(largest - z, LOGIT_SCALE_BITS)
     weights = torch.div(e * budget, e.sum(-1, keepdim=True), rounding_mode="floor")
