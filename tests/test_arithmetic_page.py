@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from exactness import CONFIGS, random_tokens, random_weights
 from second_implementation import SecondGPT
+from second_stage import SecondStage
 
+from lmcompress.adaptive import AdaptiveStage
 from lmcompress.gpt.engine_torch import TorchEngine
 from lmcompress.gpt.quantization import ARITHMETIC_VERSION, ExactWeights
 from lmcompress.model_store import DEFAULT_MODEL, load_model
@@ -39,3 +41,28 @@ def test_the_page_is_of_this_version_of_the_arithmetic() -> None:
     assert re.search(r"version (\d+) of the\narithmetic", PAGE.read_text("utf-8"))[1] == str(
         ARITHMETIC_VERSION
     )
+
+
+def stage_text(num_bytes: int) -> bytes:
+    """Returns lines that repeat, change in places and end, words, numbers and other letters."""
+    lines = [
+        f"{i % 7};the quick brown fox number {i} jumps over the lazy dogs, été {i * i % 13}\n"
+        for i in range(num_bytes)
+    ]
+    return "".join(lines).encode()[:num_bytes]
+
+
+@pytest.mark.parametrize(("lanes", "num_bytes"), [(1, 1500), (3, 1999), (16, 2000)])
+def test_a_second_adaptive_stage_gives_the_same_probabilities(lanes: int, num_bytes: int) -> None:
+    steps = -(-num_bytes // lanes)
+    rows = np.frombuffer(stage_text(lanes * steps), np.uint8).reshape(lanes, steps)
+    symbols = rows.T.reshape(-1)[:num_bytes].astype(np.int32)
+    rng = np.random.default_rng(lanes)
+    weights = rng.integers(0, 1 << 16, (steps, lanes, 256)).astype(np.float32)
+    weights[np.arange(steps)[:, None], np.arange(lanes), rows.T] += 1 << 20  # it knows something
+
+    bits, expected = AdaptiveStage(lanes, steps).predict(symbols, weights)
+
+    found = SecondStage(lanes, steps).run(symbols.tolist(), weights.astype(np.int64).tolist())
+    assert [y for y, _ in found] == bits.tolist()
+    assert [4 * p for _, p in found] == (1 + expected[:, 1].astype(np.int64)).tolist()

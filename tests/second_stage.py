@@ -1,0 +1,309 @@
+"""The adaptive stage of docs/adaptive.md in plain Python, written from that page alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal, localcontext
+from typing import Any
+
+TOTAL, LIMIT = 1 << 22, 3071
+ORDERS, MIN_MATCH = (2, 3, 4, 5, 6, 8), (5, 12, 24)
+CONTEXTS = 12
+EDGES = (1, 2, 3, 4, 5, 7, 11, 19, 40, 120)
+
+
+def squash_table() -> dict[int, int]:
+    with localcontext(prec=60):
+        upper = [TOTAL / (1 + (Decimal(-x) / 256).exp()) for x in range(LIMIT + 1)]
+        rounded = [int((p + Decimal("0.5")).to_integral_value("ROUND_FLOOR")) for p in upper]
+    return {x: rounded[x] if x >= 0 else TOTAL - rounded[-x] for x in range(-LIMIT, LIMIT + 1)}
+
+
+SQUASH = squash_table()
+
+
+def stretch_table(step: int) -> list[int]:
+    table, x = [], -LIMIT
+    for j in range(4096):
+        while x < LIMIT and SQUASH[x] < j * step + step // 2:
+            x += 1
+        table.append(x)
+    return table
+
+
+COARSE, MIDDLE, FINE = stretch_table(1024), stretch_table(16), stretch_table(1)
+
+
+def stretch(p: int) -> int:
+    rest, sign = (TOTAL - p, -1) if p > TOTAL // 2 else (p, 1)
+    if rest >= 65536:
+        return sign * COARSE[rest // 1024]
+    return sign * (MIDDLE[rest // 16] if rest >= 4096 else FINE[rest])
+
+
+def mixed_hash(h: int, *values: int) -> int:
+    for value in values:
+        h = (h + value + 1) * 0x2C9277B5 % 2**44
+        h ^= h >> 17
+    return h
+
+
+def clamp(x: int, limit: int = LIMIT) -> int:
+    return max(-limit, min(limit, x))
+
+
+def moved(counter: list[int], target: int, most: int) -> None:
+    p, count = counter
+    counter[:] = p + ((target - p) * ((10 << 16) // (10 * count + 16)) >> 16), min(count + 1, most)
+
+
+class Lane:
+    """One stream and what was said of its present bit."""
+
+    def __init__(self, number: int, start: int) -> None:
+        self.number, self.at, self.line = number, start, start
+        self.line_above, self.first, self.recent, self.word, self.word_before = -1, 0, 0, 0, 0
+        self.pointer, self.length, self.misses = [-1] * 3, [0] * 3, [0] * 3
+        self.expected = [-1] * 3
+        self.slots: list[Any] = [None] * 3
+
+
+class SecondStage:
+    """The stage of one segment."""
+
+    def __init__(self, lanes: int, steps: int) -> None:
+        self.steps, self.step, self.seen = steps, 0, 0
+        self.lanes = [Lane(i, i * steps) for i in range(lanes)]
+        self.history = [0] * (lanes * steps)
+        size_bits = max(10, min(22, (lanes * steps).bit_length() + 1))
+        self.buckets = 1 << size_bits
+        self.checks = [0] * self.buckets
+        self.counters = [[[0, 0] for _ in range(16)] for _ in range(self.buckets)]
+        self.index = [[-1] * (self.buckets // 2) for _ in range(3)]
+        cells = [[(2 * k + 1) * (TOTAL // 128), 6] for k in range(64)] * 11
+        self.counter_maps = [[list(cell) for cell in cells] for _ in range(CONTEXTS)]
+        self.match_rates = [[TOTAL * 3 // 4] * 1024 for _ in range(3)]
+        self.order_1 = [[TOTAL // 2] * 256 for _ in range(256)]
+        self.mixers: dict[tuple[int, int], list[int]] = {}
+        self.final = [[16384] * 4 for _ in range(256)]
+        self.maps: dict[tuple[int, int], list[int]] = {}
+
+    def run(
+        self, symbols: Sequence[int], weights: Sequence[Sequence[Sequence[int]]]
+    ) -> list[tuple[int, int]]:
+        """Returns each bit and the probability of a one; weights of (steps, lanes, 256)."""
+        found = []
+        for start in range(0, len(symbols), len(self.lanes)):
+            part = symbols[start : start + len(self.lanes)]
+            lanes = self.lanes[: len(part)]
+            self.rate = 3 + 57 * 4096 // (4096 + self.seen)
+            self.seen += len(lanes)
+            for lane, row in zip(lanes, weights[self.step], strict=False):
+                self.start_byte(lane, row)
+            for bit in range(8):
+                for lane in lanes:
+                    self.prepare(lane, bit)
+                ps = [self.predict(lane, bit) for lane in lanes]
+                for lane, symbol, p in zip(lanes, part, ps, strict=True):
+                    y = symbol >> (7 - bit) & 1
+                    found.append((y, p))
+                    self.learn(lane, bit, y)
+            self.end_step(lanes)
+        return found
+
+    def start_byte(self, lane: Lane, row: Sequence[int]) -> None:
+        lane.c0, lane.low, lane.high, lane.cumulative = 1, 0, 256, [0]
+        for weight in row:
+            lane.cumulative.append(lane.cumulative[-1] + int(weight) + 1)
+        back = [lane.recent >> 8 * k & 255 for k in range(8)]
+        lane.last = back[0]
+        position = lane.line_above + lane.at - lane.line
+        is_above = lane.line_above >= 0 and position < lane.line
+        above = self.history[position] if is_above else 0
+        bases = [mixed_hash(0, *back[:n]) for n in ORDERS]
+        bases += [
+            mixed_hash(lane.word, back[0]),
+            mixed_hash(lane.word, lane.word_before),
+            mixed_hash(lane.at - lane.line, above),
+            mixed_hash(lane.first, lane.word, back[0]),
+            mixed_hash(back[0], above),
+            lane.recent >> 8 & 0xFFFFFF,
+        ]
+        lane.hashes = [mixed_hash(h, j) for j, h in enumerate(bases)]
+        for m in range(3):
+            at = lane.pointer[m]
+            is_known = at >= 0 and at % self.steps < self.step
+            lane.expected[m] = 256 | self.history[at] if is_known else -1
+
+    def prepare(self, lane: Lane, bit: int) -> None:
+        """Match models, GPT, order 1; the choice of mixers and maps; where buckets lie."""
+        lane.inputs = [0] * 34
+        lane.cell, lane.match_class = [-1] * 3, 0
+        for m in range(3):
+            expected = lane.expected[m]
+            if expected < 0 or expected >> (8 - bit) != lane.c0:
+                continue
+            size, missed = length_class(lane.length[m]), (lane.misses[m] & 255).bit_count()
+            lane.cell[m] = (size * 4 + min(missed, 3)) * 8 + bit
+            p = self.match_rates[m][lane.cell[m]]
+            sign = 1 if expected >> (7 - bit) & 1 else -1
+            lane.inputs[26 + 2 * m : 28 + 2 * m] = sign * stretch(p), sign * (p - TOTAL // 2 >> 10)
+            if not lane.match_class:
+                lane.match_class = 1 + min(size // 2, 14) + (15 if missed else 0)
+        c, middle = lane.cumulative, (lane.low + lane.high) // 2
+        p = (c[lane.high] - c[middle] << 22) // (c[lane.high] - c[lane.low])
+        gpt = stretch(max(1, min(TOTAL - 1, p)))
+        lane.inputs[24:26] = gpt, p - TOTAL // 2 >> 11
+        lane.inputs[32:34] = stretch(self.order_1[lane.last][lane.c0]), 256
+        sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
+        lane.sets = [
+            lane.c0, lane.match_class * 8 + bit, (sureness * 8 + bit) * 8 + lane.last // 32
+        ]  # fmt: skip
+        expected = next((lane.expected[m] & 255 for m in range(3) if lane.cell[m] >= 0), -1)
+        order_3 = mixed_hash(lane.recent & 0xFFFF, lane.recent >> 16 & 255, lane.c0)
+        lane.rows = [lane.c0 | lane.last << 8, order_3 & 0xFFFF, lane.c0 | expected + 1 << 8]
+        if bit in (0, 4):
+            lane.probes = [mixed_hash(h, lane.c0) for h in lane.hashes]
+
+    def predict(self, lane: Lane, bit: int) -> int:
+        """Returns the probability of a one."""
+        if bit in (0, 4):
+            lane.found = [self.bucket(h) for h in lane.probes]
+        hits = 0
+        lane.node = lane.c0 if bit < 4 else lane.c0 % 2 ** (bit - 4) + 2 ** (bit - 4)
+        lane.cells = []
+        for j in range(CONTEXTS):
+            p, count = self.counters[lane.found[j]][lane.node]
+            lane.cells.append(sum(count >= edge for edge in EDGES) * 64 + (p >> 16))
+            if count:
+                mapped = self.counter_maps[j][lane.cells[j]][0]
+                sureness = (p - TOTAL // 2) * min(count, 24) >> 15
+                lane.inputs[2 * j : 2 * j + 2] = COARSE[mapped // 1024], sureness
+                hits += j < len(ORDERS)
+        sets = [*lane.sets, hits * 8 + bit]
+        lane.weights = [self.mixers.setdefault((s, k), new_weights()) for s, k in enumerate(sets)]
+        lane.dots = [
+            clamp(sum(w * x for w, x in zip(row, lane.inputs, strict=True)) >> 16)
+            for row in lane.weights
+        ]
+        final = self.final[lane.c0]
+        mixed = clamp(sum(d * f for d, f in zip(lane.dots, final, strict=True)) >> 16)
+        lane.mixed = SQUASH[mixed]
+        lane.column, lane.fraction = divmod(mixed + LIMIT + 1, 256)
+        total = lane.mixed
+        for k in range(3):
+            row = self.maps.setdefault((k, lane.rows[k]), new_map())
+            left, right = row[lane.column : lane.column + 2]
+            total += (left * (256 - lane.fraction) + right * lane.fraction) // 256
+        return max(8, min(TOTAL - 8, total >> 2))
+
+    def bucket(self, h: int) -> int:
+        check = h >> 28 & 0xFFFF
+        first = h % self.buckets
+        second = first ^ 1
+        for at in (first, second):
+            if self.checks[at] == check:
+                return at
+        chosen = second if self.counters[second][1][1] < self.counters[first][1][1] else first
+        self.checks[chosen] = check
+        self.counters[chosen] = [[TOTAL // 2, 0] for _ in range(16)]
+        return chosen
+
+    def learn(self, lane: Lane, bit: int, y: int) -> None:
+        target = TOTAL - 1 if y else 0
+        for s, (row, d) in enumerate(zip(lane.weights, lane.dots, strict=True)):
+            error = ((y << 22) - SQUASH[d]) * self.rate
+            row[:] = [
+                w + (x * error + (1 << 25) >> 26) for w, x in zip(row, lane.inputs, strict=True)
+            ]
+            self.final[lane.c0][s] += d * ((y << 22) - lane.mixed) >> 21
+        nearest = lane.column + (lane.fraction >= 128)
+        for k in range(3):
+            row = self.maps[k, lane.rows[k]]
+            row[nearest] += target - row[nearest] >> 6
+        self.order_1[lane.last][lane.c0] += target - self.order_1[lane.last][lane.c0] >> 5
+        middle = (lane.low + lane.high) // 2
+        lane.low, lane.high = (middle, lane.high) if y else (lane.low, middle)
+        for m in range(3):
+            if lane.cell[m] >= 0:
+                is_right = (lane.expected[m] >> (7 - bit) & 1) == y
+                rates = self.match_rates[m]
+                rates[lane.cell[m]] += (TOTAL - 1 if is_right else 0) - rates[lane.cell[m]] >> 6
+        for j in range(CONTEXTS):
+            moved(self.counter_maps[j][lane.cells[j]], target, 600)
+            moved(self.counters[lane.found[j]][lane.node], target, 255)
+        lane.c0 = lane.c0 * 2 + y
+
+    def end_step(self, lanes: Sequence[Lane]) -> None:
+        for lane in lanes:
+            c = lane.c0 & 255
+            self.history[lane.at] = c
+            lane.recent = (lane.recent << 8 | c) % 2**64
+            if (chr(c).isascii() and chr(c).isalpha()) or c >= 128:
+                lane.word = mixed_hash(lane.word, c)
+            elif lane.word:
+                lane.word_before, lane.word = lane.word, 0
+            if lane.at == lane.line:
+                lane.first = c
+            if c == 10:
+                lane.line_above, lane.line = lane.line, lane.at + 1
+            for m, shortest in enumerate(MIN_MATCH):
+                lane.slots[m] = None
+                if self.step + 1 >= shortest:
+                    newest = self.history[lane.at - shortest + 1 : lane.at + 1]
+                    h = mixed_hash(0 if m else lane.number, *reversed(newest))
+                    lane.slots[m] = h % (self.buckets // 2)
+        for lane in lanes:
+            for m in range(3):
+                self.follow(lane, m)
+                self.look_up(lane, m)
+            lane.at += 1
+        self.step += 1
+
+    def follow(self, lane: Lane, m: int) -> None:
+        if lane.pointer[m] < 0:
+            return
+        lane.pointer[m] += 1
+        is_right = lane.expected[m] == lane.c0
+        lane.length[m] = lane.length[m] + 1 if is_right else 0
+        lane.misses[m] = (lane.misses[m] << 1 | (not is_right)) & 0xFFFF
+        is_lost = lane.expected[m] < 0 or lane.misses[m].bit_count() > 8
+        if is_lost or lane.pointer[m] % self.steps == 0:
+            lane.pointer[m], lane.length[m] = -1, 0
+
+    def look_up(self, lane: Lane, m: int) -> None:
+        slot, index = lane.slots[m], self.index[m]
+        if slot is None:
+            return
+        found = index[slot]
+        if found >= 0 and lane.length[m] < MIN_MATCH[m] + 2 and found != lane.pointer[m]:
+            most = min(found % self.steps, self.step + 1, 40)
+            length = 0
+            while length < most and (
+                self.history[found - 1 - length] == self.history[lane.at - length]
+            ):
+                length += 1
+            if length >= MIN_MATCH[m] and length > lane.length[m]:
+                lane.pointer[m], lane.length[m], lane.misses[m] = found, length, 0
+        if self.step + 1 < self.steps:
+            index[slot] = lane.at + 1
+
+
+def length_class(length: int) -> int:
+    if length < 16:
+        return length
+    if length < 32:
+        return 16 + (length - 16) // 4
+    if length < 64:
+        return 20 + (length - 32) // 8
+    return 24 + length // 128 if length < 512 else 28
+
+
+def new_weights() -> list[int]:
+    weights = [2621] * 34
+    weights[24] = 52428
+    return weights
+
+
+def new_map() -> list[int]:
+    return [SQUASH[clamp(256 * k - LIMIT - 1)] for k in range(32)]
