@@ -21,6 +21,7 @@ class CachedDecoder:
     def __init__(self, network: GPT) -> None:
         self.network, self.position = network, 0
         config = network.config
+        self._recent = [config.bos_id] * max(config.ngram_orders, default=1)
         empty = torch.empty(1, config.n_kv_head, 0, config.head_dim)
         self._cache: Cache = [(empty, empty) for _ in network.blocks]
         angles = rotary_angles(config, config.context_length)
@@ -31,6 +32,9 @@ class CachedDecoder:
         """Reads a token; returns the logits of the next, (vocab_size,)."""
         network = self.network
         x = network.token_embedding(torch.tensor([[token]]))
+        if network.config.ngram_orders:
+            self._recent = [*self._recent[1:], token]
+            x = x + network.ngrams(torch.tensor([self._recent]))[:, -1:]
         for i, block in enumerate(network.blocks):
             x = x + self._attend(block.attention, block.norm_1(x), i)
             x = x + block.mlp(block.norm_2(x))

@@ -44,6 +44,7 @@ def card_text(weights: ExactWeights, card: dict[str, Any], sequence_length: int)
         "",
         f"- Fingerprint: `{weights.fingerprint.hex()}`",
         f"- Bytes seen in training: {card['bytes_seen']:,}{crlf if card['crlf_fraction'] else ''}",
+        *_beginning(card),
         f"- Held out of each source, never trained on: its last "
         f"{card['held_out_bytes_per_source']:,} bytes",
         f"- Validation, float network, sequences of {sequence_length:,} bytes: "
@@ -51,13 +52,28 @@ def card_text(weights: ExactWeights, card: dict[str, Any], sequence_length: int)
         "",
         "| trained on | validation, bits per byte |",
         "| --- | ---: |",
-        *(f"| {name} | {validation[name]:.4f} |" for name in card["trained_on"]),
+        *(f"| {name} | {_shown(validation.get(name))} |" for name in card["trained_on"]),
         "",
         "Nothing else was trained on: all test corpora (Canterbury, Calgary, Silesia, enwik8, "
         "WikiText, logs, other languages) were kept out. Wikipedia articles of 2021 may be later "
         "versions of some in enwik8 and WikiText.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _shown(bits_per_byte: float | None) -> str:
+    """Returns a validation figure; a model that a run began with may have read more sources."""
+    return "–" if bits_per_byte is None else f"{bits_per_byte:.4f}"  # noqa: RUF001
+
+
+def _beginning(card: dict[str, Any]) -> list[str]:
+    if "began_with" not in card:
+        return []
+    before = card["began_with"]
+    return [
+        f"- Began with {before['name']} (`{before['fingerprint']}`), which had seen "
+        f"{before['bytes_seen']:,} of these bytes"
+    ]
 
 
 def _attention(config: GPTConfig) -> str:

@@ -115,15 +115,19 @@ def report(names: Sequence[str]) -> None:
         raise click.ClickException(
             f"{len(found.different)} rows differ from {where}, the first: {found.different[0]}"
         )
-    if not found.num_equal + found.num_unknown and set(names) & set(EXACT):
-        raise click.ClickException(
-            "no row in results/quick to compare: run `lmcompress reproduce --quick` first"
-        )
+    _check_any(found.num_equal + found.num_unknown, names)
     click.echo(
         f"{found.num_equal} rows equal those in {where}; {found.num_unknown} are not in it (of "
         "other versions of a codec or a model)",
         err=True,
     )
+
+
+def _check_any(num_rows: int, names: Sequence[str]) -> None:
+    if not num_rows and set(names) & set(EXACT):
+        raise click.ClickException(
+            "no row in results/quick to compare: run `lmcompress reproduce --quick` first"
+        )
 
 
 @click.command()
@@ -133,6 +137,7 @@ def main(names: tuple[str, ...], write: bool) -> None:
     """Compares quick results, of the experiments named or of all, with the committed ones."""
     if write:
         rows = [row for name in EXACT for row in rows_of(name, RESULTS / "quick")]
+        _check_any(len(rows), list(EXACT))
         latest = {_key(row): row for row in rows}
         replace_rows(sorted(latest.values(), key=_key), EXPECTED)
     report(names or list(EXACT))

@@ -72,7 +72,7 @@ def products(model: Model) -> Timed:
     rng = np.random.default_rng(0)
     pairs = []
     for name, weights in model.weights.arrays.items():
-        if not name.endswith(".q"):
+        if not (name.endswith(".q") and name.startswith(("blocks.", "output."))):
             continue
         q = rng.integers(-127, 128, (ROWS_PER_THREAD, weights.shape[1])).astype(np.int8)
         out = np.empty((len(q), len(weights)), np.int32)

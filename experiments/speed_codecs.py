@@ -78,7 +78,7 @@ def peaks(raw: bytes, name: str) -> tuple[int, int] | None:
 
 def _peak(name: str, action: str, source: Path, sink: Path) -> int:
     command = [sys.executable, "-m", "experiments.speed_codecs", name, action, source, sink]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def table(rows: Sequence[Row]) -> str:

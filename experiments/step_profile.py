@@ -41,6 +41,7 @@ WAYS = {"encode, 16 lanes": (16, 0), "decode, 16 lanes": (16, 1), "decode, 1 lan
 """Lanes, and steps at once; 0 is the encoder's own number."""
 PARTS = {
     "embed_tokens": "embedding",
+    "embed_ngrams": "embedding",
     "add_norm_quantize": "norms, quantization",
     "product": "products",
     "attend": "attention",

@@ -9,34 +9,52 @@ import torch
 from lmcompress.errors import TrainingError
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.gpt.network import GPT
-from lmcompress.model_store import find_model, load_model
+from lmcompress.model_store import Model, load_model
+from lmcompress.train_config import TrainConfig
 
 
-def begin_with(network: GPT, name: str) -> dict[str, Any]:
-    """Copies a model's weights into a network; returns that model's card, with its fingerprint.
+def begin_with(network: GPT, config: TrainConfig) -> dict[str, Any]:
+    """Copies the weights of `init_from` into a network; returns its card, with its fingerprint.
 
     An n-gram table that the model lacks begins with zeros, which predict what the model predicts.
 
     Raises:
       ModelNotFoundError: If there is no such model.
-      TrainingError: If it has another shape than the network.
+      TrainingError: If it is of tokens or of another shape, or has seen what is held out here.
     """
-    before = load_network(find_model(name))
-    ours, theirs = network.config.to_dict(), before.config.to_dict()
-    if not before.config.ngram_orders:
-        ours |= {"ngram_orders": [], "ngram_bits": 0}
-    if ours != theirs:
-        option = next(key for key, value in theirs.items() if ours[key] != value)
-        raise TrainingError(
-            f"init_from {name} has {option} {theirs[option]}, [model] says {ours[option]}: "
-            "give the shape that it has"
-        )
-    state = before.state_dict()
-    if network.config.ngram_orders and not before.config.ngram_orders:
-        state["ngram_embedding.weight"] = torch.zeros(network.config.ngram_shape)
+    model = load_model(config.init_from)
+    if model.weights is None or model.tokens is not None:
+        raise TrainingError(f"init_from is {config.init_from}, expected a model of bytes")
+    _check_shape(model, config)
+    _check_holdout(model, config)
+    state = load_network(model.folder).state_dict()
+    if config.model.ngram_orders and not model.weights.config.ngram_orders:
+        state["ngram_embedding.weight"] = torch.zeros(config.model.ngram_shape)
     network.load_state_dict(state)
-    model = load_model(find_model(name))
     return {**model.card, "fingerprint": model.fingerprint.hex()}
+
+
+def _check_shape(model: Model, config: TrainConfig) -> None:
+    assert model.weights is not None
+    ours, theirs = config.model.to_dict(), model.weights.config.to_dict()
+    if not theirs["ngram_orders"]:
+        ours |= {"ngram_orders": [], "ngram_bits": 0}
+    for option, value in theirs.items():
+        if ours[option] != value:
+            raise TrainingError(
+                f"init_from {config.init_from} has {option} {value}, [model] says {ours[option]}: "
+                "give the shape that it has"
+            )
+
+
+def _check_holdout(model: Model, config: TrainConfig) -> None:
+    held_out = model.card.get("held_out_bytes_per_source", 0)
+    seen = sorted(set(config.sources) & set(model.card.get("trained_on", ())))
+    if seen and config.holdout_bytes > held_out:
+        raise TrainingError(
+            f"init_from {config.init_from} was trained on all of {seen[0]} but its last {held_out} "
+            f"bytes: holdout_bytes is {config.holdout_bytes}, expected {held_out} at most"
+        )
 
 
 def joined_card(card: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

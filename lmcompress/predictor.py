@@ -200,6 +200,10 @@ class TokenPredictor(GPTPredictor):
         """Returns the same as `logits`, where `groups` works on them: on a GPU they stay there."""
         return self.logits(tokens)
 
+    def on_host(self, rows: Any) -> Weights:
+        """Returns some of these rows as an array."""
+        return np.asarray(rows)
+
 
 class DeviceTokenPredictor(TokenPredictor):
     """Likewise, with logits and group sums on a GPU."""
@@ -209,7 +213,12 @@ class DeviceTokenPredictor(TokenPredictor):
         import torch
 
         engine: Any = self._engine
-        return torch.cat(self._evaluate(tokens, lambda part: engine.device_logits(tokens[:, part])))
+        parts = self._evaluate(tokens, lambda part: engine.device_logits(tokens[:, part]))
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def on_host(self, rows: Any) -> Weights:
+        """Returns some of these rows as an array."""
+        return np.asarray(rows.cpu())
 
 
 def resolve_device(device: str) -> str:

@@ -118,11 +118,11 @@ def _score_tokens(
     ideal = quantized = 0.0
     with contextlib.closing(predictor):
         for tokens, steps in token_blocks(symbols, lanes, block, predictor):
-            logits = predictor.logits(tokens)
-            for step, rows in zip(steps, logits, strict=True):
+            for step, rows in zip(steps, predictor.rows(tokens), strict=True):
                 bits = coded_bits(stage, step, rows[: len(step)])
                 quantized += bits.sum()
-                ideal += _ideal_token_bits(rows[: len(step)], step, table.is_spelled, bits)
+                logits = predictor.on_host(rows[: len(step)])
+                ideal += _ideal_token_bits(logits, step, table.is_spelled, bits)
             if progress:
                 progress(sum(map(table.num_bytes, steps)))
     return ideal, quantized

@@ -62,6 +62,8 @@ class TrainConfig:
             raise TrainingError(
                 f"precision is {self.precision!r}, expected auto, bfloat16 or float32"
             )
+        if not isinstance(self.init_from, str):
+            raise TrainingError(f"init_from is {self.init_from!r}, expected a model's name")
         if not self.sources:
             raise TrainingError("no sources: name at least one corpus under [sources]")
         for name in ("batch_size", "sequence_length", "eval_interval", "log_interval"):

@@ -9,6 +9,7 @@ unbroken one would have seen. State is one safetensors file that is replaced ato
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
@@ -58,7 +59,9 @@ class Trainer:
         if config.compile and device == "cpu" and not _has_compiler():
             raise TrainingError("no C++ compiler here: install g++, or set compile = false")
         self.network = GPT(config.model)
-        self.before = begin_with(self.network, config.init_from) if config.init_from else {}
+        self.before: dict[str, Any] = {}
+        if config.init_from and not self.state_path.exists():
+            self.before = begin_with(self.network, config)
         self.network.to(self.device)
         self.forward = torch.compile(self.network) if config.compile else self.network
         self.optimizers = optimizers_of(config, self.network, self.precision)
@@ -173,6 +176,7 @@ class Trainer:
             "step": str(step),
             "seconds": str(self._seconds),
             "config": json.dumps(self.config.to_dict()),
+            "before": json.dumps(self.before),
         }
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
         os.replace(temporary, self.state_path)
@@ -206,6 +210,7 @@ class Trainer:
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": loaded, "param_groups": groups})
         self.start_step = int(metadata["step"])
+        self.before = json.loads(metadata.get("before", "{}"))
         self._seconds_before = float(metadata.get("seconds", 0))
         _log.info("resumed %s at step %d", self.config.name, self.start_step)
 
@@ -217,8 +222,9 @@ def check_same_run(state_path: Path, config: TrainConfig) -> None:
     # Through the class: a state that an older version wrote lacks the newer options.
     if GPTConfig.from_dict(before["model"]) != config.model:
         raise TrainingError(f"{state_path} holds a network of another shape: choose another folder")
+    defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
     for name, value in config.to_dict().items():
-        found = before.get(name, value)
+        found = before.get(name, defaults[name])
         if name not in _FREE_TO_CHANGE and found != value:
             raise TrainingError(
                 f"{state_path} is of a run with {name} {found}, the configuration says {value}: "

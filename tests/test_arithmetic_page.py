@@ -16,6 +16,7 @@ from lmcompress.adaptive import AdaptiveStage
 from lmcompress.gpt.engine_torch import TorchEngine
 from lmcompress.gpt.quantization import ARITHMETIC_VERSION, ExactWeights
 from lmcompress.model_store import DEFAULT_MODEL, load_model
+from lmcompress.predictor import ContextPolicy, GPTPredictor
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "arithmetic.md"
 
@@ -35,6 +36,24 @@ def test_a_second_implementation_gives_the_same_frequencies(name: str) -> None:
 
     for token, row in zip(tokens[0], expected, strict=True):
         assert np.array_equal(np.array(second.read(int(token))), 1 + row.astype(np.int64))
+
+
+@pytest.mark.parametrize("name", ["gpt-2", "ngrams"])
+def test_a_stream_starts_anew_as_the_page_says(name: str) -> None:
+    weights, tokens, window, overlap = random_weights(name), random_tokens(1, 30), 11, 3
+    engine = TorchEngine(weights, "cpu")
+    predictor = GPTPredictor(weights, engine, ContextPolicy(window, overlap))
+    expected = predictor.predict(tokens)[:, 0]
+
+    read: list[int] = []
+    second = SecondGPT(weights.config, dict(weights.arrays))
+    for token, row in zip(tokens[0].tolist(), expected, strict=True):
+        if len(second.tokens) == window:
+            second = SecondGPT(weights.config, dict(weights.arrays))
+            for before in read[-overlap:]:
+                second.read(before)
+        read.append(token)
+        assert np.array_equal(np.array(second.read(token)), 1 + row.astype(np.int64))
 
 
 def test_the_page_is_of_this_version_of_the_arithmetic() -> None:

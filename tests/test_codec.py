@@ -310,14 +310,19 @@ def test_texts_longer_than_the_context_come_back(name: str) -> None:
     assert decoded == TEXT
 
 
-def test_a_window_starts_from_its_overlap() -> None:
+@pytest.mark.parametrize("engine_of", ["reference", "kernels"])
+@pytest.mark.parametrize("name", ["gpt-2", "ngrams"])
+def test_a_window_starts_from_its_overlap(name: str, engine_of: str) -> None:
     from exactness import random_tokens, random_weights
 
+    from lmcompress.gpt.engine_cpu import CpuEngine, CpuModel
     from lmcompress.gpt.engine_torch import TorchEngine
 
-    weights = random_weights("gpt-2")
+    weights = random_weights(name)
     tokens = random_tokens(2, 60)
-    predictor = GPTPredictor(weights, TorchEngine(weights, "cpu"), ContextPolicy(48, 12))
+    fast = CpuEngine(CpuModel(weights), 2, 10, 1)
+    engine = TorchEngine(weights, "cpu") if engine_of == "reference" else fast
+    predictor = GPTPredictor(weights, engine, ContextPolicy(48, 12))
 
     found = predictor.predict(tokens)
 

@@ -41,6 +41,20 @@ def test_a_finished_run_is_embedded_under_its_name(tiny_model: Model, tmp_path: 
     assert "CRLF" not in text
 
 
+def test_a_card_says_what_the_model_began_with(tiny_model: Model) -> None:
+    assert tiny_model.weights is not None
+    card = {
+        "name": "tiny", "trained_on": ["a.txt", "b.txt"], "bytes_seen": 3000, "crlf_fraction": 0,
+        "held_out_bytes_per_source": 9, "validation_bits_per_byte": {"mean": 2.5, "b.txt": 2.5},
+        "began_with": {"name": "older", "fingerprint": "ab", "bytes_seen": 1000},
+    }  # fmt: skip
+
+    text = card_text(tiny_model.weights, card, 64)
+
+    assert "- Began with older (`ab`), which had seen 1,000 of these bytes" in text
+    assert "| a.txt | – |\n| b.txt | 2.5000 |" in text  # noqa: RUF001
+
+
 def test_an_unfinished_run_is_refused(tiny_model: Model, tmp_path: Path) -> None:
     with pytest.raises(LmcompressError, match="its run has not ended"):
         embed(checkpoint(tiny_model, tmp_path / "run"), tmp_path / "models", tmp_path)

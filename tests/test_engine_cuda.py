@@ -66,8 +66,9 @@ def test_what_no_kernel_covers_is_known_by_its_configuration() -> None:
     assert covered == list(ON_GPU)
 
 
-def test_the_engine_starts_anew_after_a_reset() -> None:
-    weights, tokens = random_weights("default-like"), random_tokens(1, 4)
+@pytest.mark.parametrize("name", ["default-like", "ngrams"])
+def test_the_engine_starts_anew_after_a_reset(name: str) -> None:
+    weights, tokens = random_weights(name), random_tokens(1, 4)
     engine = CudaEngine(CudaModel(weights, DEVICE), 1, 4)
     first = engine.predict(tokens)
 
@@ -75,6 +76,15 @@ def test_the_engine_starts_anew_after_a_reset() -> None:
 
     assert engine.position == 0
     assert np.array_equal(engine.predict(tokens), first)
+
+
+def test_logits_may_stay_on_the_device() -> None:
+    weights, tokens = random_weights("default-like"), random_tokens(2, 7)
+    model = CudaModel(weights, DEVICE)
+
+    found = CudaEngine(model, 2, 3).device_logits(tokens)
+
+    assert np.array_equal(found.cpu().numpy(), CudaEngine(model, 2, 7).logits(tokens))
 
 
 def test_results_stay_when_the_engine_goes_on() -> None:

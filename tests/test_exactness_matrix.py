@@ -127,6 +127,28 @@ def test_a_team_equals_the_reference_over_paths_batches_and_threads(name: str) -
         assert np.array_equal(found, expected[:, :lanes]), (path, lanes, threads)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_kernels_start_anew_after_a_reset(name: str) -> None:
+    tokens = random_tokens(3)
+    engine = CpuEngine(CpuModel(random_weights(name)), 3, 16, 1)
+    first = engine.predict(tokens)
+
+    engine.reset()
+
+    assert np.array_equal(engine.predict(tokens), first)
+
+
+def test_wide_inputs_with_ngrams_are_exact_too_and_no_teams() -> None:
+    model, tokens = wide(random_weights("ngrams"), 12), random_tokens(2)
+    expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
+    cpu_model = CpuModel(model)
+
+    found = run(CpuEngine(cpu_model, 2, 18, 2), tokens, cuts_for("chunks"))
+
+    assert np.array_equal(found, expected)
+    assert not team_cpu.fits(cpu_model)
+
+
 def test_a_team_gives_the_logits_and_starts_anew_as_lanes_side_by_side_do() -> None:
     model, tokens = wide(random_weights("llama"), 12), random_tokens(3)
     cpu_model = CpuModel(model)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from exactness import random_weights
 
 import lmcompress
 from experiments import (
@@ -29,6 +32,7 @@ from experiments.common import RESULTS, write_records, write_table
 from experiments.eager import CachedDecoder, prefix_step
 from lmcompress import CodecConfig, baselines
 from lmcompress.adaptive.state import PARTS
+from lmcompress.gpt import engine_cpu
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.gpt.network import GPT
 from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
@@ -94,9 +98,11 @@ def test_records_say_where_they_come_from(tmp_path: Path) -> None:
     assert "| a | 1.5 |" in (tmp_path / "table.md").read_text("utf-8")
 
 
-def test_the_eager_decoder_computes_the_networks_logits() -> None:
+@pytest.mark.parametrize("ngrams", [{}, {"ngram_orders": (2, 4), "ngram_bits": 6}])
+def test_the_eager_decoder_computes_the_networks_logits(ngrams: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    network = GPT(load_model().weights.config).eval()
+    config = dataclasses.replace(load_model().weights.config, **ngrams)
+    network = GPT(config).eval()
     tokens = torch.randint(0, 256, (700,))
     decoder = CachedDecoder(network)
 
@@ -249,3 +255,13 @@ def test_the_shares_of_a_step_are_those_of_all_its_parts() -> None:
     parts = {row["part"] for row in rows}
     assert {"attention", "logits to frequencies", "adaptive stage", "coder"} <= parts
     assert sum(row["share"] for row in rows) == pytest.approx(1, abs=0.01)
+
+
+def test_every_call_of_a_step_with_ngrams_is_a_part() -> None:
+    model = engine_cpu.CpuModel(random_weights("ngrams"))
+    group = engine_cpu._Group(model, 2, 4)
+    plan = engine_cpu._Plan(group, 4, has_output=True)
+
+    parts = {step_profile.part_of(call, model.attend) for call in plan.calls}
+
+    assert {"embedding", "attention"} <= parts

@@ -69,6 +69,8 @@ def test_banded_attention_equals_masked_attention(length: int, window: int) -> N
         ({"ngram_orders": (1, 2), "ngram_bits": 8}, r"must ascend within 2..16"),
         ({"ngram_orders": (2, 3, 4), "ngram_bits": 8}, "not a multiple of 3 ngram_orders"),
         ({"ngram_orders": (2, 3)}, "ngram_bits is 0, expected 1 to 24"),
+        ({"ngram_orders": (2.5, 4), "ngram_bits": 8}, "must be integers"),
+        ({"ngram_orders": (2, 4), "ngram_bits": True}, "must be integers"),
         ({"ngram_bits": 8}, "ngram_bits is 8, expected 1 to 24, and 0 without"),
     ],
 )

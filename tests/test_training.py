@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 import lmcompress
 from lmcompress.batches import Batches
-from lmcompress.errors import TrainingError
+from lmcompress.errors import LmcompressError, TrainingError
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.initial import joined_card
 from lmcompress.model_store import load_model
@@ -144,6 +145,48 @@ def test_a_new_table_of_ngrams_predicts_what_the_model_does(
     with torch.no_grad():
         assert not torch.equal(trainer.network(tokens), expected)
     assert (trainer.network.ngram_embedding.weight != 0).any(1).sum() > 50
+
+
+def test_a_resumed_run_no_longer_needs_the_model_that_it_began_with(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    Trainer(config, tmp_path / "before").run()
+    later = dataclasses.replace(config, init_from=str(tmp_path / "before"))
+    Trainer(later, tmp_path / "run").run()
+    expected = json.loads((tmp_path / "run" / "model.json").read_text())["card"]
+    shutil.rmtree(tmp_path / "before")
+
+    Trainer(later, tmp_path / "run").run()
+
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["card"] == expected
+
+
+def test_a_run_that_began_otherwise_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    Trainer(config, tmp_path / "run").run()
+    other = dataclasses.replace(config, init_from="lmc-3m")
+
+    with pytest.raises(TrainingError, match="init_from , the configuration says lmc-3m"):
+        Trainer(other, tmp_path / "run")
+
+
+def test_what_the_model_before_has_read_is_not_held_out(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    Trainer(config, tmp_path / "before").run()
+    more = dataclasses.replace(config, init_from=str(tmp_path / "before"), holdout_bytes=600)
+
+    with pytest.raises(TrainingError, match="but its last 512 bytes: holdout_bytes is 600"):
+        Trainer(more, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("none", "expected a model of bytes"), ("lmc-3n", "did you mean lmc-3m")]
+)
+def test_what_no_run_can_begin_with_is_named(
+    config: TrainConfig, tmp_path: Path, name: str, message: str
+) -> None:
+    with pytest.raises(LmcompressError, match=message):
+        Trainer(dataclasses.replace(config, init_from=name), tmp_path / "run")
 
 
 def test_what_the_model_before_was_trained_on_stays_on_the_card() -> None:

@@ -149,6 +149,10 @@ class GPTConfig:
 
     def _check_ngrams(self) -> None:
         orders = self.ngram_orders
+        if any(type(n) is not int for n in (*orders, self.ngram_bits)):
+            raise ValueError(
+                f"ngram_orders {orders} and ngram_bits {self.ngram_bits!r} must be integers"
+            )
         if list(orders) != sorted({*orders}) or any(not 2 <= n <= MAX_ORDER for n in orders):
             raise ValueError(f"ngram_orders {orders} must ascend within 2..{MAX_ORDER}")
         if orders and self.n_embd % len(orders):

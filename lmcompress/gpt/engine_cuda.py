@@ -276,7 +276,8 @@ class CudaEngine:
     def device_logits(self, tokens: npt.NDArray[np.int64]) -> Tensor:
         """Returns the same, left on the device."""
         starts = range(0, tokens.shape[1], self.max_steps)
-        return torch.cat([self._pass(tokens[:, s : s + self.max_steps]).logits() for s in starts])
+        parts = [self._pass(tokens[:, s : s + self.max_steps]).logits() for s in starts]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     @torch.no_grad()
     def read(self, tokens: npt.NDArray[np.int64]) -> None:

@@ -54,7 +54,8 @@ class TorchEngine:
 
     def device_logits(self, tokens: npt.NDArray[np.int64]) -> torch.Tensor:
         """Returns the same, left on the device."""
-        return torch.cat([found.transpose(0, 1) for found in self._evaluate(tokens)])
+        parts = [found.transpose(0, 1) for found in self._evaluate(tokens)]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def read(self, tokens: npt.NDArray[np.int64]) -> None:
         """Reads tokens (lanes, steps) for those that come after them."""

@@ -1,8 +1,8 @@
 """Softmax numerators of large vocabularies, summed over groups of tokens: the definition.
 
-The numerators are those of `exact.integer_softmax`, integers up to 2**30, and their sums over a
-group stay below 2**39. Tokens that no text spells have numerator 0. `groups_cpu.py` gives the same
-bits.
+The numerators are those of `exact.integer_softmax` over the tokens that a text spells, integers up
+to 2**30, and their sums over a group stay below 2**39. Tokens that no text spells have numerator 0.
+`groups_cpu.py` and `groups_torch.py` give the same bits.
 
 Shapes: n rows, V tokens, G groups.
 """

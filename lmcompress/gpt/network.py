@@ -180,7 +180,7 @@ class GPT(nn.Module):
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
-    def _ngrams(self, tokens: Tensor) -> Tensor:
+    def ngrams(self, tokens: Tensor) -> Tensor:
         """Returns what n-grams that end at tokens (B, T) add to their embeddings, (B, T, C)."""
         orders, bits = self.config.ngram_orders, self.config.ngram_bits
         padded = F.pad(tokens, (orders[-1] - 1, 0), value=self.config.bos_id)
@@ -192,7 +192,7 @@ class GPT(nn.Module):
         T = tokens.shape[1]
         x = self.token_embedding(tokens)  # (B, T, C)
         if self.config.ngram_orders:
-            x = x + self._ngrams(tokens)
+            x = x + self.ngrams(tokens)
         rotary = None
         if self.config.positions == "learned":
             x = x + self.position_embedding.weight[:T]
