@@ -1,4 +1,4 @@
-"""The GPT of docs/arithmetic.md in NumPy, one token at a time, written from that page alone."""
+"""The GPT of docs/arithmetic.md in NumPy, one token at a time; no code of the package."""
 
 from __future__ import annotations
 

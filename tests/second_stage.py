@@ -1,4 +1,4 @@
-"""The adaptive stage of docs/adaptive.md in plain Python, written from that page alone."""
+"""The adaptive stage of docs/adaptive.md in plain Python; no code of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/arithmetic.md says all that a second implementation needs: one made from it agrees."""
+"""Second implementations, of what docs/arithmetic.md and docs/adaptive.md say, agree."""
 
 from __future__ import annotations
 
