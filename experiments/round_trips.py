@@ -5,7 +5,8 @@
 Files of Canterbury, Calgary, other languages, XML, an image, a recording, random bytes, nothing,
 one byte and zeros are compressed and decompressed by `lmcompress` processes of one thread each;
 sizes and SHA-256 go to results/round_trips. A file that was done with the same model is not done
-again, so the run can be stopped at any time.
+again, so the run can be stopped at any time; the table is that of one model, and of the next once
+it has as many files.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -123,13 +125,15 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     )
     lines = ["| " + " | ".join(frame.columns) + " |", "| --- | ---: | ---: | ---: | --- |"]
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in frame.itertuples(index=False)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + f"\nThe fingerprint of the model: {rows[0]['fingerprint']}\n"
 
 
-def rows_of(path: Path, fingerprint: str) -> list[dict[str, Any]]:
-    """Returns the rows measured with this model, by name."""
-    rows = [row for row in read_rows(path) if row["fingerprint"] == fingerprint]
-    return sorted(rows, key=lambda row: row["corpus"])
+def rows_to_show(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the rows of the model with the most files, the last measured of several, by name."""
+    counts = Counter(row["fingerprint"] for row in reversed(rows))
+    [(shown, _)] = counts.most_common(1)
+    of_one = [row for row in rows if row["fingerprint"] == shown]
+    return sorted(of_one, key=lambda row: str(row["corpus"]))
 
 
 @click.command()
@@ -140,14 +144,14 @@ def main(quick: bool, processes: int) -> None:
     folder = folder_of(NAME, quick=quick)
     fingerprint = load_model(DEFAULT_MODEL).fingerprint.hex()
     path = folder / "records.jsonl"
-    done = {row["corpus"] for row in rows_of(path, fingerprint)}
+    done = {row["corpus"] for row in read_rows(path) if row["fingerprint"] == fingerprint}
     names = [name for name in (QUICK if quick else all_names()) if name not in done]
     run = provenance(NAME)
     with ThreadPoolExecutor(processes) as pool:
         jobs = [pool.submit(round_trip, batch, fingerprint) for batch in batches(names) if batch]
         for job in as_completed(jobs):
             append_rows([{**row, **run} for row in job.result()], path)
-    rows = rows_of(path, fingerprint)
+    rows = rows_to_show(read_rows(path))
     (folder / "table.md").write_text(table(rows), "utf-8", newline="\n")
     failed = [row["corpus"] for row in rows if not row["round_trip_ok"]]
     if failed:

@@ -20,7 +20,7 @@ from experiments import (
     table_2,
 )
 from experiments.common import RESULTS
-from lmcompress.model_store import DEFAULT_MODEL, folders, load_model
+from lmcompress.model_store import folders, load_model
 from lmcompress.records import Record, read_jsonl, read_rows
 
 Texts = dict[str, str]
@@ -54,11 +54,17 @@ def test_committed_tables_are_those_of_the_committed_records(name: str) -> None:
 
 
 def test_the_table_of_round_trips_is_that_of_its_rows_and_each_came_back() -> None:
-    path = RESULTS / round_trips.NAME / "records.jsonl"
-    rows = round_trips.rows_of(path, load_model(DEFAULT_MODEL).fingerprint.hex())
+    rows = round_trips.rows_to_show(read_rows(RESULTS / round_trips.NAME / "records.jsonl"))
 
     assert committed(round_trips.NAME, {"table.md": ""})["table.md"] == round_trips.table(rows)
     assert {row["corpus_sha256"] == row["decoded_sha256"] for row in rows} == {True}
+
+
+def test_round_trips_show_the_next_model_once_it_has_as_many_files() -> None:
+    rows = [{"fingerprint": model, "corpus": name} for model in "ab" for name in ("y", "x")]
+
+    assert round_trips.rows_to_show(rows[:3]) == [rows[1], rows[0]]
+    assert round_trips.rows_to_show(rows) == [rows[3], rows[2]]
 
 
 @pytest.mark.parametrize("name", [*FROM_ROWS, *FROM_RECORDS])
