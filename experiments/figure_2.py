@@ -21,7 +21,6 @@ from experiments.common import folder_of, run_of
 from experiments.outputs import BLUE, GREEN, ORANGE, PINK, csv_of, markdown_of, new_figure
 from experiments.table_1_tables import Line, lines_of
 from lmcompress.metrics import adjusted_compression_rate
-from lmcompress.model_store import DEFAULT_MODEL
 from lmcompress.records import Record
 
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ def _share(line: Line, data_set_bytes: int) -> float:
 
 
 def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the ladder's point with the lowest adjusted rate; the default has read more."""
-    ladder = [row for row in rows if row["model"] != DEFAULT_MODEL]
+    """Returns the ladder's point with the lowest adjusted rate; other models have read more."""
+    ladder = [row for row in rows if row["model"] in paper.LADDER]
     return min(ladder or rows, key=lambda row: row["projected_adjusted_rate"])
 
 
@@ -78,7 +77,7 @@ def derived_texts(records: Sequence[Record]) -> dict[str, str]:
         lines.append({"sample": sample, "data set, bytes": f"{size:,}"} | cells)
     note = (
         "Compressed bytes and two bytes a parameter over raw bytes, in percent; the lowest of the "
-        f"ladder in bold ({DEFAULT_MODEL} has read ten times as much text, of more kinds). The "
+        "ladder in bold (the others have read far more text, of more kinds). The "
         f"rates of samples of {rows[0]['sample_bytes']:,} bytes in chunks of "
         f"{media.CHUNK_BYTES:,} (table_1) are **projected**: a data set's size enters through the "
         "bytes of the model alone."
@@ -111,10 +110,10 @@ def draw(records: Sequence[Record]) -> Figure:
 
 def _line(axes: Axes, rows: list[dict[str, Any]], colour: str) -> None:
     size = f"{rows[0]['data_set_bytes'] // 10**6:,} MB"
-    ladder = [row for row in rows if row["model"] != DEFAULT_MODEL]
+    ladder = [row for row in rows if row["model"] in paper.LADDER]
     axes.plot(*_coordinates(ladder), "o-", color=colour, ms=4, label=size)
-    # Hollow: it has seen other text, and more of it.
-    other = select(rows, model=DEFAULT_MODEL)
+    # Hollow: they have seen other text, and more of it.
+    other = [row for row in rows if row["model"] not in paper.LADDER]
     axes.plot(*_coordinates(other), "o", color=colour, ms=4, fillstyle="none")
     axes.plot(*_coordinates([best(rows)]), "*", color=colour, ms=11)
 
