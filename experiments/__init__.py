@@ -28,6 +28,7 @@ EXPERIMENTS: dict[str, str] = {
     "scaling_law": "how bits per byte fall with parameters and with bytes seen",
     "ladder_table": "the ladder: size, training, bits per byte float and exact, speed",
     "architectures": "GPT-1, GPT-2 and GPT-3 at one small size (trains what is not trained)",
+    "candidates": "candidates for the default model, short and small (trains what is not trained)",
     "findings": "the paper's findings beside ours, from the records of the above",
 }
 """What `lmcompress reproduce` runs, in this order: name and what it makes."""

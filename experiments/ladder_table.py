@@ -24,8 +24,7 @@ from experiments import media, paper
 from experiments.common import provenance
 from experiments.exactness_cost import float_bits_per_byte
 from experiments.outputs import Row, csv_of, markdown_of, write_texts
-from experiments.runs import RUNS, is_finished, recipe
-from lmcompress import corpora
+from experiments.runs import RUNS, held_out, is_finished, recipe
 from lmcompress.errors import LmcompressError
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.model_store import DEFAULT_MODEL, Model
@@ -35,13 +34,6 @@ KEY = ("model", "fingerprint", "validation_bytes", "test_bytes")
 TESTS = ("text", media.EXTRACT)
 SPEED_BYTES = 16 * media.CHUNK_BYTES
 QUICK_BYTES = 2 * media.CHUNK_BYTES
-
-
-def held_out(name: str, num_bytes: int | None = None) -> bytes:
-    """Returns the text that a run of the ladder validated on: the end of each of its sources."""
-    config = recipe(name)
-    ends = [corpora.load(source)[-config.holdout_bytes :] for source in config.sources]
-    return b"".join(ends)[:num_bytes]
 
 
 def training_seconds(log: Path) -> float:
@@ -96,7 +88,7 @@ def measure_row(model: Model, run: Path, identity: Row, samples: Sequence[media.
     }
     scored = {sample.modality: scores(model, run, sample.raw) for sample in samples}
     if identity["validation_bytes"]:
-        text = held_out(model.name, identity["validation_bytes"])
+        text = held_out(recipe(model.name))[: identity["validation_bytes"]]
         scored["validation"] = scores(model, run, text)
     flat = {f"{where}_{kind}_bits_per_byte": bits for where, found in scored.items()
             for kind, bits in found.items()}  # fmt: skip
@@ -110,11 +102,11 @@ def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: 
     for model in models:
         # The default has been validated on other text, in shorter sequences: see its card.
         is_ladder = model.name in paper.LADDER
-        held = len(held_out(model.name, QUICK_BYTES if quick else None)) if is_ladder else 0
+        text = held_out(recipe(model.name)) if is_ladder else b""
         identity: dict[str, Any] = {
             "model": model.name,
             "fingerprint": model.fingerprint.hex(),
-            "validation_bytes": held,
+            "validation_bytes": min(len(text), QUICK_BYTES) if quick else len(text),
             "test_bytes": size,
         }
         done = [row for row in file.rows if identity.items() <= row.items()]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#767676"
+SKY = "#56B4E9"
 """Told apart by all eyes (Okabe and Ito, 2008)."""
 
 

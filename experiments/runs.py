@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from lmcompress import corpora
 from lmcompress.gpt.card import read_card
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.train_config import TrainConfig
@@ -49,6 +50,12 @@ def is_finished(folder: Path) -> bool:
 def recipe(name: str) -> TrainConfig:
     """Returns the configuration experiments/configs/NAME.toml."""
     return TrainConfig.from_toml(CONFIGS / f"{name}.toml")
+
+
+def held_out(config: TrainConfig, bytes_each: int | None = None) -> bytes:
+    """Returns the text that a run validates on, the end of each source, or how each begins."""
+    ends = (corpora.load(source)[-config.holdout_bytes :] for source in config.sources)
+    return b"".join(end[:bytes_each] for end in ends)
 
 
 def finished_run(config: TrainConfig, folder: Path) -> Run:

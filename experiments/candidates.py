@@ -1,0 +1,168 @@
+"""Which network should be the default? Candidates trained side by side, short and small.
+
+    python -m experiments.candidates [--quick] [--runs DIR] [--derive]
+
+Each differs in one thing from the base, experiments/configs/candidate.toml: depth against width,
+what attention sees, hashed n-grams, the optimiser. What is not trained yet is trained first. Bits
+per byte are code lengths of text held out of every training source, by the exact network, alone and
+with the adaptive stage; no files. CPU time is of scoring on one thread, the least of three rounds
+in turns. One seed each, a small share of the text that a default reads: what is close is open.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import lmcompress
+from experiments.common import folder_of, write_records
+from experiments.outputs import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    SKY,
+    Row,
+    csv_of,
+    markdown_of,
+    write_texts,
+)
+from experiments.runs import RUNS, Run, held_out, recipe
+from experiments.side_by_side import draw_curves, flat, measure, trained
+from lmcompress import CodecConfig
+from lmcompress.model_store import load_model
+from lmcompress.records import read_rows
+from lmcompress.train_config import TrainConfig
+
+NAME = "candidates"
+BASE = "candidate"
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "base": {},
+    "deeper, narrower": {
+        "n_layer": 8,
+        "n_head": 3,
+        "n_embd": 96,
+        "attention_windows": (64, 64, 128, 128, 256, 256, 512, 512),
+    },
+    "shallower, wider": {
+        "n_layer": 2,
+        "n_head": 6,
+        "n_embd": 192,
+        "attention_windows": (128, 512),
+    },
+    "full attention": {"attention_windows": ()},
+    "hashed n-grams": {"ngram_orders": (2, 3, 4, 5), "ngram_bits": 15},
+    "AdamW": {"optimizer": "adamw"},
+}
+"""What each changes: of the model, or of its training."""
+_DERIVED = {"n_kv_head": 0, "head_dim": 0, "mlp_hidden": 0}
+"""Said anew by each shape."""
+COLOURS = (GREY, BLUE, SKY, ORANGE, GREEN, PINK)
+EACH_SOURCE, QUICK_EACH = 8192, 512
+ROUNDS = 3
+
+
+def recipes() -> dict[str, TrainConfig]:
+    """Returns the recipe of each candidate."""
+    base = recipe(BASE)
+    found = {}
+    for label, changes in CANDIDATES.items():
+        of_model = {key: changes[key] for key in changes if hasattr(base.model, key)}
+        of_training = {key: changes[key] for key in changes if key not in of_model}
+        found[label] = dataclasses.replace(
+            base,
+            name="-".join((BASE, *label.lower().replace(",", "").split())),
+            model=dataclasses.replace(base.model, **_DERIVED, **of_model),
+            **of_training,
+        )
+    return found
+
+
+def cpu_seconds(runs: Mapping[str, Run], raw: bytes) -> dict[str, float]:
+    """Returns what scoring costs each network, in seconds of CPU time, measured in turns."""
+    calls = {
+        label: functools.partial(
+            lmcompress.score, model=load_model(run.folder),
+            config=CodecConfig(adaptive=False, threads=1),
+        )
+        for label, run in runs.items()
+    }  # fmt: skip
+    found: dict[str, list[float]] = {label: [] for label in calls}
+    for call in calls.values():
+        call(raw[:1024])  # compiles
+    for _ in range(ROUNDS):
+        for label, call in calls.items():
+            start = time.process_time()
+            call(raw)
+            found[label].append(time.process_time() - start)
+    return {label: round(min(seconds), 4) for label, seconds in found.items()}
+
+
+def table(rows: Sequence[Row]) -> list[Row]:
+    """Returns the table's lines, each against the base."""
+    base = rows[0]
+    return [
+        {
+            "candidate": row["candidate"],
+            "parameters": f"{row['num_parameters']:,}",
+            "exact, alone": f"{row['quantized_bits_per_byte']:.4f}",
+            "with the adaptive stage": f"{row['mixed_bits_per_byte']:.4f}",
+            "against the base": _against(row, base, "mixed_bits_per_byte"),
+            "CPU microseconds a byte": f"{1e6 * row['cpu_seconds'] / row['raw_bytes']:.1f}",
+            "time against the base": _against(row, base, "cpu_seconds"),
+        }
+        for row in rows
+    ]
+
+
+def _against(row: Row, base: Row, key: str) -> str | None:
+    return None if row is base else f"{100 * (row[key] / base[key] - 1):+.1f} %"
+
+
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the text files made from the records, by name."""
+    first = rows[0]
+    note = (
+        f"Bits per byte (code lengths, no files) of {first['raw_bytes']:,} bytes held out of the "
+        f"training sources, after {first['bytes_seen']:,} bytes of training; the first comparison "
+        "is of the rates with the adaptive stage."
+    )
+    return {
+        "summary.csv": csv_of(list(map(flat, rows))),
+        "table.md": markdown_of(table(rows), note),
+    }
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="A few steps of training each, into results/quick.")
+@click.option("--runs", type=Path, default=RUNS, help="Folder of the trained runs.")
+@click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
+def main(quick: bool, runs: Path, derive: bool) -> None:
+    """Trains candidates for the default model side by side."""
+    folder = folder_of(NAME, quick=quick)
+    if not derive:
+        configs = recipes()
+        found = trained(configs, runs / "quick" if quick else runs, quick=quick)
+        raw = held_out(recipe(BASE), QUICK_EACH if quick else EACH_SOURCE)
+        seconds = cpu_seconds(found, raw)
+        rows = [
+            {"candidate": label}
+            | measure(run, configs[label], raw, "held out of the training sources")
+            | {"optimizer": configs[label].optimizer, "cpu_seconds": seconds[label]}
+            for label, run in found.items()
+        ]
+        write_records(NAME, rows, folder)
+    rows = read_rows(folder / "records.jsonl")
+    write_texts(derived_texts(rows), folder)
+    draw_curves({row["candidate"]: row for row in rows}, COLOURS, folder)
+
+
+if __name__ == "__main__":
+    main()
