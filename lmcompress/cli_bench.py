@@ -40,11 +40,11 @@ _HAS_NOT_SEEN_DEMO = "lmc-3m"
 @files_argument
 @click.option(
     "--codecs", default="all", show_default=True, metavar="NAMES",
-    help="Classical codecs, such as gzip,xz; all means those installed.",
+    help='Classical codecs, such as gzip,xz; all means those installed, "" no codec.',
 )  # fmt: skip
 @click.option(
     "--models", default=DEFAULT_MODEL, show_default=True, metavar="NAMES",
-    help="Models, by name or folder, such as lmc-3m,runs/mine; or none.",
+    help="Models, by name or folder, such as lmc-3m,runs/mine; none: the adaptive stage alone.",
 )  # fmt: skip
 @layout_options
 @device_options
@@ -62,6 +62,8 @@ def bench(
     FILE is a file, or a corpus by name, such as canterbury/alice29.txt or enwik8@3000000+1000000.
     """
     config = codec_config(**options)
+    if not _names(codecs) + _names(models):
+        raise LmcompressError("found no codec and no model to compare: name some, or all codecs")
     for target in (csv, plot):
         _check_target(target, force=force)
     loaded: dict[str, bytes] = {}
@@ -72,8 +74,8 @@ def bench(
     from lmcompress.figures import plot_bits_per_byte
     from lmcompress.records import to_csv, to_json
 
-    chosen = [] if models == "none" else _names(models)
-    records = run_benchmark(loaded, _names(codecs), chosen, config, _progress(quiet))
+    progress = _progress(quiet)
+    records = run_benchmark(loaded, _names(codecs), _names(models), config, progress)
     click.echo(to_json(records) if as_json else _tables(records))
     if csv:
         to_csv(records, Path(csv), overwrite=force)

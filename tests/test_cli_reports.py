@@ -137,8 +137,21 @@ def test_bench_sets_models_beside_classical_codecs(run: Run, text_file: Path) ->
     assert "<svg" in plot.read_text()
 
 
+def test_none_is_the_same_model_for_bench_as_for_compress(run: Run, text_file: Path) -> None:
+    result = run("bench", text_file, "--codecs", "", "--models", "none", "--json")
+    assert run("compress", text_file, "-m", "none").code == 0
+
+    [record] = json.loads(result.stdout)
+    frame = text_file.with_name(text_file.name + ".lmc")
+    assert record["compressed_bytes"] == frame.stat().st_size
+
+
+def test_bench_of_nothing_is_one_line(run: Run, text_file: Path) -> None:
+    assert_one_line_error(run("bench", text_file, "--codecs", "", "--models", ""), "no codec")
+
+
 def test_bench_prints_a_table_of_rates_and_one_of_speeds(run: Run, text_file: Path) -> None:
-    result = run("bench", text_file, "--codecs", "gzip", "--models", "none")
+    result = run("bench", text_file, "--codecs", "gzip", "--models", "")
 
     assert result.code == 0
     for part in ("bits per byte", "compress kB/s", "gzip-9"):
@@ -148,7 +161,7 @@ def test_bench_prints_a_table_of_rates_and_one_of_speeds(run: Run, text_file: Pa
 def test_bench_refuses_an_existing_output_before_the_work(run: Run, text_file: Path) -> None:
     csv = text_file.with_name("out.csv")
     csv.write_text("precious")
-    argv = ["bench", text_file, "--codecs", "gzip", "--models", "none", "--csv", csv]
+    argv = ["bench", text_file, "--codecs", "gzip", "--models", "", "--csv", csv]
 
     assert_one_line_error(run(*argv), "out.csv exists: pass -f to overwrite")
     assert csv.read_text() == "precious"
@@ -157,7 +170,7 @@ def test_bench_refuses_an_existing_output_before_the_work(run: Run, text_file: P
 
 
 def test_bench_of_neither_file_nor_corpus_is_one_line(run: Run) -> None:
-    result = run("bench", "canterbury/alice30.txt", "--models", "none")
+    result = run("bench", "canterbury/alice30.txt", "--models", "")
     assert_one_line_error(result, "no such file", "canterbury/alice29.txt")
 
 
