@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k")
 """Trained on the same 6 MB of Wikipedia; the last three have the shapes of the paper's models."""
 MODELS = (*LADDER, DEFAULT_MODEL)
-"""The default has seen ten times the text, of more kinds: no member of the ladder."""
+"""The default has seen far more text, of more kinds: no member of the ladder."""
 QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
 CHUNKS_AT_ONCE = 64
 DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096

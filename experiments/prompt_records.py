@@ -70,7 +70,7 @@ def coders(prompt: bytes) -> dict[str, Coder]:
     default, none = load_model(DEFAULT_MODEL), load_model(NO_MODEL)
     found = {"zstd-22": zstd_coder(None), "zstd-22, dictionary": zstd_coder(prompt)}
     for known, what in ((None, ""), (prompt, ", prompt")):
-        for name, model in (("stage alone", none), ("lmc-3m", default)):
+        for name, model in (("stage alone", none), (DEFAULT_MODEL, default)):
             found[f"{name}{what}"] = model_coder(model, known, compact=False)
             found[f"{name}{what}, compact"] = model_coder(model, known, compact=True)
     return found
