@@ -26,7 +26,7 @@ import numpy as np
 
 from experiments import paper
 from experiments.common import RESULTS, provenance
-from experiments.outputs import BLUE, GREEN, ORANGE, PINK, Row, csv_of, markdown_of, new_figure
+from experiments.outputs import BLUE, GREEN, ORANGE, PINK, SKY, Row, csv_of, markdown_of, new_figure
 from experiments.runs import RUNS, is_finished, read_run, recipe
 from experiments.scaling_fit import Floats, JointLaw, SizeLaw, fit_size, fit_size_and_data
 from lmcompress.errors import LmcompressError
@@ -40,7 +40,7 @@ WARM_UP_BYTES = 1_000_000
 """Of a run's text, left out of the fit: the curve bends there as the learning rate rises."""
 _NO_FLOOR = 1e-3
 _FLOORLESS = "; so little text shows no floor, which the fit puts at its bound, zero"
-COLOURS = (ORANGE, PINK, GREEN, BLUE)
+COLOURS = (ORANGE, PINK, GREEN, BLUE, SKY)
 
 
 def measure(file: paper.RowFile, runs: Path) -> None:
@@ -158,7 +158,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     law, joint = size_law(shown), joint_law(shown)
     sizes = np.geomspace(shown[0]["num_parameters"] / 2, shown[-1]["num_parameters"] * 2)
     by_size.plot(sizes, law(sizes), color="0.6", lw=1, label="L(N)")
-    for row, colour in zip(shown, COLOURS, strict=False):
+    for row, colour in zip(shown, COLOURS[: len(shown)], strict=True):
         at = row["num_parameters"], row["validation_bits_per_byte"]
         by_size.plot(*at, "o", color=colour)
         by_size.annotate(row["model"], at, (5, 5), textcoords="offset points", fontsize=8)
