@@ -132,7 +132,8 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     note = (
         f"Bits per byte (code lengths, no files) of {first['raw_bytes']:,} bytes held out of the "
         f"training sources, after {first['bytes_seen']:,} bytes of training; the first comparison "
-        "is of the rates with the adaptive stage."
+        "is of the rates with the adaptive stage. AdamW's network has the base's shape: what their "
+        "times differ by is noise."
     )
     return {
         "summary.csv": csv_of(list(map(flat, rows))),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
 
 from lmcompress import corpora
 from lmcompress.gpt.card import read_card
@@ -64,6 +65,8 @@ def finished_run(config: TrainConfig, folder: Path) -> Run:
         check_same_run(folder / STATE_FILE, config)
     if not is_finished(folder):
         click.echo(f"{config.name}: training {config.total_bytes:,} bytes", err=True)
+        # Of one function the compiler takes few shapes in a process, and leaves later ones slow.
+        torch.compiler.reset()
         train(config, folder)
     return read_run(folder)
 

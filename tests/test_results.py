@@ -8,6 +8,7 @@ import pytest
 
 from experiments import (
     architectures,
+    candidates,
     figure_2,
     figure_3,
     figure_4,
@@ -27,7 +28,15 @@ Texts = dict[str, str]
 TABLE_1 = RESULTS / table_1.NAME / "records.jsonl"
 FROM_ROWS = {
     module.NAME: module.derived_texts
-    for module in (architectures, figure_3, figure_4, ladder_table, scaling_law, table_2)
+    for module in (
+        architectures,
+        candidates,
+        figure_3,
+        figure_4,
+        ladder_table,
+        scaling_law,
+        table_2,
+    )
 }
 FROM_RECORDS: dict[str, Callable[[list[Record]], Texts]] = {
     table_1.NAME: table_1_tables.derived_texts,
