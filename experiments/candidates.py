@@ -6,7 +6,8 @@ Each differs in one thing from the base, experiments/configs/candidate.toml: dep
 what attention sees, hashed n-grams, the optimiser. What is not trained yet is trained first. Bits
 per byte are code lengths of text held out of every training source, by the exact network, alone and
 with the adaptive stage; no files. CPU time is of scoring on one thread, the least of three rounds
-in turns. One seed each, a small share of the text that a default reads: what is close is open.
+in turns. One seed each, the base's learning rates for all, AdamW's too, and a small share of the
+text that a default reads: what is close is open.
 """
 
 from __future__ import annotations
@@ -132,8 +133,9 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     note = (
         f"Bits per byte (code lengths, no files) of {first['raw_bytes']:,} bytes held out of the "
         f"training sources, after {first['bytes_seen']:,} bytes of training; the first comparison "
-        "is of the rates with the adaptive stage. AdamW's network has the base's shape: what their "
-        "times differ by is noise."
+        "is of the rates with the adaptive stage. One seed each, the base's learning rates for "
+        "all, AdamW's not tuned either. AdamW's network has the base's shape: what their times "
+        "differ by is noise."
     )
     return {
         "summary.csv": csv_of(list(map(flat, rows))),

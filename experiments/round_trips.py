@@ -151,12 +151,13 @@ def main(quick: bool, processes: int) -> None:
         jobs = [pool.submit(round_trip, batch, fingerprint) for batch in batches(names) if batch]
         for job in as_completed(jobs):
             append_rows([{**row, **run} for row in job.result()], path)
-    rows = rows_to_show(read_rows(path))
-    (folder / "table.md").write_text(table(rows), "utf-8", newline="\n")
+    rows = read_rows(path)
+    (folder / "table.md").write_text(table(rows_to_show(rows)), "utf-8", newline="\n")
     failed = [row["corpus"] for row in rows if not row["round_trip_ok"]]
     if failed:
         raise click.ClickException(f"came back changed: {', '.join(failed)}")
-    click.echo(f"{len(rows)} files came back bit for bit", err=True)
+    tried = sum(row["fingerprint"] == fingerprint for row in rows)
+    click.echo(f"{tried} files came back bit for bit", err=True)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from experiments import (
     architectures,
@@ -22,7 +24,7 @@ from experiments import (
 )
 from experiments.common import RESULTS
 from lmcompress.model_store import folders, load_model
-from lmcompress.records import Record, read_jsonl, read_rows
+from lmcompress.records import Record, append_rows, read_jsonl, read_rows
 
 Texts = dict[str, str]
 TABLE_1 = RESULTS / table_1.NAME / "records.jsonl"
@@ -63,10 +65,27 @@ def test_committed_tables_are_those_of_the_committed_records(name: str) -> None:
 
 
 def test_the_table_of_round_trips_is_that_of_its_rows_and_each_came_back() -> None:
-    rows = round_trips.rows_to_show(read_rows(RESULTS / round_trips.NAME / "records.jsonl"))
+    rows = read_rows(RESULTS / round_trips.NAME / "records.jsonl")
+    texts = {"table.md": round_trips.table(round_trips.rows_to_show(rows))}
 
-    assert committed(round_trips.NAME, {"table.md": ""})["table.md"] == round_trips.table(rows)
+    assert committed(round_trips.NAME, texts) == texts
     assert {row["corpus_sha256"] == row["decoded_sha256"] for row in rows} == {True}
+
+
+def test_a_changed_file_of_a_model_that_is_not_shown_yet_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    good = read_rows(RESULTS / round_trips.NAME / "records.jsonl")[0]
+    append_rows([good | {"fingerprint": "of before"}] * 2, tmp_path / "records.jsonl")
+    changed = good | {"corpus": "empty", "round_trip_ok": False}
+    monkeypatch.setattr(round_trips, "folder_of", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(round_trips, "all_names", lambda: ["empty"])
+    monkeypatch.setattr(round_trips, "round_trip", lambda *_: [changed])
+
+    result = CliRunner().invoke(round_trips.main)
+
+    assert result.exit_code == 1
+    assert "came back changed: empty" in result.output
 
 
 def test_round_trips_show_the_next_model_once_it_has_as_many_files() -> None:
