@@ -95,30 +95,42 @@ class _SegmentReader(io.RawIOBase):
 
 
 class _FrameFile(io.RawIOBase):
-    """Compresses what is written, segment by segment."""
+    """Compresses what is written, segment by segment.
+
+    After a failed write nothing more is taken: the buffer above would write those bytes again, and
+    a file with bytes twice would pass its checks. It stays cut short, which its reader sees.
+    """
 
     def __init__(self, sink: BinaryIO, model: Model, config: CodecConfig) -> None:
         self._sink = sink
         self._compressor = FrameCompressor(sink, model, config)
         self._raw = bytearray()
+        self._error: BaseException | None = None
 
     def writable(self) -> bool:
         return True
 
     def write(self, data) -> int:  # type: ignore[no-untyped-def]
-        self._raw += data
-        size = self._compressor.piece_bytes
-        while len(self._raw) >= size:
-            self._compressor.write_segment(bytes(self._raw[:size]))
-            del self._raw[:size]
+        if self._error is not None:
+            raise self._error
+        try:
+            self._raw += data
+            size = self._compressor.piece_bytes
+            while len(self._raw) >= size:
+                self._compressor.write_segment(bytes(self._raw[:size]))
+                del self._raw[:size]
+        except BaseException as exc:
+            self._error = exc
+            raise
         return len(data)
 
     def close(self) -> None:
         if not self.closed:
             try:
-                if self._raw:
-                    self._compressor.write_segment(bytes(self._raw))
-                self._compressor.finish()
+                if self._error is None:
+                    if self._raw:
+                        self._compressor.write_segment(bytes(self._raw))
+                    self._compressor.finish()
             finally:
                 self._sink.close()
                 super().close()

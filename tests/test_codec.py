@@ -13,7 +13,7 @@ import pytest
 import lmcompress
 from lmcompress import CodecConfig
 from lmcompress.byte_codec import decode_segment, encode_segment
-from lmcompress.codec import compress_stream, decompress_stream
+from lmcompress.codec import FrameCompressor, compress_stream, decompress_stream
 from lmcompress.container import FrameReader, Method
 from lmcompress.errors import (
     CorruptFrameError,
@@ -366,6 +366,36 @@ def test_after_any_error_a_file_has_not_ended(
         for _ in range(2):
             with pytest.raises(MemoryError):
                 file.read(1)
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_after_a_failed_write_a_file_is_cut_short_not_doubled(
+    error: type[BaseException], tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, raw = tmp_path / "text.lmc", TEXT * 30
+    write = FrameCompressor.write_segment
+    calls: list[bytes] = []
+
+    def fail_once(self: FrameCompressor, piece: bytes) -> None:
+        calls.append(piece)
+        if len(calls) == 1:
+            raise error
+        write(self, piece)
+
+    monkeypatch.setattr(FrameCompressor, "write_segment", fail_once)
+    config = CodecConfig(segment_bytes=8000)
+
+    def write_all() -> None:
+        with lmcompress.open(path, "wb", tiny_model, config) as file:
+            for start in range(0, len(raw), 3000):
+                file.write(raw[start : start + 3000])
+
+    with pytest.raises(error):
+        write_all()
+
+    assert len(calls) == 1
+    with pytest.raises(LmcompressError):
+        lmcompress.decompress(path.read_bytes())
 
 
 def test_a_file_that_cannot_be_made_empties_none(tmp_path: Path) -> None:
