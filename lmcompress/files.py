@@ -128,12 +128,23 @@ def _publish(temporary: Path, final: Path, path: Path, overwrite: bool) -> None:
         os.replace(temporary, final)
         return
     try:
-        # O_EXCL claims the name, so that of two processes only one wins; unlike a hard link this
-        # works on every file system.
-        os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.link(temporary, final)  # of two processes only one wins, and none sees half a file
+    except FileExistsError as exc:
+        raise _exists_error(path) from exc
+    except OSError:
+        _claim_and_replace(temporary, final, path)
+    else:
+        temporary.unlink()
+
+
+def _claim_and_replace(temporary: Path, final: Path, path: Path) -> None:
+    """Publishes where the file system has no hard links: for a moment the file is there, empty."""
+    try:
+        claim = os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError as exc:
         raise _exists_error(path) from exc
     try:
+        os.close(claim)
         os.replace(temporary, final)
     except BaseException:
         final.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -93,6 +94,38 @@ def test_one_of_many_writers_wins(tmp_path):
     assert len(refused) == 7
     assert path.read_bytes()[0] not in refused
     assert names(tmp_path) == ["out"]
+
+
+def test_without_hard_links_one_of_two_writers_wins_too(tmp_path, monkeypatch):
+    def no_links(*_args: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "out"
+
+    with replace_atomically(path, overwrite=False) as output:
+        output.write(b"mine")
+    with (
+        pytest.raises(LmcompressError, match="exists: pass -f"),
+        replace_atomically(tmp_path / "other", overwrite=False),
+    ):
+        (tmp_path / "other").write_bytes(b"theirs")
+
+    assert path.read_bytes() == b"mine"
+    assert names(tmp_path) == ["other", "out"]
+
+
+def test_a_file_appears_with_its_bytes_not_before_them(tmp_path, monkeypatch):
+    def die(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", die)
+    path = tmp_path / "out"
+
+    with replace_atomically(path, overwrite=False) as output:
+        output.write(b"mine")
+
+    assert path.read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, OSError])
