@@ -15,13 +15,15 @@ import numpy.typing as npt
 
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.errors import LmcompressError
-from lmcompress.lanes import LaneLayout, auto_lanes, block_steps, segment_blocks
+from lmcompress.lanes import LaneLayout, block_steps, segment_blocks
 from lmcompress.model_store import Model
 from lmcompress.predictor import ContextPolicy, Predictor, new_predictor
 
 _MIN_SIZE_BITS = 20
 """Room for what comes after a small prompt: 2**20 buckets, 64 MiB."""
 _CONTEXT_BLOCK = 64
+_BYTES_A_LANE, _MAX_LANES = 8192, 16
+"""Part of the format (docs/adaptive.md): a prompt is read in as many lanes for every file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +85,13 @@ def primer_of(
     return last[1]
 
 
+def lanes_of(num_bytes: int) -> int:
+    """Returns the number of lanes in which a prompt is read."""
+    return max(1, min(_MAX_LANES, num_bytes // _BYTES_A_LANE))
+
+
 def _read(raw: bytes, model: Model, policy: ContextPolicy, device: str, threads: int) -> Primer:
-    lanes = auto_lanes(len(raw))
+    lanes = lanes_of(len(raw))
     block = block_steps(lanes, threads, device)
     stage = AdaptiveStage(lanes, LaneLayout(len(raw), lanes).steps, min_size_bits=_MIN_SIZE_BITS)
     predictor = new_predictor(model.weights, lanes, block, policy, device, threads)

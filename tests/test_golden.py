@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import sys
 from pathlib import Path
@@ -13,10 +14,12 @@ from lmcompress import CodecConfig, Prompt
 from lmcompress.compact import CompactReader
 from lmcompress.container import FrameReader, Method
 from lmcompress.model_store import load_model
+from lmcompress.priming import lanes_of
 
 ROOT = Path(__file__).parent / "golden"
 GOLDEN = sorted((*ROOT.glob("v*/*.lmc"), *ROOT.glob("ngrams*/*.lmc")))
 TOKENS = sorted(ROOT.glob("tokens*/*.lmc"))
+PROMPTS = sorted(ROOT.glob("prompt*/*.lmc"))
 COMPACT = sorted(ROOT.glob("compact*/*.lmc"))
 MODELS = {"compact1": ROOT / "v1" / "models"}
 
@@ -100,6 +103,25 @@ def test_there_is_a_compact_golden_file_with_and_without_lanes_and_prompt() -> N
         for name in ("golden-stream", "golden-window")
         for kind in ((True, False), (False, True))
     }
+
+
+@pytest.mark.parametrize("path", PROMPTS, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_golden_file_after_a_prompt_in_lanes_decodes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMCOMPRESS_MODELS", str(MODELS["compact1"]))
+    raw = (path.parent / "raw.bin").read_bytes()
+    text = raw[len(raw) // 2 :] * 40
+    assert lanes_of(len(text)) > 1
+    # How many lanes are automatic for a file may change, that of a prompt may not.
+    monkeypatch.setattr("lmcompress.lanes.AUTO_MAX_LANES", 2)
+    config = CodecConfig(prompt=Prompt(text, "forty"))
+
+    assert lmcompress.decompress(path.read_bytes(), config=config) == raw
+
+    name = "none" if path.stem == "none" else MODELS["compact1"] / path.stem
+    again = lmcompress.compress(raw, name, dataclasses.replace(config, lanes=2))
+    assert again == path.read_bytes()
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])

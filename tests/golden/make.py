@@ -4,12 +4,14 @@
     python tests/golden/make.py compact1
     python tests/golden/make.py tokens1
     python tests/golden/make.py ngrams1
+    python tests/golden/make.py prompt1
 
 Each golden file is decoded for ever after by `tests/test_golden.py`. The folder holds two small
 models (one that streams, one with windows), a text and the files that they made of it. That of the
 compact frame has a text, a prompt, and what the models of `v1` made of them; that of tokens a model
 of tokens with its table, which is all that decoding needs, and its tokenizer; that of n-grams is as
-`v1`, of a model whose embedding they add to.
+`v1`, of a model whose embedding they add to. That of prompts has frames made after a prompt that is
+long enough for several lanes: the text of `v1`, forty times.
 """
 
 from __future__ import annotations
@@ -124,10 +126,24 @@ def make_tokens(root: Path) -> None:
     (root / "golden-tokens.compact.lmc").write_bytes(compact)
 
 
+PROMPT_COPIES = 40
+
+
+def make_prompt(root: Path) -> None:
+    """Writes a text and frames after a prompt that is read in several lanes."""
+    raw = TEXT[::-1] + TEXT
+    (root / "raw.bin").write_bytes(raw)
+    config = CodecConfig(lanes=2, prompt=Prompt(TEXT * PROMPT_COPIES, "forty"))
+    stream = load_model(root.parent / "v1" / "models" / "golden-stream")
+    for model in (load_model("none"), stream):
+        (root / f"{model.name}.lmc").write_bytes(lmcompress.compress(raw, model, config))
+
+
 MAKERS = {
     "v": make_full,
     "compact": make_compact,
     "tokens": make_tokens,
+    "prompt": make_prompt,
     "ngrams": functools.partial(make_full, configs=NGRAMS),
 }
 
