@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,10 @@ MIN_CAPABILITY = (8, 0)
 """Oldest architecture that Triton supports: Ampere."""
 REFERENCE_ROWS = 2048
 """Rows (lanes x steps) that the reference reads at once: its attention keeps 64-bit scores."""
-_CHECK_LANES = 3
-_CHECK_STEPS = (5, 1, 1, 1)  # the third single step is a replay of a CUDA graph
+_CHECKS = ((3, (5, 1, 1, 1)), (3, (200, 1, 200)), (400, (3,)))
+"""Lanes and steps of passes that are compared with the reference's: a decoder's, the third single
+step being a replay of a CUDA graph; an encoder's, with several tiles and blocks of keys, until the
+rings of short windows wrap; and so many rows that one program takes several."""
 
 
 def gpu_engine(
@@ -75,16 +78,21 @@ def _missing(device: str) -> str:
 
 
 def _gives_known_answers(model: CudaModel) -> bool:
-    """Whether the kernels equal the reference on random tokens, in a block and in single steps."""
+    """Whether the kernels equal the reference on random tokens, in passes of all kinds."""
+    return all(_is_right(model, lanes, steps) for lanes, steps in _CHECKS)
+
+
+def _is_right(model: CudaModel, lanes: int, steps: Sequence[int]) -> bool:
     from lmcompress.gpt.engine_cuda import CudaEngine
 
-    engine = CudaEngine(model, _CHECK_LANES, max(_CHECK_STEPS))
-    reference = TorchEngine(model.weights, str(model.device))
+    engine = CudaEngine(model, lanes, max(steps))
+    reference = TorchEngine(model.weights, str(model.device), max(1, REFERENCE_ROWS // lanes))
     generator = np.random.default_rng(0)
-    for count in _CHECK_STEPS:
-        if engine.position + count > model.config.context_length:
+    for wanted in steps:
+        count = min(wanted, model.config.context_length - engine.position)
+        if count < 1:
             break
-        tokens = generator.integers(0, model.config.vocab_size, (_CHECK_LANES, count))
+        tokens = generator.integers(0, model.config.vocab_size, (lanes, count))
         if not np.array_equal(engine.predict(tokens), reference.predict(tokens)):
             return False
     return True
