@@ -312,6 +312,8 @@ def _check_restored(restored: bytes, raw: bytes) -> None:
 def _naming(codec: Codec, corpus: str) -> Iterator[None]:
     try:
         yield
+    except MemoryError:
+        raise  # the command line says what helps
     except Exception as exc:  # whatever a third party's codec raises
         raise LmcompressError(f"{codec.name} ({codec.version}) on {corpus}: {exc}") from exc
 

@@ -66,12 +66,15 @@ def bench(
         raise LmcompressError("found no codec and no model to compare: name some, or all codecs")
     for target in (csv, plot):
         _check_target(target, force=force)
+    from lmcompress.figures import check_suffix, plot_bits_per_byte
+
+    if plot:
+        check_suffix(Path(plot))
     loaded: dict[str, bytes] = {}
     code = for_each(files, lambda name: loaded.update({name: _load(name)}))
     if not loaded:
         return code
     from lmcompress.benchmark import run_benchmark
-    from lmcompress.figures import plot_bits_per_byte
     from lmcompress.records import to_csv, to_json
 
     progress = _progress(quiet)
@@ -141,6 +144,8 @@ def _check_target(name: str | None, *, force: bool) -> None:
     if name is None:
         return
     path = Path(name)
+    if path.is_dir():
+        raise LmcompressError(f"cannot write {path}: it is a folder: give the name of a file")
     if path.exists() and not force:
         raise LmcompressError(f"{path} exists: pass -f to overwrite")
     if not path.parent.is_dir():

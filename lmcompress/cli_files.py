@@ -180,6 +180,8 @@ class _Nowhere(io.BytesIO):
 
 def check_output(files: Sequence[str], output: str | None, to_stdout: bool) -> None:
     """Raises UsageError for an -o that cannot be meant."""
+    if output == "":
+        raise click.UsageError("-o has an empty name: give the name of a file")
     if output and to_stdout:
         raise click.UsageError("-o and -c are both given: choose one")
     if output and len(files) > 1:

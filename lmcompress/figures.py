@@ -53,6 +53,12 @@ def plot_bits_per_byte(records: Iterable[Record], path: Path, *, overwrite: bool
     write_figure(lambda: _figure(drawn), path, overwrite=overwrite)
 
 
+def check_suffix(path: Path) -> None:
+    """Raises LmcompressError unless a figure can have that name."""
+    if path.suffix not in _SUFFIXES:
+        raise LmcompressError(f"cannot plot to {path}: expected a name in {' or '.join(_SUFFIXES)}")
+
+
 def write_figure(make: Callable[[], Figure], path: Path, *, overwrite: bool = True) -> None:
     """Writes the figure that `make` returns, in this module's style whatever the user's own is.
 
@@ -64,10 +70,9 @@ def write_figure(make: Callable[[], Figure], path: Path, *, overwrite: bool = Tr
     Raises:
       LmcompressError: If the suffix is another.
     """
+    check_suffix(path)
     import matplotlib
 
-    if path.suffix not in _SUFFIXES:
-        raise LmcompressError(f"cannot plot to {path}: expected a name in {' or '.join(_SUFFIXES)}")
     with matplotlib.rc_context(), replace_atomically(path, overwrite=overwrite) as output:
         matplotlib.rcdefaults()  # the user's own style must not change the bytes
         matplotlib.rcParams.update(_STYLE)

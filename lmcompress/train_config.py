@@ -56,16 +56,17 @@ class TrainConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.optimizer not in ("adamw", "muon"):
             raise TrainingError(f"optimizer is {self.optimizer!r}, expected adamw or muon")
         if self.precision not in ("auto", "bfloat16", "float32"):
             raise TrainingError(
                 f"precision is {self.precision!r}, expected auto, bfloat16 or float32"
             )
-        if not isinstance(self.init_from, str):
-            raise TrainingError(f"init_from is {self.init_from!r}, expected a model's name")
         if not self.sources:
             raise TrainingError("no sources: name at least one corpus under [sources]")
+        if min(self.sources.values()) < 0 or not sum(self.sources.values()):
+            raise TrainingError("the weights of [sources] must not be negative, nor all zero")
         for name in ("batch_size", "sequence_length", "eval_interval", "log_interval"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}, expected at least 1")
@@ -87,6 +88,14 @@ class TrainConfig:
                 f"{self.model.context_length}"
             )
 
+    def _check_types(self) -> None:
+        """Raises TrainingError if a number, text or flag is something else."""
+        found = [(name, getattr(self, name), kind) for name, kind in _KINDS.items()]
+        found += [(f"the weight of {name}", value, float) for name, value in self.sources.items()]
+        for name, value, kind in found:
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise TrainingError(f"{name} is {value!r}, expected {_EXPECTED[kind]}")
+
     @property
     def num_steps(self) -> int:
         """Optimiser steps of the whole run."""
@@ -104,7 +113,7 @@ class TrainConfig:
             values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
         except OSError as exc:
             raise TrainingError(f"cannot read {path}: {exc.strerror}") from exc
-        except tomllib.TOMLDecodeError as exc:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
             raise TrainingError(f"{path} is not valid TOML: {exc}") from exc
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
@@ -121,3 +130,11 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Returns the configuration as JSON-ready values."""
         return {**dataclasses.asdict(self), "model": self.model.to_dict()}
+
+
+_KINDS = {
+    field.name: type(field.default)
+    for field in dataclasses.fields(TrainConfig)
+    if field.default is not dataclasses.MISSING
+}
+_EXPECTED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

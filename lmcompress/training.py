@@ -9,6 +9,7 @@ unbroken one would have seen. State is one safetensors file that is replaced ato
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -16,6 +17,7 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,12 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from lmcompress.batches import Batches
-from lmcompress.errors import TrainingError
+from lmcompress.errors import MissingDependencyError, TrainingError
 from lmcompress.gpt.checkpoint import save_float_checkpoint
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
@@ -196,7 +198,7 @@ class Trainer:
         if not self.state_path.exists():
             return
         check_same_run(self.state_path, self.config)
-        with safe_open(self.state_path, "pt") as state:
+        with _opened_state(self.state_path) as state:
             metadata = state.metadata()
             tensors = {key: state.get_tensor(key) for key in state.keys()}  # noqa: SIM118
         model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
@@ -215,9 +217,19 @@ class Trainer:
         _log.info("resumed %s at step %d", self.config.name, self.start_step)
 
 
+@contextlib.contextmanager
+def _opened_state(path: Path) -> Iterator[Any]:
+    """Opens a run's state; raises TrainingError if it is damaged, or none of ours."""
+    try:
+        with safe_open(path, "pt") as state:
+            yield state
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as exc:
+        raise TrainingError(f"{path} is damaged ({exc}): delete it to begin anew") from exc
+
+
 def check_same_run(state_path: Path, config: TrainConfig) -> None:
     """Raises TrainingError if a state is of a run with other text, shape or schedule."""
-    with safe_open(state_path, "pt") as state:
+    with _opened_state(state_path) as state:
         before = json.loads(state.metadata()["config"])
     # Through the class: a state that an older version wrote lacks the newer options.
     if GPTConfig.from_dict(before["model"]) != config.model:
@@ -274,6 +286,9 @@ def _average_gradients(network: GPT, world_size: int) -> None:
 
 def train(config: TrainConfig, out: Path, device: str = "auto") -> dict[str, Any]:
     """Trains (or goes on training) a model into the folder `out`; returns validation figures."""
+    has_gpu = torch.cuda.is_available()
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if has_gpu else "cpu"
+    if device == "cuda" and not has_gpu:
+        raise MissingDependencyError("no CUDA device here: use --device cpu")
     return Trainer(config, out, device).run()

@@ -153,6 +153,14 @@ def test_bad_file_is_one_line_and_leaves_no_output(
     assert names(frame_file.parent) == ["book.txt.lmc"]
 
 
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+def test_an_empty_output_name_is_wrong_usage(run: Run, text_file: Path, command: str) -> None:
+    result = run(command, text_file, "-o", "")
+
+    assert result.code == 2
+    assert "-o has an empty name" in result.stderr
+
+
 @pytest.mark.parametrize("command", ["decompress", "test"])
 def test_damaged_payload_is_one_line_and_leaves_no_output(
     run: Run, frame_file: Path, command: str
@@ -176,6 +184,10 @@ def test_missing_model_lists_those_known(run: Run, text_file: Path) -> None:
     "description",
     [
         '{"format": "exact", "config": {"n_layer": "4"}, "card": {}}',
+        '{"format": "exact", "config": {}, "card": {}, "fingerprint": 5}',
+        '{"format": "exact", "config": {}, "card": {"name": 5}}',
+        '{"format": "exact", "config": {}, "card": {"trained_on": 5}}',
+        '{"format": ' + "[" * 100_000,
         '{"format": "exact", "config": {}, "card": []}',
         '{"format": "exact", "config": {}, "card": {}}',
         "{",

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,16 @@ def test_a_folder_elsewhere_is_a_model_too(run: Run, text_file: Path, tmp_path: 
     assert run("compress", "-m", tmp_path / "my" / "mine", text_file).code == 0
 
 
+def spoiled(name: str, **values: Any) -> Callable[[Path], None]:
+    """Returns what gives a checkpoint's JSON file other values."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | values), "utf-8")
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
@@ -312,6 +323,13 @@ def test_a_folder_elsewhere_is_a_model_too(run: Run, text_file: Path, tmp_path: 
                 json.dumps(json.loads((f / "config.json").read_text()) | {"model_type": "mamba"})
             ),
             "architecture is mamba",
+        ),
+        (spoiled("config.json", rope_parameters=3), "is damaged, or of a kind not known here"),
+        (spoiled("config.json", model_type=["llama"]), "is damaged, or of a kind not known here"),
+        (spoiled("config.json", num_attention_heads=0), "n_head is 0"),
+        (
+            spoiled("tokenizer.json", added_tokens=[{"id": 0, "content": "a"}]),
+            "is damaged, or of a kind not known here",
         ),
     ],
 )  # fmt: skip

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,13 @@ from safetensors.torch import load_file, save_file
 
 import lmcompress
 from lmcompress.batches import Batches
-from lmcompress.errors import LmcompressError, TrainingError
+from lmcompress.errors import LmcompressError, MissingDependencyError, TrainingError
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.initial import joined_card
 from lmcompress.model_store import load_model
 from lmcompress.optimizers import learning_rate_scale
 from lmcompress.train_config import TrainConfig
-from lmcompress.training import Trainer
+from lmcompress.training import Trainer, train
 
 TOML = """
 total_bytes = {total_bytes}
@@ -317,6 +319,10 @@ def test_gpt1s_schedule_can_be_written_down(tmp_path: Path) -> None:
         ("log_interval = 0", "log_interval is 0, expected at least 1"),
         ("learning_rat = 1", "unknown option 'learning_rat'"),
         ("batch_size = [", "not valid TOML"),
+        ('total_bytes = "x"', "total_bytes is 'x', expected a whole number"),
+        ("learning_rate = [1]", r"learning_rate is \[1\], expected a number"),
+        ("compile = 1", "compile is 1, expected true or false"),
+        ("init_from = 3", "init_from is 3, expected a text"),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_line(tmp_path: Path, line: str, message: str) -> None:
@@ -351,6 +357,38 @@ def test_a_state_from_before_an_option_existed_resumes(tmp_path: Path, config: T
     save_file(load_file(path), path, {**metadata, "config": json.dumps(before)})
 
     assert Trainer(config, tmp_path / "run").start_step == config.num_steps
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", '"x"'])
+def test_a_weight_that_draws_nothing_is_refused(tmp_path: Path, weight: str) -> None:
+    make_config(tmp_path)
+    path = tmp_path / "tiny-run.toml"
+    head, name, _ = re.split(r"(\[sources\]\n.* = ).*", path.read_text(), maxsplit=1)
+    path.write_text(f"{head}{name}{weight}\n")
+
+    with pytest.raises(TrainingError, match="weight"):
+        TrainConfig.from_toml(path)
+
+
+@pytest.mark.parametrize("spoil", [lambda raw: raw[:100], lambda raw: b"\x02" + bytes(7) + b"{}"])
+def test_a_damaged_state_is_one_clear_line(
+    spoil: Callable[[bytes], bytes], tmp_path: Path, config: TrainConfig
+) -> None:
+    Trainer(config, tmp_path / "run").run()
+    path = tmp_path / "run" / "training.safetensors"
+    path.write_bytes(spoil(path.read_bytes()))
+
+    with pytest.raises(TrainingError, match=r"is damaged .* delete it to begin anew"):
+        Trainer(config, tmp_path / "run")
+
+
+def test_a_gpu_that_is_not_there_is_one_clear_line(
+    tmp_path: Path, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    with pytest.raises(MissingDependencyError, match="no CUDA device here"):
+        train(config, tmp_path / "run", "cuda")
 
 
 def test_another_optimizers_state_is_refused(tmp_path: Path, config: TrainConfig) -> None:

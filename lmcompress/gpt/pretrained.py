@@ -6,9 +6,10 @@ the tokenizer beside it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ class Pretrained:
           ModelNotFoundError: If tensors are missing or of other shapes.
           UnsupportedModelError: If the tokenizer is of another kind or of another model.
         """
-        table = TokenTable.from_tokenizer_json(self.tokenizer_json, self.config.vocab_size)
+        with _damage_named(self.path):
+            table = TokenTable.from_tokenizer_json(self.tokenizer_json, self.config.vocab_size)
         if table.is_spelled.mean() < MIN_SPELLED:
             raise UnsupportedModelError(
                 f"the tokenizer has {table.is_spelled.sum():,} tokens of text, {self.path} has "
@@ -109,6 +111,22 @@ def open_pretrained(path: Path, **overrides: Any) -> Pretrained:
       UnsupportedModelError: If it is of a kind that cannot be evaluated.
     """
     overrides = {"context_length": MAX_WINDOW, "activation_bits": ACTIVATION_BITS, **overrides}
+    with _damage_named(path):
+        return _open(path, overrides)
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turns what a configuration of wrong types or without its fields leads to into one line."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
+        raise UnsupportedModelError(
+            f"{path} is damaged, or of a kind not known here ({exc!r}): get it again"
+        ) from exc
+
+
+def _open(path: Path, overrides: dict[str, Any]) -> Pretrained:
     if path.suffix == ".gguf":
         file = GgufFile(path)
         tokenizer_json = file.tokenizer_json()
