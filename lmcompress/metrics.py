@@ -43,11 +43,6 @@ def half_precision_model_bytes(num_parameters: int) -> int:
     return HALF_PRECISION_BYTES * num_parameters
 
 
-def nats_to_bits(nats: float) -> float:
-    """Returns a code length or a loss, given in nats, in bits."""
-    return nats / math.log(2)
-
-
 def _check_counts(*counts: float) -> None:
     for count in counts:
         if count < 0:

@@ -130,12 +130,6 @@ def latest(records: Iterable[Record]) -> list[Record]:
     return list(found.values())
 
 
-def write_jsonl(records: Iterable[Record], path: Path) -> None:
-    """Writes records as a new file, or in place of the one there."""
-    with replace_atomically(path, overwrite=True) as output:
-        output.writelines(_json_line(dataclasses.asdict(record)) for record in records)
-
-
 def append_jsonl(records: Iterable[Record], path: Path) -> None:
     """Appends records to a file, creating it; see `append_rows`."""
     append_rows(map(dataclasses.asdict, records), path)

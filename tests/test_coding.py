@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmcompress import compact
 from lmcompress.coding import (
     PRECISION_BITS,
     RangeDecoder,
@@ -16,6 +17,7 @@ from lmcompress.coding import (
     quantized_code_length_bits,
 )
 from lmcompress.errors import CorruptFrameError
+from lmcompress.gpt import grids
 
 
 def weights_from(probs: np.ndarray) -> np.ndarray:
@@ -124,3 +126,8 @@ def test_a_short_payload_decodes_and_wastes_two_bytes_at_most(
     overhead = 8 * len(short) - quantized_code_length_bits(weights, symbols)
     assert -64 <= overhead <= 16
     assert len(short) <= len(encoder.payload())
+
+
+def test_all_modules_mean_the_same_precision() -> None:
+    # Defined three times: what reads headers must not import NumPy, nor the GPT the coder.
+    assert PRECISION_BITS == compact.PRECISION_BITS == grids.PRECISION_BITS

@@ -62,7 +62,3 @@ def test_rates_of_an_empty_file_are_nan() -> None:
 def test_negative_counts_raise(call: object) -> None:
     with pytest.raises(ValueError, match="is negative"):
         call()  # type: ignore[operator]
-
-
-def test_a_nat_is_the_bits_of_e() -> None:
-    assert metrics.nats_to_bits(math.log(8)) == pytest.approx(3.0, abs=1e-15)

@@ -23,7 +23,6 @@ from lmcompress.records import (
     read_jsonl,
     to_csv,
     to_json,
-    write_jsonl,
 )
 
 GZIP = make_record("gzip-9", "a.txt", 400)
@@ -37,7 +36,7 @@ MODEL = make_record(
 def test_written_records_are_read_back(tmp_path):
     path = tmp_path / "records.jsonl"
 
-    write_jsonl([GZIP], path)
+    append_jsonl([GZIP], path)
     append_jsonl([MODEL], path)
 
     assert read_jsonl(path) == [GZIP, MODEL]
@@ -51,7 +50,7 @@ def test_append_creates_the_file(tmp_path):
 
 def test_every_tear_of_the_last_line_loses_that_line_only(tmp_path, caplog):
     path = tmp_path / "records.jsonl"
-    write_jsonl([GZIP, MODEL], path)
+    append_jsonl([GZIP, MODEL], path)
     whole = path.read_bytes()
     first = whole.index(b"\n") + 1
 
@@ -65,7 +64,7 @@ def test_every_tear_of_the_last_line_loses_that_line_only(tmp_path, caplog):
 
 def test_append_after_a_tear_cuts_it_off(tmp_path, caplog):
     path = tmp_path / "records.jsonl"
-    write_jsonl([GZIP, MODEL], path)
+    append_jsonl([GZIP, MODEL], path)
     path.write_bytes(path.read_bytes()[:-20])
 
     with caplog.at_level(logging.WARNING):
@@ -77,7 +76,7 @@ def test_append_after_a_tear_cuts_it_off(tmp_path, caplog):
 
 def test_append_keeps_a_whole_line_that_lost_its_newline(tmp_path):
     path = tmp_path / "records.jsonl"
-    write_jsonl([GZIP], path)
+    append_jsonl([GZIP], path)
     path.write_bytes(path.read_bytes()[:-1])
 
     append_jsonl([MODEL], path)
@@ -87,7 +86,7 @@ def test_append_keeps_a_whole_line_that_lost_its_newline(tmp_path):
 
 def test_damage_before_the_last_line_raises_and_names_the_line(tmp_path):
     path = tmp_path / "records.jsonl"
-    write_jsonl([GZIP, MODEL, GZIP], path)
+    append_jsonl([GZIP, MODEL, GZIP], path)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1][:-20] + b"\n" + lines[2])
 

@@ -187,6 +187,13 @@ class GPTConfig:
         return self.bias or self.qkv_bias
 
     @property
+    def norm_names(self) -> tuple[str, ...]:
+        """Names of the norms before each sublayer and the output; empty where there is none."""
+        layers = range(self.n_layer)
+        names = [f"blocks.{i}.{name}" for i in layers for name in ("norm_1", "norm_2")]
+        return (*names, "final_norm") if self.norm_position == "pre" else ("", *names)
+
+    @property
     def streams(self) -> bool:
         """Whether the network can run on for ever: every layer banded, positions that wrap."""
         return all(self.attention_windows) and self.rotary_period > 0

@@ -95,7 +95,7 @@ class CpuModel:
         self.attention_table = exp2_table(grids.ATTENTION_SCALE_BITS).astype(np.int32)
         self.logit_table = exp2_table(grids.LOGIT_SCALE_BITS)
         self.activation = _ACTIVATIONS[config.activation]
-        self.norms = [self._norm(name) for name in self._norm_names()]
+        self.norms = [self._norm(name) for name in self.config.norm_names]
         self.qk_gains = [
             [
                 weights.arrays.get(f"blocks.{i}.{name}.gain", _NOTHING)
@@ -116,12 +116,6 @@ class CpuModel:
         for linear in rest:
             _ = linear.by_pytorch
         return bool(rest)
-
-    def _norm_names(self) -> list[str]:
-        """Names the norm before each product of a sublayer's entry and before the output."""
-        layers = range(self.config.n_layer)
-        names = [f"blocks.{i}.{name}" for i in layers for name in ("norm_1", "norm_2")]
-        return [*names, "final_norm"] if self.config.norm_position == "pre" else ["", *names]
 
     def _norm(self, name: str) -> tuple[int, Any, Any]:
         """Returns (kind, gain, bias) as `kernels_cpu.add_norm_quantize` takes them."""

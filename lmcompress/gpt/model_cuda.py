@@ -87,17 +87,11 @@ class CudaModel:
             self.vector(np.array([config.norm_eps * width]))
             for width in (config.n_embd, config.head_dim)
         )
-        self.norms = [self._norm(name) for name in self._norm_names()]
+        self.norms = [self._norm(name) for name in self.config.norm_names]
 
     def vector(self, array: npt.NDArray[Any]) -> Tensor:
         """Returns a copy of an array on the device."""
         return torch.tensor(array, device=self.device)
-
-    def _norm_names(self) -> list[str]:
-        """Names the norm before each product of a sublayer's entry and before the output."""
-        layers = range(self.config.n_layer)
-        names = [f"blocks.{i}.{name}" for i in layers for name in ("norm_1", "norm_2")]
-        return [*names, "final_norm"] if self.config.norm_position == "pre" else ["", *names]
 
     def _norm(self, name: str) -> tuple[Tensor, Tensor, dict[str, Any]]:
         """Returns (gain, bias, constants) as the kernels `embed` and `add` take them."""
