@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import shutil
 import subprocess
 import sys
 import time
@@ -29,10 +30,11 @@ def reproduce(names: tuple[str, ...], quick: bool, as_list: bool) -> int:
     """Run the experiments NAME, or all of them, one after the other.
 
     Each writes records, tables and figures into results/, and goes on where it was stopped if it
-    keeps its records one by one. A failed one does not stop the others. With --quick, rates are
-    compared with the committed ones at the end.
+    keeps its records one by one. A failed one does not stop the others. With --quick, each begins
+    anew, and rates are compared with the committed ones at the end.
     """
-    declared = _experiments(_ROOT)
+    root = _checkout()
+    declared = _experiments(root)
     if as_list:
         width = max(map(len, declared.EXPERIMENTS))
         for name, makes in declared.EXPERIMENTS.items():
@@ -49,26 +51,37 @@ def reproduce(names: tuple[str, ...], quick: bool, as_list: bool) -> int:
             click.echo(f"left out {name}: it has no quick form", err=True)
         for name in downloads:
             click.echo(f"left out {name}: it downloads a model, name it to run it", err=True)
-    failed = [name for i, name in enumerate(chosen) if not _run(name, i, len(chosen), quick)]
-    if quick and not _is_as_committed(chosen):
+    failed = [name for i, name in enumerate(chosen) if not _run(root, name, i, len(chosen), quick)]
+    if quick and not _is_as_committed(root, chosen):
         failed.append("quick_rates")
     if failed:
         raise LmcompressError(f"failed: {', '.join(failed)}; what was done is kept, run them again")
     return 0
 
 
-def _is_as_committed(names: Sequence[str]) -> bool:
+def _is_as_committed(root: Path, names: Sequence[str]) -> bool:
     """Whether the rates of quick runs are those that are committed; says so."""
     command = [sys.executable, "-m", "experiments.quick_rates", *names]
-    return subprocess.run(command, cwd=_ROOT, check=False).returncode == 0
+    return subprocess.run(command, cwd=root, check=False).returncode == 0
+
+
+def _checkout() -> Path:
+    """Returns the folder of the checkout: beside an editable installation, else the current one."""
+    here = Path.cwd()
+    parts = [here / name / "__init__.py" for name in ("lmcompress", "experiments")]
+    return here if not _has_experiments(_ROOT) and all(map(Path.is_file, parts)) else _ROOT
+
+
+def _has_experiments(root: Path) -> bool:
+    return (root / "experiments" / "__init__.py").is_file()
 
 
 def _experiments(root: Path) -> ModuleType:
     """Returns the checkout's package of experiments; a wheel has none."""
-    if not (root / "experiments" / "__init__.py").is_file():
+    if not _has_experiments(root):
         raise LmcompressError(
             "found no experiments beside the installed package, expected a checkout: clone the "
-            "repository, `pip install -e .` and run this there"
+            "repository and run this there"
         )
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
@@ -84,12 +97,14 @@ def _chosen(names: Sequence[str], known: dict[str, str]) -> list[str]:
     return list(dict.fromkeys(names)) or list(known)
 
 
-def _run(name: str, index: int, count: int, quick: bool) -> bool:
+def _run(root: Path, name: str, index: int, count: int, quick: bool) -> bool:
     """Runs one experiment in a process of its own; returns whether it ended well."""
     click.echo(f"[{index + 1}/{count}] {name}", err=True)
+    if quick:  # rows of an earlier run would be compared in the place of this one's
+        shutil.rmtree(root / "results" / "quick" / name, ignore_errors=True)
     started = time.monotonic()
     command = [sys.executable, "-m", f"experiments.{name}", *(["--quick"] if quick else [])]
-    code = subprocess.run(command, cwd=_ROOT, check=False).returncode
+    code = subprocess.run(command, cwd=root, check=False).returncode
     ended = "done" if code == 0 else f"failed with exit code {code}"
     click.echo(
         f"[{index + 1}/{count}] {name}: {ended}, {time.monotonic() - started:.0f} s", err=True

@@ -68,17 +68,46 @@ def test_what_failed_is_named_and_the_rest_still_runs(
     assert (tmp_path / "ran").read_text() == "--quick"
 
 
+def test_a_quick_run_forgets_the_rows_of_an_earlier_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "__init__.py").touch()
+    (tmp_path / "experiments" / "speed.py").touch()
+    stale = tmp_path / "results" / "quick" / "speed" / "records.jsonl"
+    kept = tmp_path / "results" / "speed" / "records.jsonl"
+    for path in (stale, kept):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    monkeypatch.setattr(cli_reproduce, "_ROOT", tmp_path)
+    monkeypatch.setattr(cli_reproduce, "_is_as_committed", lambda *_: True)
+
+    assert run("reproduce", "speed", "--quick").code == 0
+
+    assert not stale.exists()
+    assert kept.exists()
+
+
+def test_an_installed_copy_takes_the_checkout_that_it_is_called_in(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_reproduce, "_ROOT", tmp_path)
+    monkeypatch.chdir(FOLDER.parent)
+
+    assert "figure_3" in run("reproduce", "--list").stdout.decode()
+
+
 def test_a_quick_run_of_all_downloads_no_model(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[str] = []
 
-    def run_one(name: str, *_args: object) -> bool:
+    def run_one(_root: Path, name: str, *_args: object) -> bool:
         ran.append(name)
         return True
 
     monkeypatch.setattr(cli_reproduce, "_run", run_one)
-    monkeypatch.setattr(cli_reproduce, "_is_as_committed", lambda _: True)
+    monkeypatch.setattr(cli_reproduce, "_is_as_committed", lambda *_: True)
 
     said = run("reproduce", "--quick").stderr
     run("reproduce", "pretrained", "--quick")
