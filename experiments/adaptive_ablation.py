@@ -14,10 +14,10 @@ from typing import Any
 import click
 
 from experiments.common import (
-    folder_of,
     identified,
     learned_bits,
     predictions,
+    result_folder,
     write_records,
     write_table,
 )
@@ -82,22 +82,22 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @click.option("--quick", is_flag=True, help="Two small files, into results/quick.")
 def main(quick: bool) -> None:
     """Measures what each part of the adaptive stage is worth."""
-    model, rows = load_model(DEFAULT_MODEL), []
-    for name in QUICK_CORPORA if quick else CORPORA:
-        raw = corpora.load(name)
-        bits = code_lengths(raw, model)
-        rows.append(
-            {
-                "corpus": name,
-                "raw_bytes": len(raw),
-                "lanes": auto_lanes(len(raw)),
-                "bits": {part: round(value, 1) for part, value in bits.items()},
-            }
-        )
-        click.echo(f"{name} {bits[NOTHING] / len(raw):.4f} bits per byte", err=True)
-    folder = folder_of(NAME, quick=quick)
-    write_records(NAME, identified(rows, model), folder)
-    write_table(table(rows), folder, "Code length without each part, against that with all.")
+    with result_folder(NAME, quick) as folder:
+        model, rows = load_model(DEFAULT_MODEL), []
+        for name in QUICK_CORPORA if quick else CORPORA:
+            raw = corpora.load(name)
+            bits = code_lengths(raw, model)
+            rows.append(
+                {
+                    "corpus": name,
+                    "raw_bytes": len(raw),
+                    "lanes": auto_lanes(len(raw)),
+                    "bits": {part: round(value, 1) for part, value in bits.items()},
+                }
+            )
+            click.echo(f"{name} {bits[NOTHING] / len(raw):.4f} bits per byte", err=True)
+        write_records(NAME, identified(rows, model), folder)
+        write_table(table(rows), folder, "Code length without each part, against that with all.")
 
 
 if __name__ == "__main__":

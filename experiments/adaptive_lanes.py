@@ -9,27 +9,29 @@ with a state for each lane. No files are made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
 from experiments.common import (
-    folder_of,
     identified,
     learned_bits,
     panels,
     predictions,
-    save,
+    result_folder,
     write_records,
     write_table,
 )
+from experiments.outputs import write_figures
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.coding import quantized_code_length_bits
 from lmcompress.lanes import LaneLayout
 from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAME = "adaptive_lanes"
 CORPORA = (
@@ -56,8 +58,8 @@ def code_lengths(raw: bytes, model: Model, lanes: int) -> dict[str, float]:
     return {way: value / len(raw) for way, value in bits.items()}
 
 
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draws bits per byte against lanes, a panel for each corpus."""
+def draw(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Returns bits per byte against lanes, a panel for each corpus."""
     names = list(dict.fromkeys(row["corpus"] for row in rows))
     figure, row_of_panels = panels(names)
     for axes, name in zip(row_of_panels, names, strict=True):
@@ -66,24 +68,27 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             axes.plot([row["lanes"] for row in mine], [row[way] for row in mine], "o-", label=way)
         axes.set(xscale="log", xlabel="lanes")
         axes.set_xticks([row["lanes"] for row in mine], [str(row["lanes"]) for row in mine])
-    save(figure, path)
+    figure.axes[0].legend()
+    return figure
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="One small file, into results/quick.")
 def main(quick: bool) -> None:
     """Measures what lanes cost with shared and with separate learning."""
-    model, rows = load_model(DEFAULT_MODEL), []
-    for name in ("canterbury/fields.c",) if quick else CORPORA:
-        raw = corpora.load(name)
-        for lanes in LANES:
-            found = {way: round(v, 4) for way, v in code_lengths(raw, model, lanes).items()}
-            rows.append({"corpus": name, "lanes": lanes, **found})
-            click.echo(f"{name} {lanes} lanes: {found}", err=True)
-    folder = folder_of(NAME, quick=quick)
-    write_records(NAME, identified(rows, model), folder)
-    write_table(rows, folder, "Bits per byte (quantized code length) against the number of lanes.")
-    draw(rows, folder / "lanes.svg")
+    with result_folder(NAME, quick) as folder:
+        model, rows = load_model(DEFAULT_MODEL), []
+        for name in ("canterbury/fields.c",) if quick else CORPORA:
+            raw = corpora.load(name)
+            for lanes in LANES:
+                found = {way: round(v, 4) for way, v in code_lengths(raw, model, lanes).items()}
+                rows.append({"corpus": name, "lanes": lanes, **found})
+                click.echo(f"{name} {lanes} lanes: {found}", err=True)
+        write_records(NAME, identified(rows, model), folder)
+        write_table(
+            rows, folder, "Bits per byte (quantized code length) against the number of lanes."
+        )
+        write_figures({"lanes": lambda: draw(rows)}, folder)
 
 
 if __name__ == "__main__":

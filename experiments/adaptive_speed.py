@@ -16,7 +16,7 @@ from collections.abc import Callable
 import click
 
 import lmcompress
-from experiments.common import folder_of, write_records, write_table
+from experiments.common import result_folder, write_records, write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, load_model
 
@@ -71,20 +71,20 @@ def measure(raw: bytes, repeats: int) -> dict[str, dict[str, float]]:
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1))
 def main(quick: bool, repeats: int) -> None:
     """Measures the speed of compression with and without the adaptive stage."""
-    rows = []
-    for name in ("canterbury/fields.c",) if quick else CORPORA:
-        raw = corpora.load(name)
-        found = measure(raw, repeats)
-        for way, speeds in found.items():
-            row = {"corpus": name, "way": way}
-            for what, speed in speeds.items():
-                row[f"{what}, kB/s a core"] = round(speed, 1)
-                row[f"{what}, of GPT alone"] = round(speed / found["GPT alone"][what], 3)
-            rows.append(row)
-            click.echo(row, err=True)
-    folder = folder_of(NAME, quick=quick)
-    write_records(NAME, rows, folder)
-    write_table(rows, folder, "Medians of runs in turns, one thread, processor time.")
+    with result_folder(NAME, quick) as folder:
+        rows = []
+        for name in ("canterbury/fields.c",) if quick else CORPORA:
+            raw = corpora.load(name)
+            found = measure(raw, repeats)
+            for way, speeds in found.items():
+                row = {"corpus": name, "way": way}
+                for what, speed in speeds.items():
+                    row[f"{what}, kB/s a core"] = round(speed, 1)
+                    row[f"{what}, of GPT alone"] = round(speed / found["GPT alone"][what], 3)
+                rows.append(row)
+                click.echo(row, err=True)
+        write_records(NAME, rows, folder)
+        write_table(rows, folder, "Medians of runs in turns, one thread, processor time.")
 
 
 if __name__ == "__main__":

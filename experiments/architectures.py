@@ -16,8 +16,18 @@ from pathlib import Path
 
 import click
 
-from experiments.common import folder_of, write_records
-from experiments.outputs import BLUE, GREEN, ORANGE, PINK, Row, csv_of, markdown_of, write_texts
+from experiments.common import result_folder, write_records
+from experiments.outputs import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    Row,
+    csv_of,
+    markdown_of,
+    write_figures,
+    write_texts,
+)
 from experiments.runs import RUNS, recipe
 from experiments.side_by_side import draw_curves, flat, measure, trained
 from lmcompress import corpora
@@ -82,20 +92,21 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
 def main(quick: bool, runs: Path, derive: bool) -> None:
     """Trains GPT-1's, GPT-2's and GPT-3's architecture side by side."""
-    folder = folder_of(NAME, quick=quick)
-    if not derive:
-        configs = {label: recipe(name) for label, name in RECIPES.items()}
-        found = trained(configs, runs / "quick" if quick else runs, quick=quick)
-        text = QUICK_TEXT if quick else TEXT
-        raw = corpora.load(text)
-        rows = [
-            {"architecture": label} | measure(run, configs[label], raw, text)
-            for label, run in found.items()
-        ]
-        write_records(NAME, rows, folder)
-    rows = read_rows(folder / "records.jsonl")
-    write_texts(derived_texts(rows), folder)
-    draw_curves({row["architecture"]: row for row in rows}, COLOURS, folder)
+    with result_folder(NAME, quick, derive=derive) as folder:
+        if not derive:
+            configs = {label: recipe(name) for label, name in RECIPES.items()}
+            found = trained(configs, runs / "quick" if quick else runs, quick=quick)
+            text = QUICK_TEXT if quick else TEXT
+            raw = corpora.load(text)
+            rows = [
+                {"architecture": label} | measure(run, configs[label], raw, text)
+                for label, run in found.items()
+            ]
+            write_records(NAME, rows, folder)
+        rows = read_rows(folder / "records.jsonl")
+        write_texts(derived_texts(rows), folder)
+        lines = {row["architecture"]: row for row in rows}
+        write_figures({"curves": lambda: draw_curves(lines, COLOURS)}, folder)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.common import folder_of, write_records
+from experiments.common import result_folder, write_records
 from experiments.outputs import (
     BLUE,
     GREEN,
@@ -33,10 +33,11 @@ from experiments.outputs import (
     Row,
     csv_of,
     markdown_of,
+    write_figures,
     write_texts,
 )
 from experiments.runs import RUNS, Run, held_out, recipe
-from experiments.side_by_side import draw_curves, flat, measure, trained
+from experiments.side_by_side import draw_curves, flat, measure, quick_one, trained
 from lmcompress import CodecConfig
 from lmcompress.model_store import load_model
 from lmcompress.records import read_rows
@@ -66,7 +67,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 _DERIVED = {"n_kv_head": 0, "head_dim": 0, "mlp_hidden": 0}
 """Said anew by each shape."""
 COLOURS = (GREY, BLUE, SKY, ORANGE, GREEN, PINK)
-EACH_SOURCE, QUICK_EACH = 8192, 512
+EACH_SOURCE = 8192
 ROUNDS = 3
 
 
@@ -149,22 +150,24 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
 def main(quick: bool, runs: Path, derive: bool) -> None:
     """Trains candidates for the default model side by side."""
-    folder = folder_of(NAME, quick=quick)
-    if not derive:
-        configs = recipes()
-        found = trained(configs, runs / "quick" if quick else runs, quick=quick)
-        raw = held_out(recipe(BASE), QUICK_EACH if quick else EACH_SOURCE)
-        seconds = cpu_seconds(found, raw)
-        rows = [
-            {"candidate": label}
-            | measure(run, configs[label], raw, "held out of the training sources")
-            | {"optimizer": configs[label].optimizer, "cpu_seconds": seconds[label]}
-            for label, run in found.items()
-        ]
-        write_records(NAME, rows, folder)
-    rows = read_rows(folder / "records.jsonl")
-    write_texts(derived_texts(rows), folder)
-    draw_curves({row["candidate"]: row for row in rows}, COLOURS, folder)
+    with result_folder(NAME, quick, derive=derive) as folder:
+        if not derive:
+            configs = recipes()
+            found = trained(configs, runs / "quick" if quick else runs, quick=quick)
+            base = recipe(BASE)
+            raw = held_out(quick_one(base) if quick else base, EACH_SOURCE)
+            seconds = cpu_seconds(found, raw)
+            rows = [
+                {"candidate": label}
+                | measure(run, configs[label], raw, "held out of the training sources")
+                | {"optimizer": configs[label].optimizer, "cpu_seconds": seconds[label]}
+                for label, run in found.items()
+            ]
+            write_records(NAME, rows, folder)
+        rows = read_rows(folder / "records.jsonl")
+        write_texts(derived_texts(rows), folder)
+        lines = {row["candidate"]: row for row in rows}
+        write_figures({"curves": lambda: draw_curves(lines, COLOURS)}, folder)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import sys
@@ -9,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +19,7 @@ from experiments.outputs import markdown_of
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.coding import Weights, quantized_code_length_bits
+from lmcompress.errors import LmcompressError
 from lmcompress.files import replace_atomically
 from lmcompress.lanes import block_steps, segment_blocks
 from lmcompress.model_store import Model
@@ -64,12 +68,6 @@ def panels(names: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
     return figure, row
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure, the same bytes each time; its first panel has the legend."""
-    figure.axes[0].legend()
-    figure.savefig(path, metadata={"Date": None})
-
-
 def identified(rows: Sequence[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
     """Returns the rows with the SHA-256 of their corpus and the model's fingerprint."""
     found = []
@@ -81,10 +79,29 @@ def identified(rows: Sequence[dict[str, Any]], model: Model) -> list[dict[str, A
 
 
 def folder_of(name: str, *, quick: bool) -> Path:
-    """Returns the experiment's folder under results/, made if it is not there."""
-    folder = RESULTS / "quick" / name if quick else RESULTS / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """Returns the path of the experiment's folder under results/."""
+    return RESULTS / "quick" / name if quick else RESULTS / name
+
+
+@contextlib.contextmanager
+def result_folder(name: str, quick: bool, *, derive: bool = False) -> Iterator[Path]:
+    """Yields the experiment's folder under results/, made if it is not there.
+
+    Errors of ours become one line. The commit that the records name is the one at this moment: by
+    the end, the checkout may hold another than the one that ran. To `derive` the rest from the
+    records, they must be there.
+    """
+    folder = folder_of(name, quick=quick)
+    shown = folder.relative_to(RESULTS.parent)
+    run_of(name)
+    try:
+        if derive and not (folder / "records.jsonl").is_file():
+            raise LmcompressError(f"found no records.jsonl in {shown}: leave out --derive")
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except (LmcompressError, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo(f"Wrote {shown}", err=True)
 
 
 def write_records(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> None:
@@ -111,8 +128,9 @@ def provenance(name: str) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def run_of(name: str) -> RunInfo:
-    """Returns what the records of this execution of an experiment share."""
+    """Returns what the records of this execution share, as it was when first asked for."""
     return describe_run(command_line(["python", "-m", f"experiments.{name}", *sys.argv[1:]]))
 
 

@@ -9,26 +9,23 @@ be stopped at any time. The other files of the folder are made from the records 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import click
 
+from experiments.common import result_folder, run_of
 from lmcompress import corpora
 from lmcompress.benchmark import ModelCodec, benchmark_row, classical_codecs, record_key
 from lmcompress.codec import CodecConfig
-from lmcompress.errors import LmcompressError
 from lmcompress.figures import plot_bits_per_byte
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, load_model
 from lmcompress.protocol import Codec
-from lmcompress.provenance import command_line, describe_run
 from lmcompress.records import Record, append_jsonl, csv_text, latest, read_jsonl
 from lmcompress.report import rate_table, replace_between_markers
 
 NAME = "default_against_classical"
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "results"
 CORPORA = (
     "canterbury/alice29.txt",
     "canterbury/asyoulik.txt",
@@ -52,8 +49,7 @@ QUICK_CORPORA = ("canterbury/grammar.lsp", "canterbury/xargs.1", "canterbury/fie
 def main(quick: bool, model: str, threads: int | None, derive: bool) -> None:
     """Compares the default model with all classical codecs at hand."""
     names = QUICK_CORPORA if quick else CORPORA
-    folder = RESULTS / "quick" / NAME if quick else RESULTS / NAME
-    try:
+    with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:
             measure(names, codecs(model, threads), folder / "records.jsonl")
         records = read_jsonl(folder / "records.jsonl")
@@ -62,9 +58,6 @@ def main(quick: bool, model: str, threads: int | None, derive: bool) -> None:
             readme = ROOT / "README.md"
             text = readme_text(readme.read_text("utf-8"), records)
             readme.write_text(text, "utf-8", newline="\n")
-    except (LmcompressError, OSError) as exc:
-        raise click.ClickException(str(exc)) from exc
-    click.echo(f"Wrote {folder.relative_to(RESULTS.parent)}", err=True)
 
 
 def codecs(model: str, threads: int | None) -> list[Codec]:
@@ -83,7 +76,7 @@ def measure(
     """Appends the rows that are not there yet, each as soon as it is measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done = {record.key for record in read_jsonl(path)} if path.exists() else set()
-    run = describe_run(command_line(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]]))
+    run = run_of(experiment)
     for name in names:
         raw = load(name)
         for codec in codecs:

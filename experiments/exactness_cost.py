@@ -17,13 +17,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from experiments.common import folder_of, identified, write_records, write_table
+from experiments.common import identified, result_folder, write_records, write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.gpt.network import GPT
 from lmcompress.model_store import load_model
 from lmcompress.scoring import score
 
+NAME = "exactness_cost"
 PIECE = 1024
 CORPORA = (
     "canterbury/alice29.txt",
@@ -52,27 +53,27 @@ def float_bits_per_byte(network: GPT, raw: bytes, piece: int = PIECE) -> float:
 @click.option("--checkpoint", default="runs/lmc-3m", show_default=True, type=Path)
 def main(checkpoint: Path) -> None:
     """Scores the same text with the float network and with its exact form."""
-    network, model = load_network(checkpoint), load_model(checkpoint)
-    rows = []
-    for name in CORPORA:
-        raw = corpora.load(name)
-        raw = raw[: len(raw) // PIECE * PIECE]
-        pieces = len(raw) // PIECE
-        exact = score(raw, model, CodecConfig(lanes=pieces, adaptive=False))
-        row = {
-            "corpus": name,
-            "raw_bytes": len(raw),
-            "float32_bits_per_byte": round(float_bits_per_byte(network, raw), 5),
-            "exact_bits_per_byte": round(exact.quantized_bits_per_byte, 5),
-        }
-        row["cost_percent"] = round(
-            100 * (row["exact_bits_per_byte"] / row["float32_bits_per_byte"] - 1), 3
-        )
-        click.echo(json.dumps(row), err=True)
-        rows.append(row)
-    folder = folder_of("exactness_cost", quick=False)
-    write_records("exactness_cost", identified(rows, model), folder)
-    write_table(rows, folder, "The float32 network against its exact form, on the same pieces.")
+    with result_folder(NAME, quick=False) as folder:
+        network, model = load_network(checkpoint), load_model(checkpoint)
+        rows = []
+        for name in CORPORA:
+            raw = corpora.load(name)
+            raw = raw[: len(raw) // PIECE * PIECE]
+            pieces = len(raw) // PIECE
+            exact = score(raw, model, CodecConfig(lanes=pieces, adaptive=False))
+            row = {
+                "corpus": name,
+                "raw_bytes": len(raw),
+                "float32_bits_per_byte": round(float_bits_per_byte(network, raw), 5),
+                "exact_bits_per_byte": round(exact.quantized_bits_per_byte, 5),
+            }
+            row["cost_percent"] = round(
+                100 * (row["exact_bits_per_byte"] / row["float32_bits_per_byte"] - 1), 3
+            )
+            click.echo(json.dumps(row), err=True)
+            rows.append(row)
+        write_records(NAME, identified(rows, model), folder)
+        write_table(rows, folder, "The float32 network against its exact form, on the same pieces.")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from experiments import media, paper, table_1
-from experiments.common import folder_of, run_of
+from experiments.common import folder_of, result_folder, run_of
 from experiments.outputs import BLUE, GREEN, ORANGE, PINK, csv_of, markdown_of, new_figure
 from experiments.table_1_tables import Line, lines_of
 from lmcompress.metrics import adjusted_compression_rate
+from lmcompress.model_store import DEFAULT_MODEL
 from lmcompress.records import Record
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ def _cell(row: dict[str, Any], *, is_best: bool) -> str:
     return f"**{text}**" if is_best else text
 
 
+_MARKS = (("*", "full", "best of the ladder"), ("D", "none", DEFAULT_MODEL))
+
+
 def draw(records: Sequence[Record]) -> Figure:
     """Returns a panel for each text, a line for each size of data set."""
     rows = points(records)
@@ -105,6 +109,9 @@ def draw(records: Sequence[Record]) -> Figure:
         axes.set(title=sample, xlabel="parameters")
     panels[0].set_ylabel("adjusted rate, %, projected")
     panels[0].legend(title="data set", fontsize=8, frameon=False)
+    for marker, style, label in _MARKS:
+        panels[1].plot([], [], marker, color="0.4", fillstyle=style, label=label)
+    panels[1].legend(fontsize=8, frameon=False)
     return figure
 
 
@@ -112,10 +119,10 @@ def _line(axes: Axes, rows: list[dict[str, Any]], colour: str) -> None:
     size = f"{rows[0]['data_set_bytes'] // 10**6:,} MB"
     ladder = [row for row in rows if row["model"] in paper.LADDER]
     axes.plot(*_coordinates(ladder), "o-", color=colour, ms=4, label=size)
+    axes.plot(*_coordinates([best(rows)]), "*", color=colour, ms=11)
     # Hollow: they have seen other text, and more of it.
     other = [row for row in rows if row["model"] not in paper.LADDER]
-    axes.plot(*_coordinates(other), "o", color=colour, ms=4, fillstyle="none")
-    axes.plot(*_coordinates([best(rows)]), "*", color=colour, ms=11)
+    axes.plot(*_coordinates(other), "D", color=colour, ms=5, fillstyle="none", zorder=3)
 
 
 def _coordinates(rows: Sequence[dict[str, Any]]) -> tuple[list[int], list[float]]:
@@ -133,7 +140,7 @@ def source_of(*, quick: bool) -> Path:
 @paper.options
 def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bool) -> None:
     """Shows when a larger model no longer pays for its own bytes."""
-    with paper.result_folder(NAME, quick) as folder:
+    with result_folder(NAME, quick) as folder:
         path = source_of(quick=quick)
         if not derive:
             size = paper.size_of(num_bytes, quick)

@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments import media
-from experiments.common import folder_of, provenance
+from experiments.common import provenance, result_folder
 from experiments.figure_3_drawing import draw_images, draw_speech, draw_text
 from experiments.generation import CodecSource, ModelSource, Source, fill, price
-from experiments.outputs import Row, csv_of, markdown_of, write_texts
+from experiments.outputs import Row, csv_of, markdown_of, write_figures, write_texts
 from experiments.paper import LADDER
 from lmcompress import baselines
 from lmcompress.model_store import DEFAULT_MODEL, folders, load_model
@@ -175,13 +175,13 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
 @click.option("--derive", is_flag=True, help="Draw no bytes: only rebuild table and figures.")
 def main(quick: bool, derive: bool) -> None:
     """Lets compressors and models continue text, images and speech."""
-    folder = folder_of(NAME, quick=quick)
-    if not derive:
-        run(folder, quick=quick)
-    rows = current(read_rows(folder / "records.jsonl"))
-    write_texts(derived_texts(rows), folder)
-    for draw in (draw_text, draw_images, draw_speech):
-        draw(rows, folder)
+    with result_folder(NAME, quick, derive=derive) as folder:
+        if not derive:
+            run(folder, quick=quick)
+        rows = current(read_rows(folder / "records.jsonl"))
+        write_texts(derived_texts(rows), folder)
+        draw = {"text": draw_text, "images": draw_images, "speech": draw_speech}
+        write_figures({stem: functools.partial(make, rows) for stem, make in draw.items()}, folder)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.media import PATCH_COLUMNS, PATCH_ROWS
-from experiments.outputs import BLUE, GREY, Row, new_figure, save_figure
+from experiments.outputs import BLUE, GREY, Row, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TEXT_SHOWN = 160
 """Bytes of the given text that the panel repeats."""
@@ -32,8 +35,8 @@ def _bytes(row: Row, key: str) -> bytes:
     return base64.b64decode(row[key])
 
 
-def draw_text(rows: Sequence[Row], folder: Path) -> None:
-    """Writes text.svg and text.png: the end of the first text, and how each source goes on."""
+def draw_text(rows: Sequence[Row]) -> Figure:
+    """Returns the end of the first text, and how each source goes on."""
     rows = [row for row in _of(rows, "text") if row["item"] == 0]
     given = rows[0]["raw_bytes"] - rows[0]["drawn_bytes"]
     blocks = [("given (its end)", _bytes(rows[0], "piece")[given - _TEXT_SHOWN : given], GREY)]
@@ -50,11 +53,11 @@ def draw_text(rows: Sequence[Row], folder: Path) -> None:
     for i, (name, part, colour) in enumerate(lines):
         axes.text(0.25, i, name, ha="right", va="center", size=8, weight="bold")
         axes.text(0.265, i, part, va="center", size=8, family="monospace", color=colour)
-    save_figure(figure, folder, "text")
+    return figure
 
 
-def draw_images(rows: Sequence[Row], folder: Path) -> None:
-    """Writes images.svg and images.png: a row for each patch, a column for each source."""
+def draw_images(rows: Sequence[Row]) -> Figure:
+    """Returns a row for each patch, a column for each source."""
     rows = _of(rows, "images")
     items = sorted({row["item"] for row in rows})
     names = list(dict.fromkeys(row["source"] for row in rows))
@@ -72,15 +75,15 @@ def draw_images(rows: Sequence[Row], folder: Path) -> None:
             axes.axvline(PATCH_COLUMNS / 2 - 0.5, color=BLUE, linewidth=0.6)
     for axes, name in zip(grid[0], ["original", "given", *names], strict=True):
         axes.set_title("\n".join(textwrap.wrap(name, 22)), size=8)
-    save_figure(figure, folder, "images")
+    return figure
 
 
 def _patch(raw: bytes) -> np.ndarray:
     return np.frombuffer(raw, np.uint8).reshape(PATCH_ROWS, PATCH_COLUMNS)
 
 
-def draw_speech(rows: Sequence[Row], folder: Path) -> None:
-    """Writes speech.svg and speech.png: a waveform for each source, what was given in grey."""
+def draw_speech(rows: Sequence[Row]) -> Figure:
+    """Returns a waveform for each source, what was given in grey."""
     rows = _of(rows, "speech")
     items = sorted({row["item"] for row in rows})
     names = list(dict.fromkeys(row["source"] for row in rows))
@@ -99,4 +102,4 @@ def draw_speech(rows: Sequence[Row], folder: Path) -> None:
             axes.set_title(name, size=8, loc="left", pad=2)
             axes.tick_params(labelsize=7)
         grid[-1, column].set_xlabel("sample (16,000 a second); grey: given", size=8)
-    save_figure(figure, folder, "speech")
+    return figure

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments import media, paper
-from experiments.common import provenance
+from experiments.common import provenance, result_folder
 from experiments.outputs import csv_of, markdown_of
 from lmcompress import baselines
 from lmcompress.errors import LmcompressError
@@ -35,6 +35,8 @@ CLASSICAL = ("gzip-9", "xz-9e")
 DRAWN = ("text", "images", "speech")
 KEY = ("codec", "codec_version", "fingerprint", "corpus_sha256")
 FILES, SCORED = "files", "scored"
+SHORT, LONG = 16, 2048
+"""Between these, a row says how the rate changes, chunk by chunk."""
 _SHOWN_LENGTHS = (16, 128, 1024, 2048)
 
 
@@ -61,6 +63,13 @@ def prefix_rates_of_model(model: Model, raw: bytes) -> npt.NDArray[np.float64]:
     return np.asarray(totals[:, lengths - 1] / (8 * lengths))
 
 
+def check_chunks(num_bytes: int) -> None:
+    """Raises LmcompressError unless the bytes are whole chunks, and enough for an error."""
+    paper.chunks_at_once(num_bytes)
+    if num_bytes == media.CHUNK_BYTES:
+        raise LmcompressError("found one chunk, expected two or more: change --bytes")
+
+
 def measure(file: paper.RowFile, samples: Sequence[media.Sample], models: Sequence[Model]) -> None:
     """Appends the rows that are not there yet."""
     source = provenance(NAME)
@@ -73,19 +82,32 @@ def measure(file: paper.RowFile, samples: Sequence[media.Sample], models: Sequen
                 rates, kind = prefix_rates_of_model(codec, sample.raw), SCORED
             else:
                 rates, kind = prefix_rates_of_files(codec, sample.chunks()), FILES
-            row = identity | {
-                "modality": sample.modality,
-                "corpus": sample.name,
-                "raw_bytes": len(sample.raw),
-                "num_parameters": codec.num_parameters,
-                "kind": kind,
-                "num_chunks": len(rates),
-                "lengths": LENGTHS,
-                "mean_rates": np.round(rates.mean(axis=0), 6).tolist(),
-                "standard_errors": np.round(paper.standard_error(rates), 6).tolist(),
-            }
+            row = (
+                identity
+                | {
+                    "modality": sample.modality,
+                    "corpus": sample.name,
+                    "raw_bytes": len(sample.raw),
+                    "num_parameters": codec.num_parameters,
+                    "kind": kind,
+                    "num_chunks": len(rates),
+                    "lengths": LENGTHS,
+                    "mean_rates": np.round(rates.mean(axis=0), 6).tolist(),
+                    "standard_errors": np.round(paper.standard_error(rates), 6).tolist(),
+                }
+                | change_of(rates)
+            )
             file.append(row | source)
             click.echo(f"{sample.modality} {codec.name} {row['mean_rates'][-1]:.4f}", err=True)
+
+
+def change_of(rates: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Returns how the rate of the same chunks changes from SHORT to LONG, with standard error."""
+    change = rates[:, LENGTHS.index(LONG)] - rates[:, LENGTHS.index(SHORT)]
+    return {
+        "mean_change": round(float(change.mean()), 6),
+        "standard_error_of_change": round(float(paper.standard_error(change)), 6),
+    }
 
 
 def _identity(codec: Codec | Model, sample: media.Sample) -> dict[str, Any]:
@@ -168,7 +190,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set(title=modality, xlabel="length of the sequence, bytes", ylim=(0, 250))
     panels[0].set_ylabel("compressed over raw size, %")
-    panels[0].legend(fontsize=7)
+    panels[0].legend(fontsize=7, title="dashed: files, solid: scored", title_fontsize=7)
     return figure
 
 
@@ -179,10 +201,11 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
 @paper.options
 def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bool) -> None:
     """Measures how rates fall with the length of the sequence."""
-    with paper.result_folder(NAME, quick) as folder:
+    with result_folder(NAME, quick, derive=derive) as folder:
         file = paper.RowFile(folder / "records.jsonl", KEY)
         if not derive:
             size = paper.size_of(num_bytes, quick)
+            check_chunks(size)
             samples = [media.sample(modality, size) for modality in media.MODALITIES]
             measure(file, samples, paper.chosen_models(models, quick))
         paper.write_derived(

@@ -3,7 +3,8 @@
     python -m experiments.findings [--quick]
 
 Measures nothing: reads the records of the paper's other experiments, and writes the table that
-stands in the README. Published figures come from published.tsv and are marked.
+stands in the README. Published figures are marked; they come from published.tsv, Table 2's from
+here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import click
 
 from experiments import figure_2, figure_4, media, paper, table_1, table_2
-from experiments.common import RESULTS
+from experiments.common import RESULTS, result_folder
 from experiments.outputs import Row, markdown_of, write_texts
 from experiments.table_1_tables import Line, lines_of, published_lines
 from lmcompress.errors import LmcompressError
@@ -24,9 +25,10 @@ from lmcompress.report import replace_between_markers
 
 NAME = "findings"
 README = Path(__file__).resolve().parent.parent / "README.md"
-PAPER_TABLE_2 = "helps small models, hurts large ones (38M: bytes 6.4 %, BPE 20K 9.0 %)"
+PAPER_TABLE_2 = "helps small models, hurts large ones (38M: ASCII 6.4 %, BPE 20K 9.0 %)"
 """Published: Delétang et al. (2024), Table 2."""
-_SHORT, _LONG = 16, 2048
+_ERRORS = 2
+"""Standard errors that a change must pass to count as one."""
 _FOREIGN = ("images", "speech")
 
 
@@ -120,7 +122,7 @@ def loses_on_foreign_data(records: Sequence[Record]) -> Row:
         "Do small models trained on text lose on images and speech?",
         "; ".join(f"{name} {_span([row.rates[name] for row in published])}" for name in _FOREIGN),
         "; ".join(
-            f"{name} {_span([row.rates[name] for row in rows])} (scored), "
+            f"{name} {_span([row.rates[name] for row in rows])}{_mark(name, rows)}, "
             f"gzip {_percent(gzip.rates[name])}"
             for name in _FOREIGN
         ),
@@ -135,23 +137,31 @@ def falls_with_length(rows: Sequence[Row]) -> Row:
         found = [row for row in rows if row["modality"] == modality]
         for name in ("gzip-9", DEFAULT_MODEL):
             row = next(row for row in found if row["codec"] == name)
-            shown.append(f"{modality} {name} {_chain(_ends(row))}")
-        rising = [row["codec"] for row in found if _ends(row)[1] >= _ends(row)[0]]
-        if rising:
-            shown.append(f"{modality} rises for {', '.join(rising)}")
+            mark = " (scored)" if row["kind"] == figure_4.SCORED else ""
+            shown.append(f"{modality} {name} {_chain(_ends(row))}{mark}")
+        unclear = [row["codec"] for row in found if not _falls(row)]
+        if unclear:
+            shown.append(
+                f"{modality} no fall beyond {_ERRORS} standard errors: {', '.join(unclear)}"
+            )
         else:
             agreeing.append(modality)
     return line(
         "Does the rate fall with the length of the sequence?",
         "yes, most for models in context (Figure 4)",
-        f"{_SHORT} → {_LONG:,} bytes: " + "; ".join(shown),
+        f"{figure_4.SHORT} → {figure_4.LONG:,} bytes: " + "; ".join(shown),
         agrees=len(agreeing) == len(figure_4.DRAWN) or f"on {' and '.join(agreeing)}",
     )
 
 
 def _ends(row: Row) -> list[float]:
     """Returns the mean rates of short and of long sequences."""
-    return [row["mean_rates"][row["lengths"].index(n)] for n in (_SHORT, _LONG)]
+    return [row["mean_rates"][row["lengths"].index(n)] for n in (figure_4.SHORT, figure_4.LONG)]
+
+
+def _falls(row: Row) -> bool:
+    """Whether the rate falls from short to long by more than chance would have it."""
+    return bool(row["mean_change"] < -_ERRORS * row["standard_error_of_change"])
 
 
 def gains_from_vocabulary(rows: Sequence[Row]) -> Row:
@@ -169,6 +179,11 @@ def gains_from_vocabulary(rows: Sequence[Row]) -> Row:
         "; ".join(shown) + " (scored)",
         agrees=all(gains),
     )
+
+
+def _mark(name: str, rows: Sequence[Line]) -> str:
+    """Returns a mark for rates of which one or more have no file."""
+    return " (scored)" if any(name in row.scored for row in rows) else ""
 
 
 def _percent(rate: float) -> str:
@@ -202,7 +217,7 @@ def readme_text(text: str) -> str:
 @click.option("--quick", is_flag=True, help="The same table into results/quick; README stays.")
 def main(quick: bool) -> None:
     """Sets the paper's findings beside ours."""
-    with paper.result_folder(NAME, quick) as folder:
+    with result_folder(NAME, quick) as folder:
         write_texts({"table.md": markdown()}, folder)
         if not quick:
             text = readme_text(README.read_text("utf-8"))

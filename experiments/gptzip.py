@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.common import folder_of, identified, write_records, write_table
+from experiments.common import identified, result_folder, write_records, write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.fetching import published_file
 from lmcompress.metrics import bits_per_byte
@@ -106,22 +106,22 @@ def shown(rows: list[dict[str, Any]], raw_bytes: int) -> list[dict[str, Any]]:
 @click.option("--raw-bytes", default=RAW_BYTES, show_default=True, type=click.IntRange(min=1))
 def main(raw_bytes: int) -> None:
     """Compares with gptzip on the same weights."""
-    raw = corpora.load(CORPUS)[:raw_bytes]
-    model, python = load_model(MODEL), environment()
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = published_file(MODEL, Path(folder))
-        rows = [gptzip_row(raw, python, checkpoint)]
-    for name, config in (("1", CodecConfig(lanes=1)), ("automatic", CodecConfig())):
-        rows.append(our_row(raw, model, config, name))
-        click.echo(rows[-1], err=True)
-    folder_out = folder_of(NAME, quick=raw_bytes != RAW_BYTES)
-    records = [{**row, "corpus": CORPUS, "raw_bytes": len(raw)} for row in rows]
-    write_records(NAME, identified(records, model), folder_out)
-    note = (
-        f"The first {len(raw):,} bytes of {CORPUS}, model {MODEL}, {rows[-1]['threads']} threads; "
-        "decoded and compared on both sides; models loaded."
-    )
-    write_table(shown(rows, len(raw)), folder_out, note)
+    with result_folder(NAME, raw_bytes != RAW_BYTES) as folder_out:
+        raw = corpora.load(CORPUS)[:raw_bytes]
+        model, python = load_model(MODEL), environment()
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = published_file(MODEL, Path(folder))
+            rows = [gptzip_row(raw, python, checkpoint)]
+        for name, config in (("1", CodecConfig(lanes=1)), ("automatic", CodecConfig())):
+            rows.append(our_row(raw, model, config, name))
+            click.echo(rows[-1], err=True)
+        records = [{**row, "corpus": CORPUS, "raw_bytes": len(raw)} for row in rows]
+        write_records(NAME, identified(records, model), folder_out)
+        note = (
+            f"The first {len(raw):,} bytes of {CORPUS}, model {MODEL}, {rows[-1]['threads']} "
+            "threads; decoded and compared on both sides; models loaded."
+        )
+        write_table(shown(rows, len(raw)), folder_out, note)
 
 
 if __name__ == "__main__":

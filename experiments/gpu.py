@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 import lmcompress
-from experiments.common import folder_of, write_records, write_table
+from experiments.common import result_folder, write_records, write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
@@ -253,22 +253,22 @@ def main(quick: bool) -> None:
     """Checks a GPU's bits against the CPU's and measures its speed."""
     if not torch.cuda.is_available():
         raise click.ClickException("no CUDA device here: run this on a machine with an NVIDIA GPU")
-    about = {
-        "device": torch.cuda.get_device_name(),
-        "torch_version": torch.__version__,
-        "tests": run_tests(),
-    }
-    raw = corpora.load(CORPUS)[: 20_000 if quick else 200_000]
-    files = [files_of(name, raw, 64) for name in sorted(folders())]
-    names = ["default", "25M"] if quick else list(NETWORKS)
-    measured = list(measurements(names, (64, 1024) if quick else LANES))
-    folder = folder_of(NAME, quick=quick)
-    write_records(NAME, [{**row, **about} for row in [*files, *measured]], folder)
-    note = (
-        f"{about['device']}, PyTorch {about['torch_version']}; thousands of tokens a second, the "
-        f"engine alone. {len(files)} models made the same files on both devices."
-    )
-    write_table(table_rows(measured), folder, note)
+    with result_folder(NAME, quick) as folder:
+        about = {
+            "device": torch.cuda.get_device_name(),
+            "torch_version": torch.__version__,
+            "tests": run_tests(),
+        }
+        raw = corpora.load(CORPUS)[: 20_000 if quick else 200_000]
+        files = [files_of(name, raw, 64) for name in sorted(folders())]
+        names = ["default", "25M"] if quick else list(NETWORKS)
+        measured = list(measurements(names, (64, 1024) if quick else LANES))
+        write_records(NAME, [{**row, **about} for row in [*files, *measured]], folder)
+        note = (
+            f"{about['device']}, PyTorch {about['torch_version']}; thousands of tokens a second, "
+            f"the engine alone. {len(files)} models made the same files on both devices."
+        )
+        write_table(table_rows(measured), folder, note)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 
-from experiments.common import RESULTS, folder_of, provenance, replace_rows, write_table
+from experiments.common import RESULTS, provenance, replace_rows, result_folder, write_table
 from lmcompress import corpora
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL
 from lmcompress.records import read_rows
@@ -107,25 +107,32 @@ def shown(row: Row) -> Row:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Up to 100 kB, into results/quick.")
-@click.option("--model", "models", multiple=True, help="Only this one; other rows stay.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Choice(list(SIZES)),
+    help="Only this one; other rows stay.",
+)
 @click.option("--raw-bytes", "counts", multiple=True, type=int, help="Only this size, likewise.")
 def main(quick: bool, models: tuple[str, ...], counts: tuple[int, ...]) -> None:
     """Measures time and memory against the size of the file."""
     sizes = QUICK_SIZES if quick else SIZES
     names = TEXT[:1] if quick else TEXT
     text = b"".join(corpora.load(name) for name in names)
-    folder, kept = folder_of(NAME, quick=quick), RESULTS.parent / "runs" / NAME
-    kept.mkdir(parents=True, exist_ok=True)
-    for model in models or sizes:
-        for count in sizes[model]:
-            if counts and count not in counts:
-                continue
-            raw = (text * (count // len(text) + 1))[:count]
-            row = {**row_of(raw, model, kept), "texts": list(names)}
-            click.echo(str(row), err=True)
-            rows = with_row(read_rows(folder / "records.jsonl"), row)
-            replace_rows(rows, folder / "records.jsonl")
-            write_table([shown(row) for row in rows], folder, NOTE)
+    with result_folder(NAME, quick) as folder:
+        kept = RESULTS.parent / "runs" / NAME
+        kept.mkdir(parents=True, exist_ok=True)
+        for model in models or sizes:
+            for count in sizes[model]:
+                if counts and count not in counts:
+                    continue
+                raw = (text * (count // len(text) + 1))[:count]
+                row = {**row_of(raw, model, kept), "texts": list(names)}
+                click.echo(str(row), err=True)
+                rows = with_row(read_rows(folder / "records.jsonl"), row)
+                replace_rows(rows, folder / "records.jsonl")
+                write_table([shown(row) for row in rows], folder, NOTE)
 
 
 def with_row(rows: Sequence[Row], new: Row) -> list[Row]:

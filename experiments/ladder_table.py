@@ -21,13 +21,13 @@ from typing import Any
 import click
 
 from experiments import media, paper
-from experiments.common import provenance
+from experiments.common import provenance, result_folder
 from experiments.exactness_cost import float_bits_per_byte
 from experiments.outputs import Row, csv_of, markdown_of, write_texts
 from experiments.runs import RUNS, held_out, is_finished, recipe
 from lmcompress.errors import LmcompressError
 from lmcompress.gpt.checkpoint import load_network
-from lmcompress.model_store import DEFAULT_MODEL, Model
+from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
 
 NAME = "ladder_table"
 KEY = ("model", "fingerprint", "validation_bytes", "test_bytes")
@@ -65,23 +65,33 @@ def _cpu_seconds(call: Callable[[], bytes]) -> tuple[float, bytes]:
     return time.process_time() - start, result
 
 
-def scores(model: Model, run: Path, raw: bytes) -> dict[str, float | None]:
+def run_of_model(model: Model, runs: Path) -> Path | None:
+    """Returns the folder of the finished run that the model was made of, if it is at hand."""
+    run = runs / model.name
+    if not is_finished(run):
+        return None
+    if load_model(run).fingerprint != model.fingerprint:
+        click.echo(f"{run} holds another {model.name} than is asked for: passed over", err=True)
+        return None
+    return run
+
+
+def scores(model: Model, run: Path | None, raw: bytes) -> dict[str, float | None]:
     """Returns the bits per byte of chunks, exact and, where the run is at hand, in float32."""
     exact = float(paper.chunk_bits(raw, model).sum() / len(raw))
-    has_floats = is_finished(run)
-    floats = float_bits_per_byte(load_network(run), raw, media.CHUNK_BYTES) if has_floats else None
+    floats = float_bits_per_byte(load_network(run), raw, media.CHUNK_BYTES) if run else None
     return {"exact": round(exact, 4), "float": None if floats is None else round(floats, 4)}
 
 
-def measure_row(model: Model, run: Path, identity: Row, samples: Sequence[media.Sample]) -> Row:
+def measure_row(
+    model: Model, run: Path | None, identity: Row, samples: Sequence[media.Sample]
+) -> Row:
     """Returns the row of a model."""
     row = identity | {
         "num_parameters": model.num_parameters,
         "model_bytes": model.model_bytes,
         "bytes_seen": model.card["bytes_seen"],
-        "training_seconds": (
-            round(training_seconds(run / "log.jsonl")) if is_finished(run) else None
-        ),
+        "training_seconds": round(training_seconds(run / "log.jsonl")) if run else None,
         "card_validation_bits_per_byte": model.card["validation_bits_per_byte"]["mean"],
         "corpora": [sample.name for sample in samples],
         "corpora_sha256": [sample.sha256 for sample in samples],
@@ -110,9 +120,10 @@ def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: 
             "test_bytes": size,
         }
         done = [row for row in file.rows if identity.items() <= row.items()]
-        lacks_floats = is_finished(runs / model.name) and not any(map(_has_floats, done))
+        run = run_of_model(model, runs)
+        lacks_floats = run is not None and not any(map(_has_floats, done))
         if not done or lacks_floats:
-            file.append(measure_row(model, runs / model.name, identity, samples) | provenance(NAME))
+            file.append(measure_row(model, run, identity, samples) | provenance(NAME))
             click.echo(f"{model.name}: measured", err=True)
 
 
@@ -136,8 +147,9 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "files). validation: text held out of the training files; the default model's is on other "
         f"text and on its card. Test samples: {', '.join(shown[0]['corpora'])}, "
         f"{shown[0]['test_bytes']:,} bytes each. Speed: kB of text a second of CPU time, one "
-        f"thread, {shown[0]['machine']}, beside other work that shared its caches. Training time "
-        "is that of the log, beside other work too, so no measure of the model."
+        "thread, beside other work that shared its caches, on the machine named: speeds of one "
+        "machine compare. Training time is that of the log, beside other work too, so no measure "
+        "of the model."
     )
     return {
         "summary.csv": csv_of(shown),
@@ -158,6 +170,7 @@ def _line(row: Row) -> Row:
         "test: text": _pair(row, "text"),
         "encode, kB/s": f"{row['encode_bytes_per_cpu_second'] / 1000:.1f}",
         "decode, kB/s": f"{row['decode_bytes_per_cpu_second'] / 1000:.1f}",
+        "machine": row["machine"].removeprefix("x86_64, "),
     }
 
 
@@ -175,7 +188,7 @@ def _pair(row: Row, where: str) -> str | None:
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild the table.")
 def main(quick: bool, runs: Path, models: tuple[str, ...], derive: bool) -> None:
     """Describes the ladder's models."""
-    with paper.result_folder(NAME, quick) as folder:
+    with result_folder(NAME, quick, derive=derive) as folder:
         file = paper.RowFile(folder / "records.jsonl", KEY)
         if not derive:
             measure(file, paper.chosen_models(models, quick), runs, quick=quick)

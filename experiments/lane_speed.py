@@ -9,13 +9,13 @@ warm-up. The automatic rule (lmcompress/lanes.py) takes 16 lanes for this text.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 from matplotlib.figure import Figure
 
-from experiments.common import folder_of, identified, save, write_records, write_table
+from experiments.common import identified, result_folder, write_records, write_table
+from experiments.outputs import write_figures
 from lmcompress import corpora
 from lmcompress.benchmark import ModelCodec, measure
 from lmcompress.codec import CodecConfig
@@ -25,7 +25,7 @@ from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
 from lmcompress.predictor import resolve_threads
 
 NAME = "lane_speed"
-CORPUS = "calgary/book1@0+300000"
+CORPUS, QUICK = "calgary/book1@0+300000", "calgary/book1@0+20000"
 LANES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -40,8 +40,8 @@ def row_of(raw: bytes, model: Model, lanes: int) -> dict[str, Any]:
     }
 
 
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draws the trade: bits per byte against the speed of decompression, a point for each row."""
+def draw(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Returns the trade: bits per byte against the speed of decompression, a point for each row."""
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
     for way in ("compress kB/s", "decompress kB/s"):
@@ -50,28 +50,30 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         at = row["decompress kB/s"], row["bits per byte"]
         axes.annotate(str(row["lanes"]), at, (4, 4), textcoords="offset points", fontsize=8)
     axes.set(xlabel="kB/s", ylabel="bits per byte", title="number of lanes", xlim=(0, None))
-    save(figure, path)
+    figure.axes[0].legend()
+    return figure
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="20 kB, up to 4 lanes, into results/quick.")
 def main(quick: bool) -> None:
     """Measures bits per byte and speed against the number of lanes."""
-    model, raw = load_model(DEFAULT_MODEL), corpora.load(CORPUS)
-    rows = []
-    for lanes in LANES[:3] if quick else LANES:
-        rows.append(row_of(raw[:20_000] if quick else raw, model, lanes))
-        click.echo(str(rows[-1]), err=True)
-    folder = folder_of(NAME, quick=quick)
-    threads = resolve_threads(None)
-    records = [{**row, "corpus": CORPUS, "threads": threads} for row in rows]
-    write_records(NAME, identified(records, model), folder)
-    note = (
-        f"{CORPUS}, default model, {threads} threads; real files, decoded and compared. Automatic: "
-        f"{auto_lanes(len(raw))} lanes."
-    )
-    write_table(rows, folder, note)
-    draw(rows, folder / "lane-speed.svg")
+    with result_folder(NAME, quick) as folder:
+        model, corpus = load_model(DEFAULT_MODEL), QUICK if quick else CORPUS
+        raw = corpora.load(corpus)
+        rows = []
+        for lanes in LANES[:3] if quick else LANES:
+            rows.append(row_of(raw, model, lanes))
+            click.echo(str(rows[-1]), err=True)
+        threads = resolve_threads(None)
+        records = [{**row, "corpus": corpus, "threads": threads} for row in rows]
+        write_records(NAME, identified(records, model), folder)
+        note = (
+            f"{corpus}, default model, {threads} threads; real files, decoded and compared. "
+            f"Automatic: {auto_lanes(len(raw))} lanes."
+        )
+        write_table(rows, folder, note)
+        write_figures({"lane-speed": lambda: draw(rows)}, folder)
 
 
 if __name__ == "__main__":

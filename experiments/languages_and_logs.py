@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from experiments.common import folder_of, write_table
+from experiments.common import result_folder, write_table
 from experiments.default_against_classical import measure
 from lmcompress import corpora
 from lmcompress.benchmark import ModelCodec, classical_codecs
@@ -41,13 +41,14 @@ def table(records: Sequence[Record]) -> list[dict[str, Any]]:
 @click.option("--quick", is_flag=True, help="Two small files, into results/quick.")
 def main(quick: bool) -> None:
     """Compares the default model with zpaq and PPMd on other languages and on logs."""
-    names = [*corpora.names("i18n/"), *corpora.names("logs/")]
-    chosen = ["i18n/udhr-fra.txt", "i18n/udhr-jpn.txt"] if quick else names
-    path = folder_of(NAME, quick=quick) / "records.jsonl"
-    codecs = [*classical_codecs(RIVALS), ModelCodec(load_model(DEFAULT_MODEL))]
-    measure(chosen, codecs, path, experiment=NAME)
-    note = "Bits per byte of files that were decompressed and compared."
-    write_table(table(read_jsonl(path)), path.parent, note)
+    with result_folder(NAME, quick) as folder:
+        names = [*corpora.names("i18n/"), *corpora.names("logs/")]
+        chosen = ["i18n/udhr-fra.txt", "i18n/udhr-jpn.txt"] if quick else names
+        path = folder / "records.jsonl"
+        codecs = [*classical_codecs(RIVALS), ModelCodec(load_model(DEFAULT_MODEL))]
+        measure(chosen, codecs, path, experiment=NAME)
+        note = "Bits per byte of files that were decompressed and compared."
+        write_table(table(read_jsonl(path)), path.parent, note)
 
 
 if __name__ == "__main__":

@@ -10,26 +10,28 @@ equal pieces of each file; no files are made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 import numpy.typing as npt
 
 from experiments.common import (
-    folder_of,
     identified,
     panels,
     predictions,
-    save,
+    result_folder,
     write_records,
     write_table,
 )
+from experiments.outputs import write_figures
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.coding import symbol_bits
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAME = "mix_shift"
 CORPORA = (
@@ -68,36 +70,37 @@ def in_pieces(raw: bytes, model: Model) -> dict[str, list[float]]:
     }
 
 
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draws bits per byte along each file."""
+def draw(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Returns bits per byte along each file."""
     figure, row_of_panels = panels([row["corpus"] for row in rows])
     for axes, row in zip(row_of_panels, rows, strict=True):
         middles = (np.arange(PIECES) + 0.5) * row["raw_bytes"] / PIECES / 1000
         for way in WAYS:
             axes.plot(middles, row[way], label=way)
         axes.set(xlabel="position, kB")
-    save(figure, path)
+    figure.axes[0].legend()
+    return figure
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="One small file, into results/quick.")
 def main(quick: bool) -> None:
     """Measures the GPT, the adaptive stage and both along files."""
-    model, rows = load_model(DEFAULT_MODEL), []
-    for name in ("canterbury/fields.c",) if quick else CORPORA:
-        raw = corpora.load(name)
-        rows.append({"corpus": name, "raw_bytes": len(raw), **in_pieces(raw, model)})
-        click.echo(f"{name} done", err=True)
-    folder = folder_of(NAME, quick=quick)
-    write_records(NAME, identified(rows, model), folder)
-    lines = [
-        {"file": row["corpus"], "way": way, "first": row[way][0], "second": row[way][1],
-         "middle": row[way][PIECES // 2], "last": row[way][-1]}
-        for row in rows for way in WAYS
-    ]  # fmt: skip
-    note = f"Bits per byte of pieces (one {PIECES}th each) of a file read as one lane."
-    write_table(lines, folder, note)
-    draw(rows, folder / "along-the-file.svg")
+    with result_folder(NAME, quick) as folder:
+        model, rows = load_model(DEFAULT_MODEL), []
+        for name in ("canterbury/fields.c",) if quick else CORPORA:
+            raw = corpora.load(name)
+            rows.append({"corpus": name, "raw_bytes": len(raw), **in_pieces(raw, model)})
+            click.echo(f"{name} done", err=True)
+        write_records(NAME, identified(rows, model), folder)
+        lines = [
+            {"file": row["corpus"], "way": way, "first": row[way][0], "second": row[way][1],
+             "middle": row[way][PIECES // 2], "last": row[way][-1]}
+            for row in rows for way in WAYS
+        ]  # fmt: skip
+        note = f"Bits per byte of pieces (one {PIECES}th each) of a file read as one lane."
+        write_table(lines, folder, note)
+        write_figures({"along-the-file": lambda: draw(rows)}, folder)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from experiments.common import folder_of
+from experiments.common import result_folder
 from experiments.default_against_classical import derived_texts, in_order, measure
-from experiments.outputs import write_texts
+from experiments.outputs import write_figures, write_texts
 from experiments.paper import LADDER, models_at_hand
 from lmcompress.benchmark import ModelCodec, classical_codecs
 from lmcompress.codec import CodecConfig
-from lmcompress.errors import LmcompressError
-from lmcompress.figures import write_figure
 from lmcompress.model_store import DEFAULT_MODEL
 from lmcompress.protocol import Codec
 from lmcompress.records import Record, read_jsonl
@@ -44,6 +42,8 @@ CLASSICAL = ("gzip", "bzip2", "xz", "zstd", "ppmd", "zpaq", "stored")
 LINES = ("gzip-9", "xz-9e", "ppmd-16", "zpaq-5")
 """Classical codecs that the figure shows, as lines across."""
 ALONE = " (no adaptive stage)"
+_LABEL_HEIGHT = 0.17
+"""Bits per byte that a line's name takes."""
 COLOURS = {"model alone": "#0072B2", "with the adaptive stage": "#D55E00"}
 
 
@@ -98,20 +98,21 @@ def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
             capsize=2,
         )
         if default := rows.get(DEFAULT_MODEL + suffix):
-            # Hollow: it has seen other text, and more of it.
-            size, (mean, error) = default[0].num_parameters, _mean_and_error(default)
+            # Hollow: it has seen other text, and more. Shifted: one of the ladder is as large.
+            size, (mean, error) = 1.1 * default[0].num_parameters, _mean_and_error(default)
             axes.errorbar(size, mean, error or None, fmt="o", color=colour, fillstyle="none",
                           capsize=2)  # fmt: skip
             if not suffix:
                 axes.annotate(DEFAULT_MODEL, (size, mean), (0, -13), textcoords="offset points",
                               ha="center", fontsize=8)  # fmt: skip
-    for i, name in enumerate(LINES):
-        if name in rows:
-            height, _ = _mean_and_error(rows[name])
-            axes.axhline(height, color="#767676", linewidth=0.8, linestyle=":")
-            x = 0.6 + 0.39 * (i % 2)  # neighbours are too close for labels above each other
-            axes.text(x, height, name, transform=axes.get_yaxis_transform(), ha="right",
-                      va="bottom", fontsize=8, color="#555555")  # fmt: skip
+    heights = {name: _mean_and_error(rows[name])[0] for name in LINES if name in rows}
+    lowest = -math.inf
+    for name, height in sorted(heights.items(), key=lambda item: item[1]):
+        axes.axhline(height, color="#767676", linewidth=0.8, linestyle=":")
+        lowest = max(height, lowest + _LABEL_HEIGHT)  # neighbours are closer than their names
+        axes.annotate(name, (1, height), (1.02, lowest), xycoords=axes.get_yaxis_transform(),
+                      textcoords=axes.get_yaxis_transform(), va="center", fontsize=8,
+                      color="#555555", annotation_clip=False)  # fmt: skip
 
 
 @click.command()
@@ -120,16 +121,12 @@ def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
 def main(quick: bool, derive: bool) -> None:
     """Compares the models of the ladder by size."""
     names = [name.replace("+16384", "+4096") for name in CORPORA] if quick else list(CORPORA)
-    folder = folder_of(NAME, quick=quick)
-    try:
+    with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:
             measure(names, codecs(), folder / "records.jsonl", experiment=NAME)
         records = in_order(read_jsonl(folder / "records.jsonl"), names)
         write_texts(derived_texts(records, names), folder)
-        for suffix in ("svg", "png"):
-            write_figure(lambda: figure_of(records, names), folder / f"model-sizes.{suffix}")
-    except (LmcompressError, OSError) as exc:
-        raise click.ClickException(str(exc)) from exc
+        write_figures({"model-sizes": lambda: figure_of(records, names)}, folder)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from experiments.adaptive_ablation import GPT, NOTHING, STAGE, code_lengths
-from experiments.common import folder_of, write_records, write_table
+from experiments.common import result_folder, write_records, write_table
 from lmcompress import corpora
 from lmcompress.model_store import DEFAULT_MODEL, load_model
 
@@ -50,22 +50,22 @@ def read(name: str) -> bytes:
 @click.option("--quick", is_flag=True, help="One small file, into results/quick.")
 def main(quick: bool) -> None:
     """Compares the mixture with its parts on what is no text."""
-    model, rows, records = load_model(DEFAULT_MODEL), [], []
-    for name in ("canterbury/sum",) if quick else (*CORPORA, RANDOM):
-        raw = read(name)
-        bits = code_lengths(raw, model, parts=())
-        row: dict[str, Any] = {"file": name, "raw bytes": len(raw)}
-        for label, key in (("GPT alone", GPT), ("stage alone", STAGE), ("mixed", NOTHING)):
-            row[label] = round(bits[key] / len(raw), 4)
-        best = min(bits[GPT], bits[STAGE])
-        row["mixed against the better"] = f"{100 * (bits[NOTHING] / best - 1):+.2f} %"
-        rows.append(row)
-        digest = hashlib.sha256(raw).hexdigest()
-        records.append({**row, "corpus_sha256": digest, "fingerprint": model.fingerprint.hex()})
-        click.echo(row, err=True)
-    folder = folder_of(NAME, quick=quick)
-    write_records(NAME, records, folder)
-    write_table(rows, folder, "Bits per byte (quantized code lengths) on what is no text.")
+    with result_folder(NAME, quick) as folder:
+        model, rows, records = load_model(DEFAULT_MODEL), [], []
+        for name in ("canterbury/sum",) if quick else (*CORPORA, RANDOM):
+            raw = read(name)
+            bits = code_lengths(raw, model, parts=())
+            row: dict[str, Any] = {"file": name, "raw bytes": len(raw)}
+            for label, key in (("GPT alone", GPT), ("stage alone", STAGE), ("mixed", NOTHING)):
+                row[label] = round(bits[key] / len(raw), 4)
+            best = min(bits[GPT], bits[STAGE])
+            row["mixed against the better"] = f"{100 * (bits[NOTHING] / best - 1):+.2f} %"
+            rows.append(row)
+            digest = hashlib.sha256(raw).hexdigest()
+            records.append({**row, "corpus_sha256": digest, "fingerprint": model.fingerprint.hex()})
+            click.echo(row, err=True)
+        write_records(NAME, records, folder)
+        write_table(rows, folder, "Bits per byte (quantized code lengths) on what is no text.")
 
 
 if __name__ == "__main__":

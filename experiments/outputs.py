@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Row = dict[str, Any]
+MakeFigures = Mapping[str, Callable[[], "Figure"]]
+"""By the stem of their files."""
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#767676"
 SKY = "#56B4E9"
 """Told apart by all eyes (Okabe and Ito, 2008)."""
@@ -48,7 +50,8 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(figure: Figure, folder: Path, stem: str) -> None:
-    """Writes STEM.svg and STEM.png; the same figure gives the same bytes."""
-    for suffix in ("svg", "png"):
-        write_figure(lambda: figure, folder / f"{stem}.{suffix}")
+def write_figures(figures: MakeFigures, folder: Path) -> None:
+    """Writes STEM.svg and STEM.png of each, made in the project's style; the same each time."""
+    for stem, make in figures.items():
+        for suffix in ("svg", "png"):
+            write_figure(make, folder / f"{stem}.{suffix}")

@@ -7,9 +7,8 @@ measures to records.jsonl, does not measure it again, and makes all else from th
 from __future__ import annotations
 
 import collections
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +16,18 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.common import folder_of, predictions
+from experiments.common import predictions
 from experiments.media import CHUNK_BYTES
-from experiments.outputs import write_texts
+from experiments.outputs import MakeFigures, write_figures, write_texts
 from lmcompress.benchmark import ModelCodec, chunked_name
 from lmcompress.codec import CodecConfig
 from lmcompress.coding import symbol_bits
 from lmcompress.errors import LmcompressError
-from lmcompress.figures import write_figure
 from lmcompress.model_store import DEFAULT_MODEL, Model, folders, load_model
 from lmcompress.records import append_rows, read_rows
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k")
 """Trained on the same 6 MB of Wikipedia; the last three have the shapes of the paper's models."""
@@ -38,7 +36,6 @@ MODELS = (*LADDER, DEFAULT_MODEL)
 QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
 CHUNKS_AT_ONCE = 64
 DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096
-MAKE_FIGURES = Mapping[str, Callable[[], "Figure"]]
 
 
 def models_at_hand(names: Sequence[str] = MODELS) -> list[Model]:
@@ -146,12 +143,10 @@ def latest_rows(rows: Sequence[dict[str, Any]], *key: str) -> list[dict[str, Any
     return list(found.values())
 
 
-def write_derived(folder: Path, texts: Mapping[str, str], figures: MAKE_FIGURES) -> None:
+def write_derived(folder: Path, texts: Mapping[str, str], figures: MakeFigures) -> None:
     """Writes an experiment's texts by file name, and its figures as SVG and PNG by stem."""
     write_texts(texts, folder)
-    for stem, make in figures.items():
-        for suffix in (".svg", ".png"):
-            write_figure(make, folder / f"{stem}{suffix}")
+    write_figures(figures, folder)
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
@@ -163,17 +158,6 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = option(command)
     return command
-
-
-@contextlib.contextmanager
-def result_folder(name: str, quick: bool) -> Iterator[Path]:
-    """Yields the experiment's folder; errors of ours become one line."""
-    try:
-        folder = folder_of(name, quick=quick)
-        yield folder
-    except (LmcompressError, OSError) as exc:
-        raise click.ClickException(str(exc)) from exc
-    click.echo(f"Wrote {folder.relative_to(folder_of('', quick=False).parent)}", err=True)
 
 
 def chosen_models(names: Sequence[str], quick: bool) -> list[Model]:

@@ -26,7 +26,7 @@ from typing import Any
 import click
 
 from experiments.code_lengths import exact_bits, float_bits, published_network, symbols_of, windows
-from experiments.common import folder_of, provenance
+from experiments.common import provenance, result_folder
 from experiments.default_against_classical import measure
 from experiments.outputs import markdown_of
 from lmcompress import fetching
@@ -72,29 +72,29 @@ Row = dict[str, Any]
 @click.option("--corpus", "chosen", multiple=True, help="Of the files, only this; repeatable.")
 def main(quick: bool, part: str | None, chosen: tuple[str, ...]) -> None:
     """Measures a published model: files, exactness, windows, bits per character."""
-    model = fetching.fetch_model(MODEL)
-    folder = folder_of(NAME, quick=quick)
-    if part in (None, "files"):
-        measure_files(model, folder, chosen, quick=quick)
-    if part in (None, "exactness"):
-        names = (QUICK,) if quick else EXACTNESS
-        append_missing(
-            folder / "exactness.jsonl", model, names, lambda name: exactness_row(model, name)
-        )
-    if part in (None, "windows"):
-        name, policies = (QUICK, ((256, 64),)) if quick else (WINDOWS, POLICIES)
-        append_missing(
-            folder / "windows.jsonl",
-            model,
-            [f"{name}, window {window}, overlap {overlap}" for window, overlap in policies],
-            lambda setting: window_row(model, name, setting),
-        )
-    if part in (None, "characters"):
-        names = (QUICK,) if quick else CHARACTERS
-        append_missing(
-            folder / "characters.jsonl", model, names, lambda name: character_row(model, name)
-        )
-    (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
+    with result_folder(NAME, quick) as folder:
+        model = fetching.fetch_model(MODEL)
+        if part in (None, "files"):
+            measure_files(model, folder, chosen, quick=quick)
+        if part in (None, "exactness"):
+            names = (QUICK,) if quick else EXACTNESS
+            append_missing(
+                folder / "exactness.jsonl", model, names, lambda name: exactness_row(model, name)
+            )
+        if part in (None, "windows"):
+            name, policies = (QUICK, ((256, 64),)) if quick else (WINDOWS, POLICIES)
+            append_missing(
+                folder / "windows.jsonl",
+                model,
+                [f"{name}, window {window}, overlap {overlap}" for window, overlap in policies],
+                lambda setting: window_row(model, name, setting),
+            )
+        if part in (None, "characters"):
+            names = (QUICK,) if quick else CHARACTERS
+            append_missing(
+                folder / "characters.jsonl", model, names, lambda name: character_row(model, name)
+            )
+        (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
 
 
 def measure_files(model: Model, folder: Path, chosen: Sequence[str], *, quick: bool) -> None:
@@ -187,6 +187,12 @@ def character_row(model: Model, name: str) -> Row:
     }
 
 
+def without_parts(records: Sequence[Record]) -> list[Record]:
+    """Returns the records but for slices of files of which there is the whole."""
+    names = {record.corpus for record in records}
+    return [r for r in records if "@" not in r.corpus or r.corpus.partition("@")[0] not in names]
+
+
 def adjusted_rows(records: Sequence[Record]) -> list[Row]:
     """Returns rates over all files, raw and with the model counted, of codecs that have all."""
     names = {record.corpus for record in records}
@@ -225,7 +231,7 @@ def table(folder: Path) -> str:
     """Returns what the records say, as markdown."""
     parts = []
     if (folder / "records.jsonl").exists():
-        records: list[Record] = latest(read_jsonl(folder / "records.jsonl"))
+        records = without_parts(latest(read_jsonl(folder / "records.jsonl")))
         parts.append("Files, decompressed and compared.\n\n" + rate_table(records))
         parts.append(markdown_of(adjusted_rows(records), _ADJUSTED))
         parts.append("Speed, on a machine that did other work too.\n\n" + speed_table(records))

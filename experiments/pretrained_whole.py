@@ -22,7 +22,7 @@ import click
 
 import lmcompress
 from experiments.code_lengths import float_bits, published_network, symbols_of, windows
-from experiments.common import folder_of
+from experiments.common import result_folder
 from experiments.outputs import markdown_of
 from experiments.pretrained import MODEL, append_missing
 from lmcompress import CodecConfig, fetching
@@ -134,13 +134,14 @@ def table(folder: Path) -> str:
 @click.option("--quick", is_flag=True, help="A thousand bytes, into results/quick.")
 def main(quick: bool) -> None:
     """Measures a published model on a whole text."""
-    model, folder = fetching.fetch_model(MODEL), folder_of(NAME, quick=quick)
-    name = QUICK if quick else CORPUS
-    keys = [f"{name}, lanes {lanes}" for lanes in LANES]
-    append_missing(
-        folder / "records.jsonl", model, keys, lambda key: row_of(model, name, key), NAME
-    )
-    (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
+    with result_folder(NAME, quick) as folder:
+        model = fetching.fetch_model(MODEL)
+        name = QUICK if quick else CORPUS
+        keys = [f"{name}, lanes {lanes}" for lanes in LANES]
+        append_missing(
+            folder / "records.jsonl", model, keys, lambda key: row_of(model, name, key), NAME
+        )
+        (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
 
 
 if __name__ == "__main__":

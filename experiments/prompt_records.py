@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.common import folder_of, write_records, write_table
+from experiments.common import result_folder, write_records, write_table
 from lmcompress import CodecConfig, Prompt, corpora
 from lmcompress.benchmark import payload_bytes
 from lmcompress.metrics import bits_per_byte
@@ -110,18 +110,18 @@ def _payload(frames: Sequence[bytes]) -> float:
 @click.option("--quick", is_flag=True, help="Five small files of one kind, into results/quick.")
 def main(quick: bool) -> None:
     """Compares small files with and without what came before them."""
-    kinds = ["Linux log, 20 lines"] if quick else list(KINDS)
-    rows = []
-    for kind in kinds:
-        records = records_of(KINDS[kind])
-        rows += measure(kind, records[:15] if quick else records, 5 if quick else TESTED)
-    folder = folder_of(NAME, quick=quick)
-    more = {"fingerprint": load_model(DEFAULT_MODEL).fingerprint.hex()}
-    hashes = {kind: hashlib.sha256(corpora.load(KINDS[kind])).hexdigest() for kind in kinds}
-    records = [{**row, **more, "corpus_sha256": hashes[row["kind"]]} for row in rows]
-    write_records(NAME, records, folder)
-    note = "Each small file compressed on its own, decompressed and compared; headers included."
-    write_table(rows, folder, note)
+    with result_folder(NAME, quick) as folder:
+        kinds = ["Linux log, 20 lines"] if quick else list(KINDS)
+        rows = []
+        for kind in kinds:
+            records = records_of(KINDS[kind])
+            rows += measure(kind, records[:15] if quick else records, 5 if quick else TESTED)
+        more = {"fingerprint": load_model(DEFAULT_MODEL).fingerprint.hex()}
+        hashes = {kind: hashlib.sha256(corpora.load(KINDS[kind])).hexdigest() for kind in kinds}
+        records = [{**row, **more, "corpus_sha256": hashes[row["kind"]]} for row in rows]
+        write_records(NAME, records, folder)
+        note = "Each small file compressed on its own, decompressed and compared; headers included."
+        write_table(rows, folder, note)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import click
 import numpy as np
 import pandas as pd
 
-from experiments.common import folder_of, provenance
+from experiments.common import provenance, result_folder
 from lmcompress import corpora
 from lmcompress.metrics import bits_per_byte
 from lmcompress.model_store import DEFAULT_MODEL, load_model
@@ -141,23 +141,25 @@ def rows_to_show(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 @click.option("--processes", default=2, show_default=True, help="At a time, one thread each.")
 def main(quick: bool, processes: int) -> None:
     """Compresses and decompresses every file through the command line."""
-    folder = folder_of(NAME, quick=quick)
-    fingerprint = load_model(DEFAULT_MODEL).fingerprint.hex()
-    path = folder / "records.jsonl"
-    done = {row["corpus"] for row in read_rows(path) if row["fingerprint"] == fingerprint}
-    names = [name for name in (QUICK if quick else all_names()) if name not in done]
-    run = provenance(NAME)
-    with ThreadPoolExecutor(processes) as pool:
-        jobs = [pool.submit(round_trip, batch, fingerprint) for batch in batches(names) if batch]
-        for job in as_completed(jobs):
-            append_rows([{**row, **run} for row in job.result()], path)
-    rows = read_rows(path)
-    (folder / "table.md").write_text(table(rows_to_show(rows)), "utf-8", newline="\n")
-    failed = [row["corpus"] for row in rows if not row["round_trip_ok"]]
-    if failed:
-        raise click.ClickException(f"came back changed: {', '.join(failed)}")
-    tried = sum(row["fingerprint"] == fingerprint for row in rows)
-    click.echo(f"{tried} files came back bit for bit", err=True)
+    with result_folder(NAME, quick) as folder:
+        fingerprint = load_model(DEFAULT_MODEL).fingerprint.hex()
+        path = folder / "records.jsonl"
+        done = {row["corpus"] for row in read_rows(path) if row["fingerprint"] == fingerprint}
+        names = [name for name in (QUICK if quick else all_names()) if name not in done]
+        run = provenance(NAME)
+        with ThreadPoolExecutor(processes) as pool:
+            jobs = [
+                pool.submit(round_trip, batch, fingerprint) for batch in batches(names) if batch
+            ]
+            for job in as_completed(jobs):
+                append_rows([{**row, **run} for row in job.result()], path)
+        rows = read_rows(path)
+        (folder / "table.md").write_text(table(rows_to_show(rows)), "utf-8", newline="\n")
+        failed = [row["corpus"] for row in rows if not row["round_trip_ok"]]
+        if failed:
+            raise click.ClickException(f"came back changed: {', '.join(failed)}")
+        tried = sum(row["fingerprint"] == fingerprint for row in rows)
+        click.echo(f"{tried} files came back bit for bit", err=True)
 
 
 if __name__ == "__main__":

@@ -25,11 +25,13 @@ import click
 import numpy as np
 
 from experiments import paper
-from experiments.common import RESULTS, provenance
+from experiments.common import RESULTS, provenance, result_folder
 from experiments.outputs import BLUE, GREEN, ORANGE, PINK, SKY, Row, csv_of, markdown_of, new_figure
 from experiments.runs import RUNS, is_finished, read_run, recipe
 from experiments.scaling_fit import Floats, JointLaw, SizeLaw, fit_size, fit_size_and_data
 from lmcompress.errors import LmcompressError
+from lmcompress.model_store import load_model
+from lmcompress.training import STATE_FILE, check_same_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,9 +53,12 @@ def measure(file: paper.RowFile, runs: Path) -> None:
             what = "taken from the records" if known else "left out"
             click.echo(f"{name}: no finished run in {runs.name}, {what}", err=True)
             continue
-        run, config = read_run(runs / name), recipe(name)
+        config = recipe(name)
+        check_same_run(runs / name / STATE_FILE, config)
+        run = read_run(runs / name)
         row = {
             "model": name,
+            "fingerprint": load_model(runs / name).fingerprint.hex(),
             "num_parameters": run.model.num_parameters,
             "bytes_seen": run.card["bytes_seen"],
             "validation_bits_per_byte": run.validation_bits_per_byte,
@@ -127,8 +132,10 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"{joint.by_size:.3g} / N^{joint.a:.3f} + {joint.by_data:.3g} / D^{joint.b:.3f} over "
         f"{len(curve_points(shown))} points of the training curves, sequences of "
         f"{shown[0]['short_sequence_length']:,} bytes; its error there is "
-        f"{100 * joint.relative_error:.1f} % (root mean square): the curves fall in steps, which "
-        f"no power law does{_FLOORLESS if joint.floor < _NO_FLOOR else ''}. L(N, D) at the end "
+        f"{100 * joint.relative_error:.1f} % (root mean square; {_errors_by_model(shown, joint)}): "
+        "the curves fall in steps, which no power law does"
+        f"{_FLOORLESS if joint.floor < _NO_FLOOR else ''}. N counts all parameters, those of "
+        "embeddings too, which Kaplan et al. leave out. L(N, D) at the end "
         "goes beyond those points, to more text and longer sequences. "
         f"Held-out text is read in sequences of {shown[0]['sequence_length']:,}. One seed each, "
         "and little text: exponents of a few megabytes are no guide to gigabytes."
@@ -140,6 +147,16 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         for seen, bits in row["training_curve"]
     ]  # fmt: skip
     return {"summary.csv": csv_of(flat), "table.md": markdown_of(lines, note)}
+
+
+def _errors_by_model(rows: Sequence[Row], joint: JointLaw) -> str:
+    """Returns the root mean square of the fit's error on each model's curve, in words."""
+    parts = []
+    for row in rows:
+        sizes, seen, bits = curve_points([row]).T
+        error = np.sqrt(np.mean(np.log(joint(sizes, seen) / bits) ** 2))
+        parts.append(f"{row['model']} {100 * error:.1f} %")
+    return ", ".join(parts)
 
 
 def exponent_between(small: Row, large: Row) -> float:
@@ -172,6 +189,9 @@ def draw(rows: Sequence[Row]) -> Figure:
     by_size.minorticks_off()
     by_size.set(xlabel="parameters", ylabel="bits per byte, held out, after all of the text")
     by_size.legend(frameon=False)
+    longer = shown[0]["short_bytes"] / 1e6
+    by_data.axvline(longer, color="0.8", lw=0.8, zorder=0)
+    by_data.text(longer, 4.9, "longer\nsequences", ha="center", va="top", fontsize=7, color="0.4")
     by_data.set_xscale("log")
     by_data.set_xticks((0.25, 0.5, 1, 2, 4, 8), ("0.25", "0.5", "1", "2", "4", "8"))
     by_data.minorticks_off()
@@ -187,7 +207,7 @@ def draw(rows: Sequence[Row]) -> Figure:
 @click.option("--derive", is_flag=True, help="Read no runs: only rebuild table and figure.")
 def main(quick: bool, runs: Path, derive: bool) -> None:
     """Fits how bits per byte fall with parameters and text."""
-    with paper.result_folder(NAME, quick) as folder:
+    with result_folder(NAME, quick) as folder:
         file = paper.RowFile(RESULTS / NAME / "records.jsonl", KEY)
         if not (derive or quick):
             measure(file, runs)

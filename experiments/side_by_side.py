@@ -6,13 +6,17 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lmcompress
-from experiments.outputs import Row, new_figure, save_figure
+from experiments.outputs import Row, new_figure
 from experiments.runs import Run, finished_run
 from lmcompress import CodecConfig
 from lmcompress.model_store import load_model
 from lmcompress.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 QUICK_BYTES = 40_960
 
@@ -60,8 +64,8 @@ def flat(row: Row) -> Row:
     return {key: value for key, value in row.items() if key not in ("config", "training_curve")}
 
 
-def draw_curves(rows: Mapping[str, Row], colours: Sequence[str], folder: Path) -> None:
-    """Draws the training curves of the records by label, each line with its name."""
+def draw_curves(rows: Mapping[str, Row], colours: Sequence[str]) -> Figure:
+    """Returns the training curves of the records by label, each line with its name."""
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     for (label, row), colour in zip(rows.items(), colours, strict=True):
@@ -70,4 +74,4 @@ def draw_curves(rows: Mapping[str, Row], colours: Sequence[str], folder: Path) -
         axes.plot([s / 1e6 for s in seen], bits, label=label, color=colour)
     axes.set(xlabel="training text seen, MB", ylabel="bits per byte of text not seen before")
     axes.legend(frameon=False)
-    save_figure(figure, folder, "curves")
+    return figure

@@ -12,7 +12,6 @@ on one thread; two threads on two idle cores reach twice that.
 from __future__ import annotations
 
 import functools
-import json
 import statistics
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 
 from experiments import speed_codecs
-from experiments.common import folder_of, write_records
+from experiments.common import provenance, replace_rows, result_folder
 from experiments.eager import CachedDecoder, prefix_step
 from experiments.outputs import Row, markdown_of, write_texts
 from experiments.speed_codecs import Timed, coding
@@ -163,33 +162,32 @@ def all_ways(raw: bytes) -> tuple[dict[str, Timed], dict[str, Row]]:
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(min=1))
 def main(quick: bool, repeats: int) -> None:
     """Measures the engine against floating point and against other ways to decode."""
-    raw = corpora.load(CORPUS)
-    raw = raw[:50_000] if quick else raw[:1_000_000]
-    timed, about = all_ways(raw)
-    speeds: dict[str, list[float]] = {name: [] for name in timed}
-    for _ in range(1 if quick else repeats):
-        for name, run in timed.items():
-            seconds, done = run()
-            speeds[name].append(done / seconds / 1000)
-            click.echo(f"{name}: {speeds[name][-1]:.2f} kB/s", err=True)
-    medians = {name: statistics.median(found) for name, found in speeds.items()}
-    reference = medians["float32 scoring"]
-    rows = [
-        {
-            "what": name,
-            "kB/s": round(found, 2),
-            "of float32 scoring": round(found / reference, 3),
-            **about.get(name, {}),
-        }
-        for name, found in medians.items()
-    ]
-    folder = folder_of(NAME, quick=quick)
-    more = {"corpus": CORPUS, "raw_bytes": len(raw), "threads": resolve_threads(None)}
-    here = {"instructions": instructions()}
-    before = read_rows(folder / "records.jsonl")
-    write_records(NAME, [{**row, **more, **here} for row in rows], folder)
-    keep_others(before, here["instructions"], folder)
-    write_texts({"table.md": tables(read_rows(folder / "records.jsonl"))}, folder)
+    with result_folder(NAME, quick) as folder:
+        raw = corpora.load(CORPUS)
+        raw = raw[:50_000] if quick else raw[:1_000_000]
+        timed, about = all_ways(raw)
+        speeds: dict[str, list[float]] = {name: [] for name in timed}
+        for _ in range(1 if quick else repeats):
+            for name, run in timed.items():
+                seconds, done = run()
+                speeds[name].append(done / seconds / 1000)
+                click.echo(f"{name}: {speeds[name][-1]:.2f} kB/s", err=True)
+        medians = {name: statistics.median(found) for name, found in speeds.items()}
+        reference = medians["float32 scoring"]
+        rows = [
+            {
+                "what": name,
+                "kB/s": round(found, 2),
+                "of float32 scoring": round(found / reference, 3),
+                **about.get(name, {}),
+            }
+            for name, found in medians.items()
+        ]
+        more = {"corpus": CORPUS, "raw_bytes": len(raw), "threads": resolve_threads(None)}
+        here = {"instructions": instructions()}
+        records = with_others([{**row, **more, **here, **provenance(NAME)} for row in rows], folder)
+        replace_rows(records, folder / "records.jsonl")
+        write_texts({"table.md": tables(records)}, folder)
 
 
 def instructions() -> str:
@@ -204,11 +202,10 @@ def instructions_of(row: Row) -> str:
     return str(row.get("instructions", "AVX-512 VNNI"))
 
 
-def keep_others(rows: Sequence[Row], here: str, folder: Path) -> None:
-    """Appends the records of other machines to those just written."""
-    kept = [json.dumps(row) + "\n" for row in rows if instructions_of(row) != here]
-    with (folder / "records.jsonl").open("a", encoding="utf-8", newline="\n") as records:
-        records.writelines(kept)
+def with_others(rows: Sequence[Row], folder: Path) -> list[Row]:
+    """Returns new records of this machine, and the folder's of machines with other instructions."""
+    before = read_rows(folder / "records.jsonl")
+    return [*rows, *(row for row in before if instructions_of(row) != rows[0]["instructions"])]
 
 
 def tables(rows: Sequence[Row]) -> str:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from experiments.common import folder_of, write_records, write_table
+from experiments.common import result_folder, write_records, write_table
 from lmcompress import corpora
 
 NAME = "start_up"
@@ -105,11 +105,11 @@ def row_of(what: str, times: list[Times]) -> dict[str, Any]:
 @click.option("--quick", is_flag=True, help="One round, into results/quick.")
 def main(quick: bool) -> None:
     """Measures what the start of a command costs."""
-    rows = measure(QUICK_ROUNDS if quick else ROUNDS)
-    folder = folder_of(NAME, quick=quick)
-    write_records(NAME, [{**row, "corpus": CORPUS} for row in rows], folder)
-    note = "Whole processes on one thread, medians; seconds depend on what else ran there."
-    write_table(rows, folder, note)
+    with result_folder(NAME, quick) as folder:
+        rows = measure(QUICK_ROUNDS if quick else ROUNDS)
+        write_records(NAME, [{**row, "corpus": CORPUS} for row in rows], folder)
+        note = "Whole processes on one thread, medians; seconds depend on what else ran there."
+        write_table(rows, folder, note)
 
 
 if __name__ == "__main__":

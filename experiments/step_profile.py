@@ -21,7 +21,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.common import folder_of, identified, write_records
+from experiments.common import identified, result_folder, write_records
 from experiments.outputs import markdown_of, write_texts
 from experiments.speed import instructions
 from lmcompress import corpora
@@ -164,17 +164,18 @@ def profile(raw: bytes, model: Model, way: str, repeats: int) -> list[dict[str, 
 @click.option("--quick", is_flag=True, help="A few repeats, into results/quick.")
 def main(quick: bool) -> None:
     """Times each part of an encoder's block and of a decoder's step."""
-    model, raw = load_model(DEFAULT_MODEL), corpora.load(CORPUS)[:200_000]
-    rows = []
-    for way in WAYS:
-        profile(raw, model, way, 1)  # compiles and warms
-        rows += profile(raw, model, way, 5 if quick else 50)
-    folder = folder_of(NAME, quick=quick)
-    records = [{**row, "corpus": CORPUS, "instructions": instructions()} for row in rows]
-    write_records(NAME, identified(records, model), folder)
-    note = f"One thread, {instructions()}; medians; a context of {CONTEXT} bytes."
-    write_texts({"table.md": markdown_of(rows, note)}, folder)
-    click.echo(markdown_of(rows, note))
+    with result_folder(NAME, quick) as folder:
+        model, raw = load_model(DEFAULT_MODEL), corpora.load(CORPUS)[:200_000]
+        rows = []
+        for way in WAYS:
+            profile(raw, model, way, 1)  # compiles and warms
+            rows += profile(raw, model, way, 5 if quick else 50)
+        more = {"corpus": CORPUS, "raw_bytes": len(raw), "instructions": instructions()}
+        records = [{**row, **more} for row in rows]
+        write_records(NAME, identified(records, model), folder)
+        note = f"One thread, {instructions()}; medians; a context of {CONTEXT} bytes."
+        write_texts({"table.md": markdown_of(rows, note)}, folder)
+        click.echo(markdown_of(rows, note))
 
 
 if __name__ == "__main__":

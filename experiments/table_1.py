@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from experiments import media, paper, table_1_tables
-from experiments.common import run_of
+from experiments.common import result_folder, run_of
 from experiments.table_1_drawing import draw
 from lmcompress.benchmark import (
     ModelCodec,
@@ -138,7 +138,7 @@ def main(
     derive: bool,
 ) -> None:
     """Compares codecs and models on text, images, speech and random bytes."""
-    with paper.result_folder(NAME, quick) as folder:
+    with result_folder(NAME, quick, derive=derive) as folder:
         path = folder / "records.jsonl"
         if not derive:
             size = paper.size_of(num_bytes, quick)

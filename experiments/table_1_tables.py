@@ -113,11 +113,15 @@ def derived_texts(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _raw_row(line: Line) -> dict[str, Any]:
-    cells = {}
-    for name in COLUMNS:
-        mark = _SCORED if name in line.scored else ""
-        cells[name] = f"{100 * line.rates[name]:.1f}{mark}" if name in line.rates else None
-    return _head(line) | cells
+    return _head(line) | _cells(line, line.rates)
+
+
+def _cells(line: Line, rates: dict[str, float]) -> dict[str, str | None]:
+    """Returns rates in percent by modality, those without a file marked."""
+    cells: dict[str, str | None] = dict.fromkeys(COLUMNS)
+    for name, found in rates.items():
+        cells[name] = f"{100 * found:,.1f}{_SCORED if name in line.scored else ''}"
+    return cells
 
 
 def _head(line: Line) -> dict[str, Any]:
@@ -143,8 +147,7 @@ def _adjusted_rows(line: Line) -> Iterator[dict[str, Any]]:
 
 
 def _adjusted_row(line: Line, label: str, rates: dict[str, float]) -> dict[str, Any]:
-    cells = {name: f"{100 * rates[name]:,.1f}" if name in rates else None for name in COLUMNS}
-    return _head(line) | {"model counted as": label} | cells
+    return _head(line) | {"model counted as": label} | _cells(line, rates)
 
 
 def _raw_note(records: Sequence[Record]) -> str:
