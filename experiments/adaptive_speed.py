@@ -16,7 +16,7 @@ from collections.abc import Callable
 import click
 
 import lmcompress
-from experiments.common import result_folder, write_records, write_table
+from experiments.common import identified, result_folder, write_records, write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, load_model
 
@@ -83,7 +83,7 @@ def main(quick: bool, repeats: int) -> None:
                     row[f"{what}, of GPT alone"] = round(speed / found["GPT alone"][what], 3)
                 rows.append(row)
                 click.echo(row, err=True)
-        write_records(NAME, rows, folder)
+        write_records(NAME, identified(rows, load_model(DEFAULT_MODEL)), folder)
         write_table(rows, folder, "Medians of runs in turns, one thread, processor time.")
 
 

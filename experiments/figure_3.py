@@ -28,7 +28,7 @@ from experiments.common import provenance, result_folder
 from experiments.figure_3_drawing import draw_images, draw_speech, draw_text
 from experiments.generation import CodecSource, ModelSource, Source, fill, price
 from experiments.outputs import Row, csv_of, markdown_of, write_figures, write_texts
-from experiments.paper import LADDER
+from experiments.paper import LADDER, MODELS
 from lmcompress import baselines
 from lmcompress.model_store import DEFAULT_MODEL, folders, load_model
 from lmcompress.records import append_rows, read_rows
@@ -133,9 +133,13 @@ def run(folder: Path, *, quick: bool) -> None:
 
 
 def current(rows: Sequence[Row]) -> list[Row]:
-    """Returns the last row of each source and piece: of a model's versions, the newest."""
+    """Returns the last row of each source and piece: of a model's versions, the newest.
+
+    Codecs come first, then the ladder by size, then the default model.
+    """
     found = {(row["source"], row["modality"], row["item"]): row for row in rows}
-    return list(found.values())
+    place = {name: i for i, name in enumerate(MODELS)}
+    return sorted(found.values(), key=lambda row: place.get(row["source"].split()[0], -1))
 
 
 def table(rows: Sequence[Row]) -> list[Row]:

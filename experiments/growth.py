@@ -10,6 +10,7 @@ in runs/growth: 30 MB take the default model an hour and more.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import click
 
 from experiments.common import RESULTS, provenance, replace_rows, result_folder, write_table
 from lmcompress import corpora
-from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL
+from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, load_model
 from lmcompress.records import read_rows
 
 NAME = "growth"
@@ -119,8 +120,8 @@ def main(quick: bool, models: tuple[str, ...], counts: tuple[int, ...]) -> None:
     """Measures time and memory against the size of the file."""
     sizes = QUICK_SIZES if quick else SIZES
     names = TEXT[:1] if quick else TEXT
-    text = b"".join(corpora.load(name) for name in names)
     with result_folder(NAME, quick) as folder:
+        text = b"".join(corpora.load(name) for name in names)
         kept = RESULTS.parent / "runs" / NAME
         kept.mkdir(parents=True, exist_ok=True)
         for model in models or sizes:
@@ -128,7 +129,11 @@ def main(quick: bool, models: tuple[str, ...], counts: tuple[int, ...]) -> None:
                 if counts and count not in counts:
                     continue
                 raw = (text * (count // len(text) + 1))[:count]
-                row = {**row_of(raw, model, kept), "texts": list(names)}
+                row = row_of(raw, model, kept) | {
+                    "texts": list(names),
+                    "corpus_sha256": hashlib.sha256(raw).hexdigest(),
+                    "fingerprint": load_model(model).fingerprint.hex(),
+                }
                 click.echo(str(row), err=True)
                 rows = with_row(read_rows(folder / "records.jsonl"), row)
                 replace_rows(rows, folder / "records.jsonl")
@@ -136,7 +141,12 @@ def main(quick: bool, models: tuple[str, ...], counts: tuple[int, ...]) -> None:
 
 
 def with_row(rows: Sequence[Row], new: Row) -> list[Row]:
-    """Returns the rows in order, the new one in the place of the one that it measures again."""
+    """Returns the rows in order, the new one in the place of the one that it measures again.
+
+    Rows of other weights under the same model's name go; the first rows did not name theirs.
+    """
+    same = new["fingerprint"]
+    rows = [r for r in rows if r["model"] != new["model"] or r.get("fingerprint", same) == same]
     order = [(model, count) for model in SIZES for count in (*QUICK_SIZES[model], *SIZES[model])]
     by_key = {(row["model"], row["raw bytes"]): row for row in [*rows, new]}
     return [by_key[key] for key in dict.fromkeys(order) if key in by_key]

@@ -29,8 +29,8 @@ from lmcompress.records import append_rows, read_rows
 if TYPE_CHECKING:
     pass
 
-LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k")
-"""Trained on the same 6 MB of Wikipedia; the last three have the shapes of the paper's models."""
+LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k", "ladder-6400k")
+"""Trained on the same 6 MB of Wikipedia; those of 200k to 3200k have the shapes of the paper's."""
 MODELS = (*LADDER, DEFAULT_MODEL)
 """The default has seen far more text, of more kinds: no member of the ladder."""
 QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)

@@ -12,6 +12,7 @@ on one thread; two threads on two idle cores reach twice that.
 from __future__ import annotations
 
 import functools
+import hashlib
 import statistics
 import time
 from collections.abc import Sequence
@@ -183,7 +184,13 @@ def main(quick: bool, repeats: int) -> None:
             }
             for name, found in medians.items()
         ]
-        more = {"corpus": CORPUS, "raw_bytes": len(raw), "threads": resolve_threads(None)}
+        more = {
+            "corpus": CORPUS,
+            "corpus_sha256": hashlib.sha256(raw).hexdigest(),
+            "default_fingerprint": load_model(DEFAULT_MODEL).fingerprint.hex(),
+            "raw_bytes": len(raw),
+            "threads": resolve_threads(None),
+        }
         here = {"instructions": instructions()}
         records = with_others([{**row, **more, **here, **provenance(NAME)} for row in rows], folder)
         replace_rows(records, folder / "records.jsonl")

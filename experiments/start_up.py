@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from experiments.common import result_folder, write_records, write_table
+from experiments.common import identified, result_folder, write_records, write_table
 from lmcompress import corpora
+from lmcompress.model_store import DEFAULT_MODEL, load_model
 
 NAME = "start_up"
 CORPUS = "canterbury/alice29.txt"
@@ -107,7 +108,8 @@ def main(quick: bool) -> None:
     """Measures what the start of a command costs."""
     with result_folder(NAME, quick) as folder:
         rows = measure(QUICK_ROUNDS if quick else ROUNDS)
-        write_records(NAME, [{**row, "corpus": CORPUS} for row in rows], folder)
+        records = [{**row, "corpus": CORPUS} for row in rows]
+        write_records(NAME, identified(records, load_model(DEFAULT_MODEL)), folder)
         note = "Whole processes on one thread, medians; seconds depend on what else ran there."
         write_table(rows, folder, note)
 
