@@ -23,7 +23,7 @@ from experiments.common import provenance, result_folder
 from experiments.outputs import csv_of, markdown_of
 from lmcompress import baselines
 from lmcompress.errors import LmcompressError
-from lmcompress.model_store import Model
+from lmcompress.model_store import DEFAULT_MODEL, Model
 from lmcompress.protocol import Codec
 
 if TYPE_CHECKING:
@@ -124,10 +124,15 @@ def _identity(codec: Codec | Model, sample: media.Sample) -> dict[str, Any]:
 
 
 def current(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the rows to show: classical codecs first, then models by size, by modality."""
+    """Returns the rows to show, by modality: classical codecs, the ladder by size, the default."""
     shown = paper.latest_rows(rows, "codec", "modality")
     names = media.MODALITIES
-    return sorted(shown, key=lambda row: (names.index(row["modality"]), row["num_parameters"]))
+    return sorted(
+        shown,
+        key=lambda row: (
+            names.index(row["modality"]), row["codec"] == DEFAULT_MODEL, row["num_parameters"]
+        ),
+    )  # fmt: skip
 
 
 def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -178,7 +183,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
     """Returns the figure: a panel for each modality, rate against length."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
     panels = figure.subplots(1, len(DRAWN), sharey=True)
     for axes, modality in zip(panels, DRAWN, strict=True):
         for row in (row for row in current(rows) if row["modality"] == modality):
@@ -190,7 +195,10 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set(title=modality, xlabel="length of the sequence, bytes", ylim=(0, 250))
     panels[0].set_ylabel("compressed over raw size, %")
-    panels[0].legend(fontsize=7, title="dashed: files, solid: scored", title_fontsize=7)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8,
+        frameon=False, title="dashed: files; solid: scored", title_fontsize=8,
+    )  # fmt: skip
     return figure
 
 
