@@ -104,7 +104,7 @@ def draw(records: Sequence[Record]) -> Figure:
             _line(axes, select(rows, sample=sample, data_set_bytes=size), colour)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        axes.set_yticks((30, 50, 100, 200, 500), ("30", "50", "100", "200", "500"))
+        axes.set_yticks((30, 50, 100, 200, 500, 1000), ("30", "50", "100", "200", "500", "1,000"))
         axes.minorticks_off()
         axes.set(title=sample, xlabel="parameters")
     panels[0].set_ylabel("adjusted rate, %, projected")
