@@ -15,6 +15,7 @@ import click
 import numpy as np
 
 from experiments.common import (
+    finished,
     identified,
     learned_bits,
     panels,
@@ -68,8 +69,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
             axes.plot([row["lanes"] for row in mine], [row[way] for row in mine], "o-", label=way)
         axes.set(xscale="log", xlabel="lanes")
         axes.set_xticks([row["lanes"] for row in mine], [str(row["lanes"]) for row in mine])
-    figure.axes[0].legend()
-    return figure
+    return finished(figure)
 
 
 @click.command()

@@ -64,8 +64,16 @@ def panels(names: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
     row = figure.subplots(1, len(names), squeeze=False)[0]
     for axes, title in zip(row, corpus_labels(names).values(), strict=True):
         axes.set_title(title, fontsize=10)
-        axes.set(ylabel="bits per byte", ylim=(0, None))
+        axes.set(ylabel="bits per byte")
     return figure, row
+
+
+def finished(figure: Figure) -> Figure:
+    """Returns the figure with its axes from zero on, which plots must come before, and a key."""
+    for axes in figure.axes:
+        axes.set_ylim(0, None)
+    figure.axes[0].legend()
+    return figure
 
 
 def identified(rows: Sequence[dict[str, Any]], model: Model) -> list[dict[str, Any]]:

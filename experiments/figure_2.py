@@ -20,6 +20,7 @@ from experiments import media, paper, table_1
 from experiments.common import folder_of, result_folder, run_of
 from experiments.outputs import BLUE, GREEN, ORANGE, PINK, csv_of, markdown_of, new_figure
 from experiments.table_1_tables import Line, lines_of
+from lmcompress.errors import LmcompressError
 from lmcompress.metrics import adjusted_compression_rate
 from lmcompress.model_store import DEFAULT_MODEL
 from lmcompress.records import Record
@@ -146,6 +147,8 @@ def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bo
             size = paper.size_of(num_bytes, quick)
             samples = [media.sample(modality, size) for modality in table_1.TEXTS]
             table_1.measure_chunks(path, samples, paper.chosen_models(models, quick), run_of(NAME))
+        if not path.is_file():
+            raise LmcompressError(f"found no {path.name} of {table_1.NAME}: leave out --derive")
         records = table_1.records_of(path)
         paper.write_derived(
             folder, derived_texts(records), {"adjusted-rate-by-size": lambda: draw(records)}

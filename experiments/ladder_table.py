@@ -110,6 +110,8 @@ def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: 
     size = QUICK_BYTES if quick else paper.DEFAULT_BYTES
     samples = [media.sample(modality, size) for modality in TESTS]
     for model in models:
+        if not {"bytes_seen", "validation_bits_per_byte"} <= model.card.keys():
+            raise LmcompressError(f"{model.name} is of no finished training of ours: leave it out")
         # The default has been validated on other text, in shorter sequences: see its card.
         is_ladder = model.name in paper.LADDER
         text = held_out(recipe(model.name)) if is_ladder else b""

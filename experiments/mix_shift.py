@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.common import (
+    finished,
     identified,
     panels,
     predictions,
@@ -78,8 +79,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
         for way in WAYS:
             axes.plot(middles, row[way], label=way)
         axes.set(xlabel="position, kB")
-    figure.axes[0].legend()
-    return figure
+    return finished(figure)
 
 
 @click.command()

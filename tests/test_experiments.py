@@ -19,14 +19,19 @@ import lmcompress
 from experiments import (
     adaptive_ablation,
     adaptive_lanes,
+    candidates,
     code_lengths,
+    common,
+    figure_4,
     gpu,
+    ladder_table,
     mix_shift,
     pretrained,
     pretrained_whole,
     speed,
     speed_codecs,
     step_profile,
+    table_2,
 )
 from experiments.common import RESULTS, write_records, write_table
 from experiments.eager import CachedDecoder, prefix_step
@@ -157,6 +162,46 @@ def test_the_gpu_experiments_products_are_the_networks() -> None:
     linears = ("qkv.q", "proj.q", "up.q", "down.q", "output.q")
     shapes = [a.shape for k, a in weights.arrays.items() if k.endswith(linears)]
     assert sorted(gpu.product_shapes(config)) == sorted(shapes)
+
+
+@pytest.mark.parametrize("script", [table_2, figure_4, ladder_table, candidates])
+def test_nothing_to_derive_from_is_one_clear_line(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+
+    result = CliRunner().invoke(script.main, ["--derive"])
+
+    assert result.exit_code == 1
+    assert f"found no records.jsonl in results/{script.NAME}: leave out --derive" in result.output
+    assert not (tmp_path / "results").exists()
+
+
+def test_records_name_the_commit_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = iter(["ran", "came later"])
+    run = common.describe_run()
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(
+        common, "describe_run", lambda _: dataclasses.replace(run, git_commit=next(commits))
+    )
+
+    with common.result_folder("of_a_test", False) as folder:
+        write_records("of_a_test", [{"bits": 1}], folder)
+
+    assert [row["git_commit"] for row in read_rows(folder / "records.jsonl")] == ["ran"]
+
+
+def test_a_run_with_other_weights_is_not_the_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = {str(tmp_path / "ladder-50k"): load_model("ladder-200k"), "": load_model("ladder-50k")}
+    monkeypatch.setattr(ladder_table, "is_finished", lambda _: True)
+    monkeypatch.setattr(ladder_table, "load_model", lambda run: models[str(run)])
+
+    assert ladder_table.run_of_model(models[""], tmp_path) is None
+    assert "another ladder-50k" in capsys.readouterr().err
 
 
 def test_speeds_of_another_machine_stay(tmp_path: Path) -> None:

@@ -92,6 +92,21 @@ def test_figure_4_resumes_and_its_last_rate_is_that_of_the_chunks(
     assert [row["kind"] for row in rows] == ["files", "files", "scored"]
 
 
+def test_figure_4_says_how_the_same_chunks_change() -> None:
+    rates = np.ones((2, len(figure_4.LENGTHS)))
+    rates[:, -1] = [0.5, 0.9]
+
+    found = figure_4.change_of(rates)
+
+    assert found == {"mean_change": -0.3, "standard_error_of_change": 0.2}
+
+
+@pytest.mark.parametrize("num_bytes", [2048, 5000])
+def test_figure_4_refuses_one_chunk_or_parts_of_one(num_bytes: int) -> None:
+    with pytest.raises(LmcompressError, match="change --bytes"):
+        figure_4.check_chunks(num_bytes)
+
+
 def test_figure_4_is_a_function_of_its_rows(tiny_model: Model, tmp_path: Path) -> None:
     file = paper.RowFile(tmp_path / "records.jsonl", figure_4.KEY)
     samples = [Sample(modality, "times@0+4096", RAW) for modality in figure_4.DRAWN]

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from experiments import (
     architectures,
     candidates,
+    common,
     figure_2,
     figure_3,
     figure_4,
@@ -76,9 +77,11 @@ def test_a_changed_file_of_a_model_that_is_not_shown_yet_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     good = read_rows(RESULTS / round_trips.NAME / "records.jsonl")[0]
-    append_rows([good | {"fingerprint": "of before"}] * 2, tmp_path / "records.jsonl")
+    folder = tmp_path / "results" / round_trips.NAME
+    folder.mkdir(parents=True)
+    append_rows([good | {"fingerprint": "of before"}] * 2, folder / "records.jsonl")
     changed = good | {"corpus": "empty", "round_trip_ok": False}
-    monkeypatch.setattr(round_trips, "folder_of", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(round_trips, "all_names", lambda: ["empty"])
     monkeypatch.setattr(round_trips, "round_trip", lambda *_: [changed])
 
