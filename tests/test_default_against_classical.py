@@ -15,6 +15,7 @@ from lmcompress.model_store import DEFAULT_MODEL, load_model
 from lmcompress.records import read_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
 FILES = {"a.txt": b"It was the best of times. " * 9, "b.txt": b"it was the worst of times; " * 9}
 
 
@@ -87,7 +88,7 @@ def test_corpora_of_the_experiment_are_known_test_text(experiment):
 
 
 def test_committed_tables_equal_those_made_from_the_committed_records(experiment):
-    folder = experiment.RESULTS / experiment.NAME
+    folder = RESULTS / experiment.NAME
     records = read_jsonl(folder / "records.jsonl")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -98,7 +99,7 @@ def test_committed_tables_equal_those_made_from_the_committed_records(experiment
 
 
 def test_committed_rows_of_the_default_model_are_the_embedded_ones(experiment):
-    records = read_jsonl(experiment.RESULTS / experiment.NAME / "records.jsonl")
+    records = read_jsonl(RESULTS / experiment.NAME / "records.jsonl")
     fingerprints = {record.fingerprint for record in records if record.codec == DEFAULT_MODEL}
 
     assert fingerprints == {load_model().fingerprint.hex()}
