@@ -20,7 +20,7 @@ import click
 from experiments.common import result_folder
 from experiments.default_against_classical import derived_texts, in_order, measure
 from experiments.outputs import write_figures, write_texts
-from experiments.paper import LADDER, models_at_hand
+from experiments.paper import LADDER, QUICK_MODELS, models_at_hand
 from lmcompress.benchmark import ModelCodec, classical_codecs
 from lmcompress.codec import CodecConfig
 from lmcompress.model_store import DEFAULT_MODEL
@@ -47,8 +47,8 @@ _LABEL_HEIGHT = 0.17
 COLOURS = {"model alone": "#0072B2", "with the adaptive stage": "#D55E00"}
 
 
-def codecs() -> list[Codec]:
-    models = models_at_hand()
+def codecs(*, quick: bool) -> list[Codec]:
+    models = models_at_hand(QUICK_MODELS) if quick else models_at_hand()
     configs = (CodecConfig(adaptive=False), CodecConfig())
     coded = [ModelCodec(model, config) for model in models for config in configs]
     return [*classical_codecs(CLASSICAL), *coded]
@@ -116,14 +116,14 @@ def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="4 kB of each text, into results/quick.")
+@click.option("--quick", is_flag=True, help="Two models, 4 kB of each text, into results/quick.")
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
 def main(quick: bool, derive: bool) -> None:
     """Compares the models of the ladder by size."""
     names = [name.replace("+16384", "+4096") for name in CORPORA] if quick else list(CORPORA)
     with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:
-            measure(names, codecs(), folder / "records.jsonl", experiment=NAME)
+            measure(names, codecs(quick=quick), folder / "records.jsonl", experiment=NAME)
         records = in_order(read_jsonl(folder / "records.jsonl"), names)
         write_texts(derived_texts(records, names), folder)
         write_figures({"model-sizes": lambda: figure_of(records, names)}, folder)

@@ -44,6 +44,7 @@ PARTS = {
     "embed_ngrams": "embedding",
     "add_norm_quantize": "norms, quantization",
     "product": "products",
+    "_int_mm": "products",  # PyTorch's, where that is faster
     "attend": "attention",
     "attention_to_next": "products, norms, activation (fused)",
     "activate_quantize": "activation, quantization",
