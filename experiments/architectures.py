@@ -25,8 +25,7 @@ from experiments.outputs import (
     Row,
     csv_of,
     markdown_of,
-    write_figures,
-    write_texts,
+    write_derived,
 )
 from experiments.runs import RUNS, recipe
 from experiments.side_by_side import draw_curves, flat, measure, trained
@@ -104,9 +103,8 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
             ]
             write_records(NAME, rows, folder)
         rows = read_rows(folder / "records.jsonl")
-        write_texts(derived_texts(rows), folder)
-        lines = {row["architecture"]: row for row in rows}
-        write_figures({"curves": lambda: draw_curves(lines, COLOURS)}, folder)
+        figures = {"curves": lambda: draw_curves(rows, "architecture", COLOURS)}
+        write_derived(folder, derived_texts(rows), figures)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,16 @@ import click
 
 from experiments import media, paper, table_1
 from experiments.common import folder_of, result_folder, run_of
-from experiments.outputs import BLUE, GREEN, ORANGE, PINK, csv_of, markdown_of, new_figure
+from experiments.outputs import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    csv_of,
+    markdown_of,
+    new_figure,
+    write_derived,
+)
 from experiments.table_1_tables import Line, lines_of
 from lmcompress.errors import LmcompressError
 from lmcompress.metrics import adjusted_compression_rate
@@ -150,7 +159,7 @@ def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bo
         if not path.is_file():
             raise LmcompressError(f"found no {path.name} of {table_1.NAME}: leave out --derive")
         records = table_1.records_of(path)
-        paper.write_derived(
+        write_derived(
             folder, derived_texts(records), {"adjusted-rate-by-size": lambda: draw(records)}
         )
 

@@ -27,7 +27,7 @@ from experiments import media
 from experiments.common import provenance, result_folder
 from experiments.figure_3_drawing import draw_images, draw_speech, draw_text
 from experiments.generation import CodecSource, ModelSource, Source, fill, price
-from experiments.outputs import Row, csv_of, markdown_of, write_figures, write_texts
+from experiments.outputs import Row, csv_of, markdown_of, write_derived
 from experiments.paper import LADDER, MODELS
 from lmcompress import baselines
 from lmcompress.model_store import DEFAULT_MODEL, folders, load_model
@@ -183,9 +183,9 @@ def main(quick: bool, derive: bool) -> None:
         if not derive:
             run(folder, quick=quick)
         rows = current(read_rows(folder / "records.jsonl"))
-        write_texts(derived_texts(rows), folder)
         draw = {"text": draw_text, "images": draw_images, "speech": draw_speech}
-        write_figures({stem: functools.partial(make, rows) for stem, make in draw.items()}, folder)
+        figures = {stem: functools.partial(make, rows) for stem, make in draw.items()}
+        write_derived(folder, derived_texts(rows), figures)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from experiments import media, paper
 from experiments.common import provenance, result_folder
-from experiments.outputs import csv_of, markdown_of
+from experiments.outputs import csv_of, markdown_of, write_derived
 from lmcompress import baselines
 from lmcompress.errors import LmcompressError
 from lmcompress.model_store import DEFAULT_MODEL, Model
@@ -216,9 +216,7 @@ def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bo
             check_chunks(size)
             samples = [media.sample(modality, size) for modality in media.MODALITIES]
             measure(file, samples, paper.chosen_models(models, quick))
-        paper.write_derived(
-            folder, derived_texts(file.rows), {"rate-by-length": lambda: draw(file.rows)}
-        )
+        write_derived(folder, derived_texts(file.rows), {"rate-by-length": lambda: draw(file.rows)})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import click
 
 from experiments.common import result_folder
 from experiments.default_against_classical import derived_texts, in_order, measure
-from experiments.outputs import write_figures, write_texts
+from experiments.outputs import write_derived
 from experiments.paper import LADDER, QUICK_MODELS, models_at_hand
 from lmcompress.benchmark import ModelCodec, classical_codecs
 from lmcompress.codec import CodecConfig
@@ -125,8 +125,8 @@ def main(quick: bool, derive: bool) -> None:
         if not derive:
             measure(names, codecs(quick=quick), folder / "records.jsonl", experiment=NAME)
         records = in_order(read_jsonl(folder / "records.jsonl"), names)
-        write_texts(derived_texts(records, names), folder)
-        write_figures({"model-sizes": lambda: figure_of(records, names)}, folder)
+        figures = {"model-sizes": lambda: figure_of(records, names)}
+        write_derived(folder, derived_texts(records, names), figures)
 
 
 if __name__ == "__main__":

@@ -55,3 +55,9 @@ def write_figures(figures: MakeFigures, folder: Path) -> None:
     for stem, make in figures.items():
         for suffix in ("svg", "png"):
             write_figure(make, folder / f"{stem}.{suffix}")
+
+
+def write_derived(folder: Path, texts: Mapping[str, str], figures: MakeFigures) -> None:
+    """Writes an experiment's texts by file name, and its figures as SVG and PNG by stem."""
+    write_texts(texts, folder)
+    write_figures(figures, folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from experiments.common import predictions
 from experiments.media import CHUNK_BYTES
-from experiments.outputs import MakeFigures, write_figures, write_texts
 from lmcompress.benchmark import ModelCodec, chunked_name
 from lmcompress.codec import CodecConfig
 from lmcompress.coding import symbol_bits
@@ -141,12 +140,6 @@ def latest_rows(rows: Sequence[dict[str, Any]], *key: str) -> list[dict[str, Any
     size = size_to_show([row["raw_bytes"] for row in rows])
     found = {tuple(row[name] for name in key): row for row in rows if row["raw_bytes"] == size}
     return list(found.values())
-
-
-def write_derived(folder: Path, texts: Mapping[str, str], figures: MakeFigures) -> None:
-    """Writes an experiment's texts by file name, and its figures as SVG and PNG by stem."""
-    write_texts(texts, folder)
-    write_figures(figures, folder)
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:

@@ -26,7 +26,18 @@ import numpy as np
 
 from experiments import paper
 from experiments.common import RESULTS, provenance, result_folder
-from experiments.outputs import BLUE, GREEN, ORANGE, PINK, SKY, Row, csv_of, markdown_of, new_figure
+from experiments.outputs import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    SKY,
+    Row,
+    csv_of,
+    markdown_of,
+    new_figure,
+    write_derived,
+)
 from experiments.runs import RUNS, is_finished, read_run, recipe
 from experiments.scaling_fit import Floats, JointLaw, SizeLaw, fit_size, fit_size_and_data
 from lmcompress.errors import LmcompressError
@@ -217,9 +228,7 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
                 "lmcompress train --config experiments/configs/ladder-50k.toml --out "
                 "runs/ladder-50k, and so on"
             )
-        paper.write_derived(
-            folder, derived_texts(file.rows), {"scaling-law": lambda: draw(file.rows)}
-        )
+        write_derived(folder, derived_texts(file.rows), {"scaling-law": lambda: draw(file.rows)})
 
 
 if __name__ == "__main__":

@@ -64,13 +64,13 @@ def flat(row: Row) -> Row:
     return {key: value for key, value in row.items() if key not in ("config", "training_curve")}
 
 
-def draw_curves(rows: Mapping[str, Row], colours: Sequence[str]) -> Figure:
-    """Returns the training curves of the records by label, each line with its name."""
+def draw_curves(rows: Sequence[Row], name: str, colours: Sequence[str]) -> Figure:
+    """Returns the training curves of the records, each line with what its field `name` says."""
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
-    for (label, row), colour in zip(rows.items(), colours, strict=True):
+    for row, colour in zip(rows, colours, strict=True):
         seen, bits = zip(*row["training_curve"], strict=True)
-        label = f"{label}: {row['quantized_bits_per_byte']:.3f} on held-out text"
+        label = f"{row[name]}: {row['quantized_bits_per_byte']:.3f} on held-out text"
         axes.plot([s / 1e6 for s in seen], bits, label=label, color=colour)
     axes.set(xlabel="training text seen, MB", ylabel="bits per byte of text not seen before")
     axes.legend(frameon=False)

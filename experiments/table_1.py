@@ -21,6 +21,7 @@ import click
 
 from experiments import media, paper, table_1_tables
 from experiments.common import result_folder, run_of
+from experiments.outputs import write_derived
 from experiments.table_1_drawing import draw
 from lmcompress.benchmark import (
     ModelCodec,
@@ -146,7 +147,7 @@ def main(
             measure(path, samples, paper.chosen_models(models, quick))
         records = records_of(path)
         texts = table_1_tables.derived_texts(records)
-        paper.write_derived(folder, texts, {"rates": lambda: draw(records)})
+        write_derived(folder, texts, {"rates": lambda: draw(records)})
 
 
 if __name__ == "__main__":

@@ -23,7 +23,16 @@ import click
 
 from experiments import media, paper
 from experiments.common import provenance, result_folder
-from experiments.outputs import BLUE, GREEN, ORANGE, Row, csv_of, markdown_of, new_figure
+from experiments.outputs import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    Row,
+    csv_of,
+    markdown_of,
+    new_figure,
+    write_derived,
+)
 from experiments.runs import RUNS
 from experiments.token_training import (
     BYTES,
@@ -216,9 +225,7 @@ def main(quick: bool, num_bytes: int | None, runs: Path, derive: bool) -> None:
             widths = QUICK_WIDTHS if quick else WIDTHS
             total = num_bytes or (QUICK_BYTES if quick else TOTAL_BYTES)
             measure(file, runs / "quick" if quick else runs, vocabularies, widths, total)
-        paper.write_derived(
-            folder, derived_texts(file.rows), {"by-vocabulary": lambda: draw(file.rows)}
-        )
+        write_derived(folder, derived_texts(file.rows), {"by-vocabulary": lambda: draw(file.rows)})
 
 
 if __name__ == "__main__":

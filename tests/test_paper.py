@@ -10,6 +10,7 @@ import pytest
 import lmcompress
 from experiments import figure_4, paper
 from experiments.media import CHUNK_BYTES, Sample
+from experiments.outputs import write_derived
 from lmcompress import CodecConfig, baselines
 from lmcompress.benchmark import chunked_row, measure
 from lmcompress.errors import LmcompressError
@@ -118,7 +119,7 @@ def test_figure_4_is_a_function_of_its_rows(tiny_model: Model, tmp_path: Path) -
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
         texts = figure_4.derived_texts(file.rows)
-        paper.write_derived(folder, texts, {"rates": lambda: figure_4.draw(file.rows)})
+        write_derived(folder, texts, {"rates": lambda: figure_4.draw(file.rows)})
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
 
     assert written[0] == written[1]

@@ -48,39 +48,37 @@ def test_unknown_name_has_the_nearest(run: Run) -> None:
     assert_one_line_error(result, "did you mean figure_3?", "known are default_against_classical")
 
 
-def test_what_failed_is_named_and_the_rest_still_runs(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with no experiment yet, and nothing to compare with."""
     (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments" / "__init__.py").touch()
-    (tmp_path / "experiments" / "quick_rates.py").touch()
-    (tmp_path / "experiments" / "speed.py").write_text("raise SystemExit(3)")
-    good = "import sys, pathlib; pathlib.Path('ran').write_text(' '.join(sys.argv[1:]))"
-    (tmp_path / "experiments" / "figure_3.py").write_text(good)
+    for name in ("__init__", "quick_rates"):
+        (tmp_path / "experiments" / f"{name}.py").touch()
     monkeypatch.setattr(cli_reproduce, "_ROOT", tmp_path)
     monkeypatch.delenv("PYTHONPATH", raising=False)
+    return tmp_path
+
+
+def test_what_failed_is_named_and_the_rest_still_runs(run: Run, checkout: Path) -> None:
+    good = "import sys, pathlib; pathlib.Path('ran').write_text(' '.join(sys.argv[1:]))"
+    (checkout / "experiments" / "speed.py").write_text("raise SystemExit(3)")
+    (checkout / "experiments" / "figure_3.py").write_text(good)
 
     result = run("reproduce", "speed", "figure_3", "--quick")
 
     assert result.code == 1
     assert "speed: failed with exit code 3" in result.stderr
     assert "failed: speed;" in result.stderr
-    assert (tmp_path / "ran").read_text() == "--quick"
+    assert (checkout / "ran").read_text() == "--quick"
 
 
-def test_a_quick_run_forgets_the_rows_of_an_earlier_one(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments" / "__init__.py").touch()
-    (tmp_path / "experiments" / "speed.py").touch()
-    stale = tmp_path / "results" / "quick" / "speed" / "records.jsonl"
-    kept = tmp_path / "results" / "speed" / "records.jsonl"
+def test_a_quick_run_forgets_the_rows_of_an_earlier_one(run: Run, checkout: Path) -> None:
+    (checkout / "experiments" / "speed.py").touch()
+    stale = checkout / "results" / "quick" / "speed" / "records.jsonl"
+    kept = checkout / "results" / "speed" / "records.jsonl"
     for path in (stale, kept):
         path.parent.mkdir(parents=True)
         path.touch()
-    monkeypatch.setattr(cli_reproduce, "_ROOT", tmp_path)
-    monkeypatch.setattr(cli_reproduce, "_is_as_committed", lambda *_: True)
 
     assert run("reproduce", "speed", "--quick").code == 0
 
