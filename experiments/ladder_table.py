@@ -12,7 +12,6 @@ are not at hand has no float figures. A row that is in records.jsonl already is 
 from __future__ import annotations
 
 import functools
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from experiments import media, paper
 from experiments.common import provenance, result_folder
 from experiments.exactness_cost import float_bits_per_byte
 from experiments.outputs import Row, csv_of, markdown_of, write_texts
-from experiments.runs import RUNS, held_out, is_finished, recipe
+from experiments.runs import RUNS, held_out, is_finished, recipe, training_seconds
 from lmcompress.errors import LmcompressError
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
@@ -34,11 +33,6 @@ KEY = ("model", "fingerprint", "validation_bytes", "test_bytes")
 TESTS = ("text", media.EXTRACT)
 SPEED_BYTES = 16 * media.CHUNK_BYTES
 QUICK_BYTES = 2 * media.CHUNK_BYTES
-
-
-def training_seconds(log: Path) -> float:
-    """Returns how long a run took by its log, without what it lost to a kill."""
-    return float(json.loads(log.read_text("utf-8").splitlines()[-1])["seconds"])
 
 
 def speeds(model: Model, raw: bytes) -> dict[str, float]:

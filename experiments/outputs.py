@@ -15,7 +15,7 @@ Row = dict[str, Any]
 MakeFigures = Mapping[str, Callable[[], "Figure"]]
 """By the stem of their files."""
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#767676"
-SKY = "#56B4E9"
+SKY, VERMILION, BLACK = "#56B4E9", "#D55E00", "#000000"
 """Told apart by all eyes (Okabe and Ito, 2008)."""
 
 

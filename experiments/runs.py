@@ -14,7 +14,7 @@ from lmcompress import corpora
 from lmcompress.gpt.card import read_card
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.train_config import TrainConfig
-from lmcompress.training import STATE_FILE, check_same_run, train
+from lmcompress.training import STATE_FILE, Trainer, check_same_run, train
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "experiments" / "configs"
@@ -59,7 +59,7 @@ def held_out(config: TrainConfig, bytes_each: int | None = None) -> bytes:
     return b"".join(end[:bytes_each] for end in ends)
 
 
-def finished_run(config: TrainConfig, folder: Path) -> Run:
+def finished_run(config: TrainConfig, folder: Path, trainer: type[Trainer] = Trainer) -> Run:
     """Returns a run, after training it (or the rest of it) if it is not finished."""
     if (folder / STATE_FILE).is_file():
         check_same_run(folder / STATE_FILE, config)
@@ -67,7 +67,7 @@ def finished_run(config: TrainConfig, folder: Path) -> Run:
         click.echo(f"{config.name}: training {config.total_bytes:,} bytes", err=True)
         # Of one function the compiler takes few shapes in a process, and leaves later ones slow.
         torch.compiler.reset()
-        train(config, folder)
+        train(config, folder, trainer=trainer)
     return read_run(folder)
 
 
@@ -90,3 +90,8 @@ def read_run(folder: Path) -> Run:
         tuple(sorted(training.items())),
         tuple(sorted(validation.items())),
     )
+
+
+def training_seconds(log: Path) -> float:
+    """Returns how long a run took by its log, without what it lost to a kill."""
+    return float(json.loads(log.read_text("utf-8").splitlines()[-1])["seconds"])

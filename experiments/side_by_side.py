@@ -14,6 +14,7 @@ from experiments.runs import Run, finished_run
 from lmcompress import CodecConfig
 from lmcompress.model_store import load_model
 from lmcompress.train_config import TrainConfig
+from lmcompress.training import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,11 +22,21 @@ if TYPE_CHECKING:
 QUICK_BYTES = 40_960
 
 
-def trained(configs: Mapping[str, TrainConfig], folder: Path, *, quick: bool) -> dict[str, Run]:
+def trained(
+    configs: Mapping[str, TrainConfig],
+    folder: Path,
+    *,
+    quick: bool,
+    trainers: Mapping[str, type[Trainer]] | None = None,
+) -> dict[str, Run]:
     """Returns the finished runs by label, trained if need be; quick ones see a few steps."""
     if quick:
         configs = {label: quick_one(config) for label, config in configs.items()}
-    return {label: finished_run(config, folder / config.name) for label, config in configs.items()}
+    trainers = trainers or {}
+    return {
+        label: finished_run(config, folder / config.name, trainers.get(label, Trainer))
+        for label, config in configs.items()
+    }
 
 
 def quick_one(config: TrainConfig) -> TrainConfig:

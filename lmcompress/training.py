@@ -107,7 +107,7 @@ class Trainer:
 
     def _train_step(self, step: int) -> float:
         inputs, targets = (t.to(self.device) for t in self.batches.step(step))
-        loss = self._loss(inputs, targets)
+        loss = self._training_loss(inputs, targets)
         loss.backward()
         if self.world_size > 1:
             _average_gradients(self.network, self.world_size)
@@ -124,12 +124,20 @@ class Trainer:
             raise TrainingError(f"loss is {value} at step {step}: lower the learning rate")
         return value
 
+    def _training_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Returns what a step descends."""
+        return self._loss(inputs, targets)
+
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Returns the mean cross entropy in nats a symbol."""
+        return F.cross_entropy(self._logits(inputs), targets.flatten())
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        """Returns logits, float32 (B * T, vocab_size), for inputs (B, T)."""
         is_bfloat16 = self.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=is_bfloat16):
-            logits = self.forward(inputs)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+            logits: Tensor = self.forward(inputs)
+        return logits.flatten(0, 1)
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
@@ -284,11 +292,13 @@ def _average_gradients(network: GPT, world_size: int) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def train(config: TrainConfig, out: Path, device: str = "auto") -> dict[str, Any]:
+def train(
+    config: TrainConfig, out: Path, device: str = "auto", trainer: type[Trainer] = Trainer
+) -> dict[str, Any]:
     """Trains (or goes on training) a model into the folder `out`; returns validation figures."""
     has_gpu = torch.cuda.is_available()
     if device == "auto":
         device = "cuda" if has_gpu else "cpu"
     if device == "cuda" and not has_gpu:
         raise MissingDependencyError("no CUDA device here: use --device cpu")
-    return Trainer(config, out, device).run()
+    return trainer(config, out, device).run()

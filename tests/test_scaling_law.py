@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import ladder_table, paper, scaling_law
+from experiments import paper, scaling_law
+from experiments.runs import training_seconds
 from experiments.scaling_fit import fit_size, fit_size_and_data
 from lmcompress.errors import TrainingError
 
@@ -93,7 +94,7 @@ def test_training_time_is_what_the_log_ends_with(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text('{"step": 20, "seconds": 7}\n{"step": 40, "seconds": 15}\n')
 
-    assert ladder_table.training_seconds(log) == 15
+    assert training_seconds(log) == 15
 
 
 def test_the_ladder_has_recipes_for_what_was_held_out() -> None:
