@@ -71,6 +71,7 @@ class Teacher:
         assert model.weights is not None
         assert model.tokens is not None
         self._table, self._bos_id = model.tokens, model.weights.config.bos_id
+        self._context_length = model.weights.config.context_length
         self._tokenizer = tokenizer_of(model.folder, self._table)
         self._spellings = Spellings(self._table)
         self._engine = cpu_engine(model.weights, lanes, _STEPS, resolve_threads(None))
@@ -80,7 +81,15 @@ class Teacher:
 
         Where the teacher has none, the text's own byte is certain: at what no token spells, and
         where the text is all but impossible to it.
+
+        Raises:
+          ValueError: If texts are longer than the teacher's context.
         """
+        if texts.shape[-1] > self._context_length:
+            raise ValueError(
+                f"texts of {texts.shape[-1]:,} bytes, a teacher of {self._context_length:,} "
+                "tokens: train on shorter sequences"
+            )
         found = np.eye(256, dtype=np.float32)[texts]
         symbols = [self._tokenizer.encode(text.tobytes()) for text in texts]
         places = [self._places(row) for row in symbols]
