@@ -17,6 +17,7 @@ import click
 
 import lmcompress
 from experiments.common import identified, result_folder, write_records, write_table
+from experiments.outputs import Row
 from lmcompress import CodecConfig, corpora
 from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, load_model
 
@@ -77,7 +78,7 @@ def main(quick: bool, repeats: int) -> None:
             raw = corpora.load(name)
             found = measure(raw, repeats)
             for way, speeds in found.items():
-                row = {"corpus": name, "way": way}
+                row: Row = {"corpus": name, "way": way}
                 for what, speed in speeds.items():
                     row[f"{what}, kB/s a core"] = round(speed, 1)
                     row[f"{what}, of GPT alone"] = round(speed / found["GPT alone"][what], 3)

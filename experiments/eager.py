@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lmcompress.gpt.network import GPT, Attention, rotary_angles
+from lmcompress.gpt.network import GPT, Attention, Block, rotary_angles
 
 Cache = list[tuple[Tensor, Tensor]]
 
@@ -36,6 +36,7 @@ class CachedDecoder:
             self._recent = [*self._recent[1:], token]
             x = x + network.ngrams(torch.tensor([self._recent]))[:, -1:]
         for i, block in enumerate(network.blocks):
+            assert isinstance(block, Block)
             x = x + self._attend(block.attention, block.norm_1(x), i)
             x = x + block.mlp(block.norm_2(x))
         self.position += 1

@@ -96,7 +96,8 @@ def embed(checkpoint: Path, target: Path, configs: Path = CONFIGS) -> Path:
             f"{checkpoint} has no validation figures: its run has not ended, let it go on first"
         )
     recipe = TrainConfig.from_toml(configs / f"{card['name']}.toml")
-    weights, folder = load_exact_checkpoint(checkpoint), target / card["name"]
+    weights = load_exact_checkpoint(checkpoint)
+    folder: Path = target / card["name"]
     save_exact_checkpoint(weights, card, folder)
     text = card_text(weights, card, recipe.sequence_length)
     (folder / "CARD.md").write_text(text, "utf-8", newline="\n")

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from experiments.common import identified, result_folder, write_records, write_table
+from experiments.outputs import Row
 from lmcompress import CodecConfig, corpora
 from lmcompress.gpt.checkpoint import load_network
 from lmcompress.gpt.network import GPT
@@ -61,7 +62,7 @@ def main(checkpoint: Path) -> None:
             raw = raw[: len(raw) // PIECE * PIECE]
             pieces = len(raw) // PIECE
             exact = score(raw, model, CodecConfig(lanes=pieces, adaptive=False))
-            row = {
+            row: Row = {
                 "corpus": name,
                 "raw_bytes": len(raw),
                 "float32_bits_per_byte": round(float_bits_per_byte(network, raw), 5),

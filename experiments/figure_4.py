@@ -74,7 +74,8 @@ def measure(file: paper.RowFile, samples: Sequence[media.Sample], models: Sequen
     """Appends the rows that are not there yet."""
     source = provenance(NAME)
     for sample in samples:
-        for codec in (*map(baselines.get, CLASSICAL), *models):
+        codecs: list[Codec | Model] = [*map(baselines.get, CLASSICAL), *models]
+        for codec in codecs:
             identity = _identity(codec, sample)
             if file.has(**identity):
                 continue

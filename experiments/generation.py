@@ -114,7 +114,7 @@ def weights_of_sizes(sizes: Sequence[int]) -> Weights:
     probs = np.exp2(-extra)
     weights = np.floor(probs / probs.sum() * _BUDGET)
     weights[np.argmax(probs)] += _BUDGET - weights.sum()
-    return weights[None].astype(np.float32)
+    return np.asarray(weights[None], np.float32)
 
 
 def fill(

@@ -14,6 +14,7 @@ scaled_dot_product_attention.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import statistics
 import subprocess
 import sys
@@ -42,7 +43,7 @@ ROWS = 8192
 """Rows of a roofline's products."""
 FULL = 1024
 """Tokens before the first measured one: every window is full."""
-_STREAM = {
+_STREAM: dict[str, Any] = {
     "context_length": 1024, "rotary_period": 2048, "activation": "relu2", "qk_norm": True,
     "norm_gain": False,
 }  # fmt: skip
@@ -52,7 +53,7 @@ def _banded(n_layer: int, n_embd: int, *windows: int) -> GPTConfig:
     bands = windows or (512,) * n_layer
     return GPTConfig(
         n_layer=n_layer, n_embd=n_embd, n_head=n_embd // 64, attention_windows=bands, **_STREAM
-    )  # type: ignore[arg-type]
+    )
 
 
 NETWORKS = {
@@ -125,9 +126,9 @@ def rooflines(config: GPTConfig) -> Rooflines:
         weight = torch.ones(width, depth, dtype=torch.int8, device=device)
         out = torch.empty(ROWS, width, dtype=torch.int32, device=device)
         product = product_for(ROWS, width, depth, device)
-        int8 += count * seconds_of(lambda p=product, q=q, w=weight, out=out: p(q, w, out))
+        int8 += count * seconds_of(functools.partial(product, q, weight, out))
         x, y = q.bfloat16(), weight.bfloat16().T.contiguous()
-        bf16 += count * seconds_of(lambda x=x, y=y: x @ y)
+        bf16 += count * seconds_of(functools.partial(torch.matmul, x, y))
     network = GPT(config).to(device, torch.bfloat16).eval()
     tokens = torch.randint(0, 256, (ROWS // FULL, FULL), device=device)
     with torch.inference_mode():

@@ -25,7 +25,7 @@ from experiments.common import (
     write_records,
     write_table,
 )
-from experiments.outputs import write_figures
+from experiments.outputs import Row, write_figures
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.coding import symbol_bits
@@ -87,7 +87,8 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
 def main(quick: bool) -> None:
     """Measures the GPT, the adaptive stage and both along files."""
     with result_folder(NAME, quick) as folder:
-        model, rows = load_model(DEFAULT_MODEL), []
+        model = load_model(DEFAULT_MODEL)
+        rows: list[Row] = []
         for name in ("canterbury/fields.c",) if quick else CORPORA:
             raw = corpora.load(name)
             rows.append({"corpus": name, "raw_bytes": len(raw), **in_pieces(raw, model)})

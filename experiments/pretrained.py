@@ -72,6 +72,7 @@ Row = dict[str, Any]
 @click.option("--corpus", "chosen", multiple=True, help="Of the files, only this; repeatable.")
 def main(quick: bool, part: str | None, chosen: tuple[str, ...]) -> None:
     """Measures a published model: files, exactness, windows, bits per character."""
+    names: tuple[str, ...]
     with result_folder(NAME, quick) as folder:
         model = fetching.fetch_model(MODEL)
         if part in (None, "files"):

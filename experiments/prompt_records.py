@@ -114,8 +114,8 @@ def main(quick: bool) -> None:
         kinds = ["Linux log, 20 lines"] if quick else list(KINDS)
         rows = []
         for kind in kinds:
-            records = records_of(KINDS[kind])
-            rows += measure(kind, records[:15] if quick else records, 5 if quick else TESTED)
+            found = records_of(KINDS[kind])
+            rows += measure(kind, found[:15] if quick else found, 5 if quick else TESTED)
         more = {"fingerprint": load_model(DEFAULT_MODEL).fingerprint.hex()}
         hashes = {kind: hashlib.sha256(corpora.load(KINDS[kind])).hexdigest() for kind in kinds}
         records = [{**row, **more, "corpus_sha256": hashes[row["kind"]]} for row in rows]

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from lmcompress.records import append_rows, read_rows
 NAME = "round_trips"
 PREFIXES = ("canterbury/", "calgary/", "i18n/")
 SINGLE = ("silesia/xml", "kodak/kodim01.png", "librispeech/1089-134691-0000.flac")
-MADE = {
+MADE: dict[str, Callable[[], bytes]] = {
     "random-1000000": lambda: np.random.default_rng(0).integers(0, 256, 10**6, np.uint8).tobytes(),
     "empty": lambda: b"",
     "one-byte": lambda: b"x",

@@ -77,7 +77,8 @@ def peaks(raw: bytes, name: str) -> tuple[int, int] | None:
 
 
 def _peak(name: str, action: str, source: Path, sink: Path) -> int:
-    command = [sys.executable, "-m", "experiments.speed_codecs", name, action, source, sink]
+    files = [str(source), str(sink)]
+    command = [sys.executable, "-m", "experiments.speed_codecs", name, action, *files]
     return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
