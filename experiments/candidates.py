@@ -26,7 +26,7 @@ import click
 
 import lmcompress
 from experiments.common import result_folder, write_records
-from experiments.distillation import DistilledTrainer
+from experiments.distillation import TEACHER, DistilledTrainer
 from experiments.outputs import (
     BLACK,
     BLUE,
@@ -42,7 +42,7 @@ from experiments.outputs import (
     write_derived,
 )
 from experiments.quantized_training import QuantizedTrainer
-from experiments.runs import RUNS, Run, held_out, recipe, training_seconds
+from experiments.runs import RUNS, Run, held_out, is_finished, recipe, training_seconds
 from experiments.side_by_side import draw_curves, flat, measure, quick_one, trained
 from lmcompress import CodecConfig
 from lmcompress.model_store import load_model
@@ -81,7 +81,7 @@ TRAINERS: dict[str, type[Trainer]] = {
 """Those that are trained in another way."""
 ONLY_IN_FULL = ("distilled", "five times the text")
 """Left out of quick runs: the first needs a model to be fetched, the second would be the base."""
-_DERIVED = {"n_kv_head": 0, "head_dim": 0, "mlp_hidden": 0}
+_DERIVED: dict[str, Any] = {"n_kv_head": 0, "head_dim": 0, "mlp_hidden": 0}
 """Said anew by each shape."""
 COLOURS = (GREY, BLUE, SKY, ORANGE, GREEN, PINK, VERMILION, BLACK)
 EACH_SOURCE = 8192
@@ -154,9 +154,9 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"Bits per byte (code lengths, no files) of {first['raw_bytes']:,} bytes held out of the "
         "training sources; the first comparison is of the rates with the adaptive stage. One seed "
         "each, the base's learning rates for all but AdamW. What the distilled one's teacher was "
-        "trained on may hold this text. Seconds of training include compiling and validation. "
-        "Networks of the same parameters as the base, but for full attention, have its shape: what "
-        "their CPU times differ by is noise."
+        "trained on may hold this text. Seconds of training are by the clock, beside whatever else "
+        "ran, and include compiling and validation. Networks of the same parameters as the base, "
+        "but for full attention, have its shape: what their CPU times differ by is noise."
     )
     return {
         "summary.csv": csv_of(list(map(flat, rows))),
@@ -175,6 +175,8 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
             configs = recipes()
             if quick:
                 configs = {key: configs[key] for key in configs if key not in ONLY_IN_FULL}
+            elif not is_finished(runs / configs["distilled"].name):
+                load_model(TEACHER)  # a missing one should not be found out after an hour
             folder_of_runs = runs / "quick" if quick else runs
             found = trained(configs, folder_of_runs, quick=quick, trainers=TRAINERS)
             base = recipe(BASE)
