@@ -153,10 +153,11 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     note = (
         f"Bits per byte (code lengths, no files) of {first['raw_bytes']:,} bytes held out of the "
         "training sources; the first comparison is of the rates with the adaptive stage. One seed "
-        "each, the base's learning rates for all but AdamW. What the distilled one's teacher was "
-        "trained on may hold this text. Seconds of training are by the clock, beside whatever else "
-        "ran, and include compiling and validation. Networks of the same parameters as the base, "
-        "but for full attention, have its shape: what their CPU times differ by is noise."
+        "each, the base's learning rates for all but AdamW. SmolLM2-135M, the teacher of the "
+        "distilled one, may have been trained on this text. Seconds of training are by the clock, "
+        "beside whatever else ran, and include compiling and validation. Networks of the same "
+        "parameters as the base, but for full attention, have its shape: what their CPU times "
+        "differ by is noise."
     )
     return {
         "summary.csv": csv_of(list(map(flat, rows))),
@@ -189,6 +190,8 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
                     "optimizer": configs[label].optimizer,
                     "training_seconds": training_seconds(run.folder / "log.jsonl"),
                     "cpu_seconds": seconds[label],
+                    "teacher": run.card.get("teacher", ""),
+                    "teacher_fingerprint": run.card.get("teacher_fingerprint", ""),
                 }
                 for label, run in found.items()
             ]

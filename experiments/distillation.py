@@ -140,7 +140,13 @@ class DistilledTrainer(Trainer):
 
     def __init__(self, config: TrainConfig, out: Path, device: str = "cpu") -> None:
         super().__init__(config, out, device)
-        self._teacher = Teacher(load_model(TEACHER), config.batch_size)
+        teacher = load_model(TEACHER)
+        self._teacher = Teacher(teacher, config.batch_size)
+        self.method = {
+            "teacher": TEACHER,
+            "teacher_fingerprint": teacher.fingerprint.hex(),
+            "teacher_share": SHARE,
+        }
         self._nats = 0.0
 
     def _train_step(self, step: int) -> float:

@@ -59,16 +59,17 @@ class QuantizedTrainer(Trainer):
 
     def __init__(self, config: TrainConfig, out: Path, device: str = "cpu") -> None:
         super().__init__(config, out, device)
-        rounded_forward = torch.compile(self._rounded) if config.compile else self._rounded
-        self._forwards = {True: rounded_forward, False: self.forward}
+        self._plain = self.forward
+        self._under_rounding = torch.compile(self._rounded) if config.compile else self._rounded
+        self.method = {"rounds_products": True}
 
     def _rounded(self, inputs: Tensor) -> Tensor:
         with Rounding():
             return self.network(inputs)
 
     def _training_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        self.forward = self._forwards[True]
+        self.forward = self._under_rounding
         try:
             return super()._training_loss(inputs, targets)
         finally:
-            self.forward = self._forwards[False]
+            self.forward = self._plain

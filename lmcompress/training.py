@@ -62,6 +62,8 @@ class Trainer:
             raise TrainingError("no C++ compiler here: install g++, or set compile = false")
         self.network = GPT(config.model)
         self.before: dict[str, Any] = {}
+        self.method: dict[str, Any] = {}
+        """What the card says of how the network is trained, beside the text."""
         if config.init_from and not self.state_path.exists():
             self.before = begin_with(self.network, config)
         self.network.to(self.device)
@@ -197,6 +199,7 @@ class Trainer:
             "held_out_bytes_per_source": self.config.holdout_bytes,
             "crlf_fraction": self.config.crlf_fraction,
             "training_precision": self.precision,
+            **self.method,
             **figures,
         }
         card = joined_card(card, self.before) if self.before else card

@@ -13,6 +13,7 @@ from token_model import MISSING, NAME, TEXT
 
 from experiments import distillation
 from experiments.distillation import DistilledTrainer, Spellings, Teacher
+from lmcompress.gpt.card import read_card
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.exact import ExactGPT
 from lmcompress.model_store import Model
@@ -107,6 +108,16 @@ def test_a_student_reports_its_text(config: TrainConfig, tmp_path: Path) -> None
     student = DistilledTrainer(config, tmp_path / "student", "cpu")
 
     assert student._train_step(0) == plain._train_step(0)
+
+
+def test_a_card_names_the_teacher(config: TrainConfig, tmp_path: Path, token_model: Model) -> None:
+    DistilledTrainer(config, tmp_path / "student", "cpu").run()
+    Trainer(config, tmp_path / "plain", "cpu").run()
+
+    card = read_card(tmp_path / "student")["card"]
+    assert card["teacher"] == NAME
+    assert card["teacher_fingerprint"] == token_model.fingerprint.hex()
+    assert "teacher" not in read_card(tmp_path / "plain")["card"]
 
 
 def test_a_student_learns_from_its_teacher(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from experiments import architectures, candidates
 from experiments.runs import recipe
@@ -31,6 +33,17 @@ def test_a_candidate_differs_from_the_base_in_what_it_says(label: str) -> None:
 
     assert differences(found[label], found["base"]) == set(candidates.CANDIDATES[label])
     assert len({config.name for config in found.values()}) == len(candidates.CANDIDATES)
+
+
+def test_a_missing_teacher_is_found_out_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "TEACHER", "no-such-model")
+    monkeypatch.setattr(candidates, "trained", lambda *_, **__: pytest.fail("it trains"))
+    result = CliRunner().invoke(candidates.main, ["--runs", str(tmp_path)])
+
+    assert result.exit_code == 1
+    assert "no-such-model" in result.output
 
 
 def test_candidates_read_the_text_of_the_default() -> None:
