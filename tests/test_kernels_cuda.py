@@ -117,7 +117,9 @@ def test_ties_round_to_even() -> None:
 @pytest.mark.parametrize("rows_of_a_program", ["one", "several"])
 @pytest.mark.parametrize("norm", ["rmsnorm", "layernorm", "none"])
 @pytest.mark.parametrize(("position", "gain", "bias"), [("pre", 0, 0), ("post", 1, 1)])
+@pytest.mark.parametrize("widths", [(2, 120), (600, 900)], ids=["narrow", "wide"])
 def test_add_and_norm(
+    widths: tuple[int, int],
     norm: str,
     position: str,
     gain: bool,
@@ -127,7 +129,7 @@ def test_add_and_norm(
 ) -> None:
     if rows_of_a_program == "one":
         monkeypatch.setattr(kernels_cuda, "PROGRAMS", 1 << 20)
-    rows, width, eps = 3, int(RNG.integers(2, 120)), 1e-5
+    rows, width, eps = 3, int(RNG.integers(*widths)), 1e-5
     before, gains, biases = floats(rows, width), floats(width, spread=1), floats(width, spread=1)
     ended = Sums.of(rows, width, has_bias=bias)
     x, (q, _) = before.clone(), quantized_like(rows, width)
@@ -355,3 +357,13 @@ def test_a_product_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
 
     assert not products_cuda.is_exact(_saturating, 20, 16, 64, device)
     assert choose(20, 16, 64, device) is products_cuda.float_product
+
+
+def test_a_product_that_cannot_run_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: Tensor) -> None:
+        raise RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED")
+
+    monkeypatch.setattr(products_cuda, "triton_product", unsupported)
+    choose = products_cuda.product_for.__wrapped__
+
+    assert choose(20, 16, 64, torch.device(DEVICE)) is products_cuda.float_product

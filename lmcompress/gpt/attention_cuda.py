@@ -90,7 +90,7 @@ def _heads(
     _quantize_heads(x, y, q, qs, vector, is_head, pair, D, FACTOR)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "steps", "capacity"])
 def split(
     rows, sums, s, ws, bias, clock, cos, sin, eps_sum, queries, query_scales, k, ks, v, vs,
     steps, capacity, period, width, ROWS: tl.constexpr, BLOCK: tl.constexpr,
@@ -136,7 +136,7 @@ def _scores(query, query_scale, age, k, ks, key, slot, is_key, window, channel, 
     return tl.where((distance >= 0) & (distance < window) & is_key[None, :], z, UNSEEN)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["steps", "window", "capacity", "tiles"])
 def attend(
     queries, query_scales, k, ks, v, vs, clock, table, out, steps, window, capacity, tiles,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, D: tl.constexpr, BLOCK_T: tl.constexpr,

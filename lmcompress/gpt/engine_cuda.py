@@ -99,7 +99,7 @@ class _Plan:
         """Fills `weights` (steps, lanes, vocab_size) with what follows `tokens`."""
         if self._graph is None and self._wants_graph and self._has_run:  # the first run compiled
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._launch_all()
         if self._graph is None:
             self._launch_all()
@@ -202,6 +202,7 @@ class _Plan:
             state.attended, self._steps, window, ring[0].shape[2], tiles, **heads,
             BLOCK_T=block, GROUP_BLOCK=group, BLOCK_S=_KEY_BLOCK,
             BLOCK_D=max(32, triton.next_power_of_2(heads["D"])),
+            warps=2 if block * group > _QUERY_BLOCK else 4,  # no warp groups: see _QUERY_BLOCK
         )  # fmt: skip
         self._calls.append(bound)
 

@@ -48,11 +48,11 @@ def gpu_model(weights: ExactWeights, device: str) -> tuple[CudaModel | None, str
     """Returns the model laid out for the kernels, or None and why it must be the reference."""
     if reason := _missing(device):
         return None, reason
-    from lmcompress.gpt.model_cuda import CudaModel, not_covered
-
-    if reason := not_covered(weights.config) or "":
-        return None, reason
     try:
+        from lmcompress.gpt.model_cuda import CudaModel, not_covered
+
+        if reason := not_covered(weights.config) or "":
+            return None, reason
         model = CudaModel(weights, device)
         is_right = _gives_known_answers(model)
     except Exception as exc:  # a compiler's or a driver's: of many types, none of them ours

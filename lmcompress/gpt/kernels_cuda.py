@@ -111,8 +111,11 @@ def _norm(x, column, width, eps_sum, NUMERATOR: tl.constexpr, CENTRED: tl.conste
     factor = norm_factor(tl.max(tl.abs(x), axis=1, keep_dims=True))
     u = round_even(x * factor)
     if CENTRED:
+        twice = tl.cast(
+            2 * width, tl.int64
+        )  # in 32 bits, times MEAN_OFFSET, it overflows from 512 on
         total = 2 * tl.sum(u.to(tl.int64), axis=1, keep_dims=True) + width
-        mean = (total + 2 * width * MEAN_OFFSET) // (2 * width) - MEAN_OFFSET
+        mean = (total + twice * MEAN_OFFSET) // twice - MEAN_OFFSET
         u = tl.where(column < width, u - mean.to(tl.int32), 0)
     squares = tl.sum(u.to(tl.int64) * u.to(tl.int64), axis=1, keep_dims=True)
     return u.to(tl.float32) * norm_scale(squares, factor, eps_sum, NUMERATOR)
@@ -139,7 +142,7 @@ def _enter(
     quantize_rows(y, q, s, row, is_row, column, width)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "steps"])
 def embed(
     rows, tokens, clock, token_q, token_s, position_q, position_s, ngrams, ngram_q, ngram_s,
     residual, q, s, gain, norm_bias, eps_sum, steps, width,
@@ -172,7 +175,7 @@ def embed(
     )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def add(
     rows, sums, s, ws, bias, residual, q, gain, norm_bias, eps_sum, width,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, HAS_SUM_BIAS: tl.constexpr,
@@ -220,7 +223,7 @@ def _sigmoid(x, table):
     return tl.div_rn(tl.where(x >= 0.0, 1.0, e), 1.0 + e)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def activate(
     rows, sums, s, ws, bias, table, q, width, ROWS: tl.constexpr, BLOCK: tl.constexpr,
     ACTIVATION: tl.constexpr, HAS_BIAS: tl.constexpr,
@@ -247,7 +250,7 @@ def activate(
     quantize_rows(h, q, s, row, is_row, column, width)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def quantize(rows, x, q, s, width, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     """Quantizes rows of float32 x into (q, s)."""
     row, is_row = _rows(rows, ROWS)
@@ -265,7 +268,7 @@ def _logit_exponents(line, is_row, scale, ws, column, vocab_size):
     return tl.where(inside, round_even(t), -(1 << 30))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "lanes", "steps"])
 def frequencies(
     rows, sums, s, ws, table, out, lanes, steps, vocab_size,
     ROWS: tl.constexpr, BLOCK: tl.constexpr,

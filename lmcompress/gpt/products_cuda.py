@@ -26,7 +26,7 @@ _DISTINCT_ROWS = 64
 _REPEATS = 5
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["M"])
 def multiply(
     q, weight, out, M, N, K,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
@@ -85,6 +85,14 @@ def is_exact(product: Product, rows: int, width: int, depth: int, device: torch.
     return all(torch.equal(part, expected[: len(part)]) for part in out.split(len(expected)))
 
 
+def _works(product: Product, rows: int, width: int, depth: int, device: torch.device) -> bool:
+    try:
+        return is_exact(product, rows, width, depth, device)
+    except RuntimeError as exc:  # cuBLAS has no kernel for the shape, Triton cannot compile it
+        _log.warning("%s (%d, %d, %d): %s", product.__name__, rows, width, depth, exc)
+        return False
+
+
 @functools.cache
 def product_for(rows: int, width: int, depth: int, device: torch.device) -> Product:
     """Returns the fastest product that gives known answers for a shape.
@@ -95,7 +103,7 @@ def product_for(rows: int, width: int, depth: int, device: torch.device) -> Prod
     candidates: list[Product] = [triton_product]
     if device.type == "cuda" and rows > 16 and width % 8 == depth % 8 == 0:
         candidates.append(cublas_product)
-    exact = [product for product in candidates if is_exact(product, rows, width, depth, device)]
+    exact = [product for product in candidates if _works(product, rows, width, depth, device)]
     if len(exact) > 1:
         return min(exact, key=lambda product: _seconds(product, rows, width, depth, device))
     if exact:
