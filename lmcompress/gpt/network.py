@@ -47,14 +47,15 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _banded_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     """Causal attention over the last `window` tokens; cost linear in T.
 
-    Queries are cut into blocks of `window`; each block sees itself and the block before it.
+    Queries are cut into blocks of `window`; each block sees itself and the block before it. Those
+    are laid side by side by copying: the backward pass of overlapping views is far slower.
     """
     B, H, T, D = q.shape
     blocks = -(-T // window)
     pad = blocks * window - T
     q, k, v = (F.pad(x, (0, 0, 0, pad)) for x in (q, k, v))
-    q = q.view(B, H, blocks, window, D)
-    k, v = (F.pad(x, (0, 0, window, 0)).unfold(2, 2 * window, window).mT for x in (k, v))
+    q, k, v = (x.view(B, H, blocks, window, D) for x in (q, k, v))
+    k, v = (torch.cat((F.pad(x[:, :, :-1], (0, 0, 0, 0, 1, 0)), x), dim=3) for x in (k, v))
     row = torch.arange(window, device=q.device)[:, None]
     col = torch.arange(2 * window, device=q.device)
     band = (col > row) & (col <= row + window)  # (window, 2 window)
@@ -154,6 +155,9 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """A decoder-only Transformer: tokens (B, T) in, logits (B, T, vocab_size) out."""
 
+    rotary_cos: Tensor
+    rotary_sin: Tensor
+
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
@@ -168,6 +172,10 @@ class GPT(nn.Module):
         if config.tied:
             self.output.weight = self.token_embedding.weight
         self.apply(self._init)
+        if config.positions != "learned":
+            angles = rotary_angles(config, config.context_length)  # (positions, R / 2)
+            self.register_buffer("rotary_cos", angles.cos().float(), persistent=False)
+            self.register_buffer("rotary_sin", angles.sin().float(), persistent=False)
         for name, parameter in self.named_parameters():
             # As GPT-2 does, so that the residual sum keeps its size.
             if name.endswith(("proj.weight", "down.weight")):
@@ -197,8 +205,7 @@ class GPT(nn.Module):
         if self.config.positions == "learned":
             x = x + self.position_embedding.weight[:T]
         else:
-            angles = rotary_angles(self.config, T).to(x.device)
-            rotary = (angles.cos().to(x.dtype), angles.sin().to(x.dtype))  # (T, D / 2) each
+            rotary = (self.rotary_cos[:T].to(x.dtype), self.rotary_sin[:T].to(x.dtype))
         for block in self.blocks:
             x = block(x, rotary)
         return self.output(self.final_norm(x)).float()
