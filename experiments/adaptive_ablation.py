@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from experiments.common import (
+from experiments.support.common import (
     identified,
     learned_bits,
     predictions,
@@ -24,10 +24,10 @@ from experiments.common import (
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.adaptive.state import PARTS
-from lmcompress.coding import quantized_code_length_bits
-from lmcompress.lanes import LaneLayout, auto_lanes
-from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
-from lmcompress.report import corpus_labels
+from lmcompress.codec.lanes import LaneLayout, auto_lanes
+from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+from lmcompress.range_coder import quantized_code_length_bits
+from lmcompress.report.tables import corpus_labels
 
 NAME = "adaptive_ablation"
 CORPORA = (

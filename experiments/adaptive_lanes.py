@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from experiments.common import (
+from experiments.support.common import (
     finished,
     identified,
     learned_bits,
@@ -24,12 +24,12 @@ from experiments.common import (
     write_records,
     write_table,
 )
-from experiments.outputs import write_figures
+from experiments.support.outputs import write_figures
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.coding import quantized_code_length_bits
-from lmcompress.lanes import LaneLayout
-from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
+from lmcompress.codec.lanes import LaneLayout
+from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
+from lmcompress.range_coder import quantized_code_length_bits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,10 +16,10 @@ from collections.abc import Callable
 import click
 
 import lmcompress
-from experiments.common import identified, result_folder, write_records, write_table
-from experiments.outputs import Row
+from experiments.support.common import identified, result_folder, write_records, write_table
+from experiments.support.outputs import Row
 from lmcompress import CodecConfig, corpora
-from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, load_model
+from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 
 NAME = "adaptive_speed"
 CORPORA = ("canterbury/alice29.txt", "logs/us-sba-data-catalog.json@0+150000")

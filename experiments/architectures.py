@@ -16,8 +16,8 @@ from pathlib import Path
 
 import click
 
-from experiments.common import result_folder, write_records
-from experiments.outputs import (
+from experiments.support.common import result_folder, write_records
+from experiments.support.outputs import (
     BLUE,
     GREEN,
     ORANGE,
@@ -27,10 +27,10 @@ from experiments.outputs import (
     markdown_of,
     write_derived,
 )
-from experiments.runs import RUNS, recipe
-from experiments.side_by_side import draw_curves, flat, measure, trained
+from experiments.support.runs import RUNS, recipe
+from experiments.support.variants import draw_curves, flat, measure, trained
 from lmcompress import corpora
-from lmcompress.records import read_rows
+from lmcompress.benchmark.records import read_rows
 
 NAME = "architectures"
 RECIPES = {

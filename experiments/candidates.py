@@ -25,9 +25,9 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.common import result_folder, write_records
-from experiments.distillation import TEACHER, DistilledTrainer
-from experiments.outputs import (
+from experiments.support.common import result_folder, write_records
+from experiments.support.distillation import TEACHER, DistilledTrainer
+from experiments.support.outputs import (
     BLACK,
     BLUE,
     GREEN,
@@ -41,14 +41,14 @@ from experiments.outputs import (
     markdown_of,
     write_derived,
 )
-from experiments.quantized_training import QuantizedTrainer
-from experiments.runs import RUNS, Run, held_out, is_finished, recipe, training_seconds
-from experiments.side_by_side import draw_curves, flat, measure, quick_one, trained
+from experiments.support.quantized_training import QuantizedTrainer
+from experiments.support.runs import RUNS, Run, held_out, is_finished, recipe, training_seconds
+from experiments.support.variants import draw_curves, flat, measure, quick_one, trained
 from lmcompress import CodecConfig
-from lmcompress.model_store import load_model
-from lmcompress.records import read_rows
-from lmcompress.train_config import TrainConfig
-from lmcompress.training import Trainer
+from lmcompress.benchmark.records import read_rows
+from lmcompress.models.store import load_model
+from lmcompress.training.config import TrainConfig
+from lmcompress.training.trainer import Trainer
 
 NAME = "candidates"
 BASE = "candidate"

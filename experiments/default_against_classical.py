@@ -14,15 +14,15 @@ from pathlib import Path
 
 import click
 
-from experiments.common import result_folder, run_of
+from experiments.support.common import result_folder, run_of
 from lmcompress import corpora
-from lmcompress.benchmark import ModelCodec, benchmark_row, classical_codecs, record_key
-from lmcompress.codec import CodecConfig
-from lmcompress.figures import plot_bits_per_byte
-from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, load_model
-from lmcompress.protocol import Codec
-from lmcompress.records import Record, append_jsonl, csv_text, latest, read_jsonl
-from lmcompress.report import rate_table, replace_between_markers
+from lmcompress.benchmark.harness import ModelCodec, benchmark_row, classical_codecs, record_key
+from lmcompress.benchmark.protocol import Codec
+from lmcompress.benchmark.records import Record, append_jsonl, csv_text, latest, read_jsonl
+from lmcompress.codec.stream import CodecConfig
+from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
+from lmcompress.report.figures import plot_bits_per_byte
+from lmcompress.report.tables import rate_table, replace_between_markers
 
 NAME = "default_against_classical"
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from experiments.common import identified, result_folder, write_records, write_table
-from experiments.outputs import Row
+from experiments.support.common import identified, result_folder, write_records, write_table
+from experiments.support.outputs import Row
 from lmcompress import CodecConfig, corpora
-from lmcompress.gpt.checkpoint import load_network
+from lmcompress.codec.scoring import score
 from lmcompress.gpt.network import GPT
-from lmcompress.model_store import load_model
-from lmcompress.scoring import score
+from lmcompress.models.checkpoint import load_network
+from lmcompress.models.store import load_model
 
 NAME = "exactness_cost"
 PIECE = 1024

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments import media, paper, table_1
-from experiments.common import folder_of, result_folder, run_of
-from experiments.outputs import (
+from experiments import table_1
+from experiments.support import modalities, paper
+from experiments.support.common import folder_of, result_folder, run_of
+from experiments.support.outputs import (
     BLUE,
     GREEN,
     ORANGE,
@@ -28,11 +29,11 @@ from experiments.outputs import (
     new_figure,
     write_derived,
 )
-from experiments.table_1_tables import Line, lines_of
+from experiments.support.table_1_tables import Line, lines_of
+from lmcompress.benchmark.records import Record
 from lmcompress.errors import LmcompressError
 from lmcompress.metrics import adjusted_compression_rate
-from lmcompress.model_store import DEFAULT_MODEL
-from lmcompress.records import Record
+from lmcompress.models.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,8 +91,8 @@ def derived_texts(records: Sequence[Record]) -> dict[str, str]:
         "Compressed bytes and two bytes a parameter over raw bytes, in percent; the lowest of the "
         "ladder in bold (the others have read far more text, of more kinds). The "
         f"rates of samples of {rows[0]['sample_bytes']:,} bytes in chunks of "
-        f"{media.CHUNK_BYTES:,} (table_1) are **projected**: a data set's size enters through the "
-        "bytes of the model alone."
+        f"{modalities.CHUNK_BYTES:,} (table_1) are **projected**: a data set's size enters through "
+        "the bytes of the model alone."
     )
     return {"summary.csv": csv_of(rows), "table.md": markdown_of(lines, note)}
 
@@ -154,7 +155,7 @@ def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bo
         path = source_of(quick=quick)
         if not derive:
             size = paper.size_of(num_bytes, quick)
-            samples = [media.sample(modality, size) for modality in table_1.TEXTS]
+            samples = [modalities.sample(modality, size) for modality in table_1.TEXTS]
             table_1.measure_chunks(path, samples, paper.chosen_models(models, quick), run_of(NAME))
         if not path.is_file():
             raise LmcompressError(f"found no {path.name} of {table_1.NAME}: leave out --derive")

@@ -23,15 +23,15 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments import media
-from experiments.common import provenance, result_folder
-from experiments.figure_3_drawing import draw_images, draw_speech, draw_text
-from experiments.generation import CodecSource, ModelSource, Source, fill, price
-from experiments.outputs import Row, csv_of, markdown_of, write_derived
-from experiments.paper import LADDER, MODELS
-from lmcompress import baselines
-from lmcompress.model_store import DEFAULT_MODEL, folders, load_model
-from lmcompress.records import append_rows, read_rows
+from experiments.support import modalities
+from experiments.support.common import provenance, result_folder
+from experiments.support.figure_3_drawing import draw_images, draw_speech, draw_text
+from experiments.support.generation import CodecSource, ModelSource, Source, fill, price
+from experiments.support.outputs import Row, csv_of, markdown_of, write_derived
+from experiments.support.paper import LADDER, MODELS
+from lmcompress.benchmark import classical
+from lmcompress.benchmark.records import append_rows, read_rows
+from lmcompress.models.store import DEFAULT_MODEL, folders, load_model
 
 NAME = "figure_3"
 CODECS = {"text": ("gzip-9", "bzip2-9", "ppmd-16"), "images": ("gzip-9",), "speech": ("gzip-9",)}
@@ -54,12 +54,12 @@ def sources(modality: str) -> list[Named]:
     """Returns the codecs, the ladder's models at hand, and the default model in two ways."""
     found = []
     for name in CODECS[modality]:
-        codec = baselines.get(name)
+        codec = classical.get(name)
         found.append(Named(name, codec.version, functools.partial(CodecSource, codec)))
     for name in (*(name for name in LADDER if name in folders()), DEFAULT_MODEL):
         model = load_model(name)
         for adaptive in (False, True)[: 1 + (name == DEFAULT_MODEL)]:
-            begin = functools.partial(ModelSource, model, media.CHUNK_BYTES, adaptive=adaptive)
+            begin = functools.partial(ModelSource, model, modalities.CHUNK_BYTES, adaptive=adaptive)
             label = f"{name} with adaptive stage" if adaptive else name
             found.append(Named(label, model.fingerprint.hex(), begin))
     return found
@@ -67,10 +67,10 @@ def sources(modality: str) -> list[Named]:
 
 def free_places(modality: str) -> npt.NDArray[np.bool_]:
     """Returns which of a piece's 2,048 bytes are to be drawn."""
-    free = np.zeros(media.CHUNK_BYTES, bool)
+    free = np.zeros(modalities.CHUNK_BYTES, bool)
     if modality == "images":
-        rows = free.reshape(media.PATCH_ROWS, media.PATCH_COLUMNS)
-        rows[:, media.PATCH_COLUMNS // 2 :] = True
+        rows = free.reshape(modalities.PATCH_ROWS, modalities.PATCH_COLUMNS)
+        rows[:, modalities.PATCH_COLUMNS // 2 :] = True
     else:
         free[GIVEN[modality] :] = True
     return free
@@ -83,7 +83,7 @@ def tasks(*, quick: bool) -> Iterator[tuple[Named, Row, bytes, npt.NDArray[np.bo
         if quick:
             free[np.flatnonzero(free)[:-DRAWN_IF_QUICK]] = False
         count = 1 if quick else count
-        chunks = media.sample(modality, count * media.CHUNK_BYTES).chunks()
+        chunks = modalities.sample(modality, count * modalities.CHUNK_BYTES).chunks()
         for item, raw in enumerate(chunks):
             for source in sources(modality):
                 yield source, record_head(modality, item, source, raw, free), raw, free

@@ -18,13 +18,13 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments import media, paper
-from experiments.common import provenance, result_folder
-from experiments.outputs import csv_of, markdown_of, write_derived
-from lmcompress import baselines
+from experiments.support import modalities, paper
+from experiments.support.common import provenance, result_folder
+from experiments.support.outputs import csv_of, markdown_of, write_derived
+from lmcompress.benchmark import classical
+from lmcompress.benchmark.protocol import Codec
 from lmcompress.errors import LmcompressError
-from lmcompress.model_store import DEFAULT_MODEL, Model
-from lmcompress.protocol import Codec
+from lmcompress.models.store import DEFAULT_MODEL, Model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,15 +66,17 @@ def prefix_rates_of_model(model: Model, raw: bytes) -> npt.NDArray[np.float64]:
 def check_chunks(num_bytes: int) -> None:
     """Raises LmcompressError unless the bytes are whole chunks, and enough for an error."""
     paper.chunks_at_once(num_bytes)
-    if num_bytes == media.CHUNK_BYTES:
+    if num_bytes == modalities.CHUNK_BYTES:
         raise LmcompressError("found one chunk, expected two or more: change --bytes")
 
 
-def measure(file: paper.RowFile, samples: Sequence[media.Sample], models: Sequence[Model]) -> None:
+def measure(
+    file: paper.RowFile, samples: Sequence[modalities.Sample], models: Sequence[Model]
+) -> None:
     """Appends the rows that are not there yet."""
     source = provenance(NAME)
     for sample in samples:
-        codecs: list[Codec | Model] = [*map(baselines.get, CLASSICAL), *models]
+        codecs: list[Codec | Model] = [*map(classical.get, CLASSICAL), *models]
         for codec in codecs:
             identity = _identity(codec, sample)
             if file.has(**identity):
@@ -111,7 +113,7 @@ def change_of(rates: npt.NDArray[np.float64]) -> dict[str, float]:
     }
 
 
-def _identity(codec: Codec | Model, sample: media.Sample) -> dict[str, Any]:
+def _identity(codec: Codec | Model, sample: modalities.Sample) -> dict[str, Any]:
     if isinstance(codec, Model):
         version, fingerprint = "", codec.fingerprint.hex()
     else:
@@ -127,7 +129,7 @@ def _identity(codec: Codec | Model, sample: media.Sample) -> dict[str, Any]:
 def current(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the rows to show, by modality: classical codecs, the ladder by size, the default."""
     shown = paper.latest_rows(rows, "codec", "modality")
-    names = media.MODALITIES
+    names = modalities.MODALITIES
     return sorted(
         shown,
         key=lambda row: (
@@ -149,8 +151,9 @@ def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         )
     note = (
         "Compressed over raw size, in percent, of the first bytes of a chunk that is compressed "
-        f"from nothing: mean and its standard error over {count} chunks of {media.CHUNK_BYTES:,} "
-        "bytes of each modality. files: sizes of files that were decompressed and compared; "
+        f"from nothing: mean and its standard error over {count} chunks of "
+        f"{modalities.CHUNK_BYTES:,} bytes of each modality. files: sizes of files that were "
+        "decompressed and compared; "
         "scored: exact code lengths, no files. Headers are all of a file of a few bytes."
     )
     return {"summary.csv": csv_of(list(_tidy(shown))), "table.md": markdown_of(lines, note)}
@@ -215,7 +218,7 @@ def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bo
         if not derive:
             size = paper.size_of(num_bytes, quick)
             check_chunks(size)
-            samples = [media.sample(modality, size) for modality in media.MODALITIES]
+            samples = [modalities.sample(modality, size) for modality in modalities.MODALITIES]
             measure(file, samples, paper.chosen_models(models, quick))
         write_derived(folder, derived_texts(file.rows), {"rate-by-length": lambda: draw(file.rows)})
 

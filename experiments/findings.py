@@ -14,14 +14,15 @@ from pathlib import Path
 
 import click
 
-from experiments import figure_2, figure_4, media, paper, table_1, table_2
-from experiments.common import RESULTS, result_folder
-from experiments.outputs import Row, markdown_of, write_texts
-from experiments.table_1_tables import Line, lines_of, published_lines
+from experiments import figure_2, figure_4, table_1, table_2
+from experiments.support import modalities, paper
+from experiments.support.common import RESULTS, result_folder
+from experiments.support.outputs import Row, markdown_of, write_texts
+from experiments.support.table_1_tables import Line, lines_of, published_lines
+from lmcompress.benchmark.records import Record, read_jsonl, read_rows
 from lmcompress.errors import LmcompressError
-from lmcompress.model_store import DEFAULT_MODEL
-from lmcompress.records import Record, read_jsonl, read_rows
-from lmcompress.report import replace_between_markers
+from lmcompress.models.store import DEFAULT_MODEL
+from lmcompress.report.tables import replace_between_markers
 
 NAME = "findings"
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -94,7 +95,7 @@ def falls_with_size(records: Sequence[Record]) -> Row:
 
 def turns_up(records: Sequence[Record]) -> Row:
     """Compares which model is best, its own bytes counted, by the size of the data."""
-    rows = figure_2.select(figure_2.points(records), sample=media.EXTRACT)
+    rows = figure_2.select(figure_2.points(records), sample=modalities.EXTRACT)
     best = {
         size: figure_2.best(figure_2.select(rows, data_set_bytes=size))
         for size in figure_2.DATA_SET_BYTES

@@ -22,12 +22,12 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.common import identified, result_folder, write_records, write_table
+from experiments.support.common import identified, result_folder, write_records, write_table
 from lmcompress import CodecConfig, corpora
-from lmcompress.fetching import published_file
+from lmcompress.codec.predictor import resolve_threads
 from lmcompress.metrics import bits_per_byte
-from lmcompress.model_store import Model, cache_folder, load_model
-from lmcompress.predictor import resolve_threads
+from lmcompress.models.fetching import published_file
+from lmcompress.models.store import Model, cache_folder, load_model
 
 NAME = "gptzip"
 MODEL = "smollm2-135m"

@@ -28,13 +28,13 @@ import numpy as np
 import torch
 
 import lmcompress
-from experiments.common import result_folder, write_records, write_table
+from experiments.support.common import result_folder, write_records, write_table
 from lmcompress import CodecConfig, corpora
+from lmcompress.codec.lanes import block_steps
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights, expected_arrays
-from lmcompress.lanes import block_steps
-from lmcompress.model_store import folders, load_model
+from lmcompress.models.store import folders, load_model
 
 NAME = "gpu"
 CORPUS = "text/wikitext-2-test.txt"
@@ -115,7 +115,7 @@ def product_shapes(config: GPTConfig) -> list[tuple[int, int]]:
 
 def rooflines(config: GPTConfig) -> Rooflines:
     """Measures the pure products of ROWS tokens, and the float network's forward pass."""
-    from lmcompress.gpt.products_cuda import product_for
+    from lmcompress.gpt.cuda.matmul import product_for
 
     device = torch.device("cuda")
     int8 = bf16 = 0.0
@@ -138,8 +138,8 @@ def rooflines(config: GPTConfig) -> Rooflines:
 
 def engine_speeds(weights: ExactWeights, lanes: int) -> tuple[float, float]:
     """Returns tokens a second of encoding and decoding; large vocabularies stay on the device."""
-    from lmcompress.gpt.engine_cuda import CudaEngine
-    from lmcompress.gpt.gpu import gpu_model
+    from lmcompress.gpt.cuda.engine import CudaEngine
+    from lmcompress.gpt.cuda.select import gpu_model
 
     model, reason = gpu_model(weights, "cuda")
     if model is None:
@@ -216,7 +216,7 @@ def run_tests() -> str:
     Raises:
       click.ClickException: If one fails.
     """
-    tests = [f"tests/test_{name}.py" for name in ("gpu", "kernels_cuda", "engine_cuda")]
+    tests = ["tests/gpt/cuda"]
     root = Path(__file__).resolve().parent.parent
     command = [sys.executable, "-m", "pytest", "-q", *tests]
     result = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True)

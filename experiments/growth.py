@@ -21,10 +21,10 @@ from typing import Any
 
 import click
 
-from experiments.common import RESULTS, provenance, replace_rows, result_folder, write_table
+from experiments.support.common import RESULTS, provenance, replace_rows, result_folder, write_table
 from lmcompress import corpora
-from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, load_model
-from lmcompress.records import read_rows
+from lmcompress.benchmark.records import read_rows
+from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 
 NAME = "growth"
 Row = dict[str, Any]
@@ -46,7 +46,7 @@ NOTE = (
 _MEASURE = """
 import sys
 from pathlib import Path
-from lmcompress.cli import main
+from lmcompress.cli.main import main
 status = main(sys.argv[1:])
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 sys.exit(status)

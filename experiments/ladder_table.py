@@ -19,20 +19,20 @@ from typing import Any
 
 import click
 
-from experiments import media, paper
-from experiments.common import provenance, result_folder
 from experiments.exactness_cost import float_bits_per_byte
-from experiments.outputs import Row, csv_of, markdown_of, write_texts
-from experiments.runs import RUNS, held_out, is_finished, recipe, training_seconds
+from experiments.support import modalities, paper
+from experiments.support.common import provenance, result_folder
+from experiments.support.outputs import Row, csv_of, markdown_of, write_texts
+from experiments.support.runs import RUNS, held_out, is_finished, recipe, training_seconds
 from lmcompress.errors import LmcompressError
-from lmcompress.gpt.checkpoint import load_network
-from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
+from lmcompress.models.checkpoint import load_network
+from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 
 NAME = "ladder_table"
 KEY = ("model", "fingerprint", "validation_bytes", "test_bytes")
-TESTS = ("text", media.EXTRACT)
-SPEED_BYTES = 16 * media.CHUNK_BYTES
-QUICK_BYTES = 2 * media.CHUNK_BYTES
+TESTS = ("text", modalities.EXTRACT)
+SPEED_BYTES = 16 * modalities.CHUNK_BYTES
+QUICK_BYTES = 2 * modalities.CHUNK_BYTES
 
 
 def speeds(model: Model, raw: bytes) -> dict[str, float]:
@@ -42,7 +42,7 @@ def speeds(model: Model, raw: bytes) -> dict[str, float]:
       LmcompressError: If the file does not come back.
     """
     codec = paper.ChunkedModelCodec(model, len(raw), threads=1)
-    codec.decompress(codec.compress(raw[: media.CHUNK_BYTES]))  # compiles
+    codec.decompress(codec.compress(raw[: modalities.CHUNK_BYTES]))  # compiles
     encode, compressed = _cpu_seconds(functools.partial(codec.compress, raw))
     decode, restored = _cpu_seconds(functools.partial(codec.decompress, compressed))
     if restored != raw:
@@ -73,12 +73,12 @@ def run_of_model(model: Model, runs: Path) -> Path | None:
 def scores(model: Model, run: Path | None, raw: bytes) -> dict[str, float | None]:
     """Returns the bits per byte of chunks, exact and, where the run is at hand, in float32."""
     exact = float(paper.chunk_bits(raw, model).sum() / len(raw))
-    floats = float_bits_per_byte(load_network(run), raw, media.CHUNK_BYTES) if run else None
+    floats = float_bits_per_byte(load_network(run), raw, modalities.CHUNK_BYTES) if run else None
     return {"exact": round(exact, 4), "float": None if floats is None else round(floats, 4)}
 
 
 def measure_row(
-    model: Model, run: Path | None, identity: Row, samples: Sequence[media.Sample]
+    model: Model, run: Path | None, identity: Row, samples: Sequence[modalities.Sample]
 ) -> Row:
     """Returns the row of a model."""
     row = identity | {
@@ -102,7 +102,7 @@ def measure_row(
 def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: bool) -> None:
     """Appends the rows that are not there yet."""
     size = QUICK_BYTES if quick else paper.DEFAULT_BYTES
-    samples = [media.sample(modality, size) for modality in TESTS]
+    samples = [modalities.sample(modality, size) for modality in TESTS]
     for model in models:
         if not {"bytes_seen", "validation_bits_per_byte"} <= model.card.keys():
             raise LmcompressError(f"{model.name} is of no finished training of ours: leave it out")
@@ -162,7 +162,7 @@ def _line(row: Row) -> Row:
         "bytes seen": f"{row['bytes_seen']:,}",
         "training": minutes,
         "validation": _pair(row, "validation"),
-        "test: extract": _pair(row, media.EXTRACT),
+        "test: extract": _pair(row, modalities.EXTRACT),
         "test: text": _pair(row, "text"),
         "encode, kB/s": f"{row['encode_bytes_per_cpu_second'] / 1000:.1f}",
         "decode, kB/s": f"{row['decode_bytes_per_cpu_second'] / 1000:.1f}",

@@ -14,15 +14,15 @@ from typing import Any
 import click
 from matplotlib.figure import Figure
 
-from experiments.common import identified, result_folder, write_records, write_table
-from experiments.outputs import write_figures
+from experiments.support.common import identified, result_folder, write_records, write_table
+from experiments.support.outputs import write_figures
 from lmcompress import corpora
-from lmcompress.benchmark import ModelCodec, measure
-from lmcompress.codec import CodecConfig
-from lmcompress.lanes import auto_lanes
+from lmcompress.benchmark.harness import ModelCodec, measure
+from lmcompress.codec.lanes import auto_lanes
+from lmcompress.codec.predictor import resolve_threads
+from lmcompress.codec.stream import CodecConfig
 from lmcompress.metrics import bits_per_byte
-from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
-from lmcompress.predictor import resolve_threads
+from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 
 NAME = "lane_speed"
 CORPUS, QUICK = "calgary/book1@0+300000", "calgary/book1@0+20000"

@@ -13,12 +13,12 @@ from typing import Any
 
 import click
 
-from experiments.common import result_folder, write_table
 from experiments.default_against_classical import measure
+from experiments.support.common import result_folder, write_table
 from lmcompress import corpora
-from lmcompress.benchmark import ModelCodec, classical_codecs
-from lmcompress.model_store import DEFAULT_MODEL, load_model
-from lmcompress.records import Record, latest, read_jsonl
+from lmcompress.benchmark.harness import ModelCodec, classical_codecs
+from lmcompress.benchmark.records import Record, latest, read_jsonl
+from lmcompress.models.store import DEFAULT_MODEL, load_model
 
 NAME = "languages_and_logs"
 RIVALS = ("zpaq-5", "ppmd-16")

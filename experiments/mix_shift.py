@@ -16,7 +16,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.common import (
+from experiments.support.common import (
     finished,
     identified,
     panels,
@@ -25,11 +25,11 @@ from experiments.common import (
     write_records,
     write_table,
 )
-from experiments.outputs import Row, write_figures
+from experiments.support.outputs import Row, write_figures
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.coding import symbol_bits
-from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+from lmcompress.range_coder import symbol_bits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from experiments.common import result_folder
 from experiments.default_against_classical import derived_texts, in_order, measure
-from experiments.outputs import write_derived
-from experiments.paper import LADDER, QUICK_MODELS, models_at_hand
-from lmcompress.benchmark import ModelCodec, classical_codecs
-from lmcompress.codec import CodecConfig
-from lmcompress.model_store import DEFAULT_MODEL
-from lmcompress.protocol import Codec
-from lmcompress.records import Record, read_jsonl
-from lmcompress.report import corpus_labels
+from experiments.support.common import result_folder
+from experiments.support.outputs import write_derived
+from experiments.support.paper import LADDER, QUICK_MODELS, models_at_hand
+from lmcompress.benchmark.harness import ModelCodec, classical_codecs
+from lmcompress.benchmark.protocol import Codec
+from lmcompress.benchmark.records import Record, read_jsonl
+from lmcompress.codec.stream import CodecConfig
+from lmcompress.models.store import DEFAULT_MODEL
+from lmcompress.report.tables import corpus_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,9 +16,9 @@ import click
 import numpy as np
 
 from experiments.adaptive_ablation import GPT, NOTHING, STAGE, code_lengths
-from experiments.common import result_folder, write_records, write_table
+from experiments.support.common import result_folder, write_records, write_table
 from lmcompress import corpora
-from lmcompress.model_store import DEFAULT_MODEL, load_model
+from lmcompress.models.store import DEFAULT_MODEL, load_model
 
 NAME = "non_text"
 CORPORA = (

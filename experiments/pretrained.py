@@ -25,19 +25,25 @@ from typing import Any
 
 import click
 
-from experiments.code_lengths import exact_bits, float_bits, published_network, symbols_of, windows
-from experiments.common import provenance, result_folder
 from experiments.default_against_classical import measure
-from experiments.outputs import markdown_of
-from lmcompress import fetching
-from lmcompress.benchmark import ModelCodec, classical_codecs
-from lmcompress.codec import CodecConfig
-from lmcompress.float_scoring import scored_windows
+from experiments.support.code_lengths import (
+    exact_bits,
+    float_bits,
+    published_network,
+    symbols_of,
+    windows,
+)
+from experiments.support.common import provenance, result_folder
+from experiments.support.outputs import markdown_of
+from lmcompress.benchmark.float_scoring import scored_windows
+from lmcompress.benchmark.harness import ModelCodec, classical_codecs
+from lmcompress.benchmark.records import Record, append_rows, latest, read_jsonl, read_rows
+from lmcompress.codec.predictor import ContextPolicy
+from lmcompress.codec.stream import CodecConfig
 from lmcompress.metrics import adjusted_compression_rate, bits_per_byte, raw_compression_rate
-from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
-from lmcompress.predictor import ContextPolicy
-from lmcompress.records import Record, append_rows, latest, read_jsonl, read_rows
-from lmcompress.report import rate_table, speed_table
+from lmcompress.models import fetching
+from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
+from lmcompress.report.tables import rate_table, speed_table
 
 NAME = "pretrained"
 MODEL = "smollm2-135m"

@@ -21,17 +21,18 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.code_lengths import float_bits, published_network, symbols_of, windows
-from experiments.common import result_folder
-from experiments.outputs import markdown_of
 from experiments.pretrained import MODEL, append_missing
-from lmcompress import CodecConfig, fetching
-from lmcompress.codec import compress_stream
-from lmcompress.lanes import LaneLayout
+from experiments.support.code_lengths import float_bits, published_network, symbols_of, windows
+from experiments.support.common import result_folder
+from experiments.support.outputs import markdown_of
+from lmcompress import CodecConfig
+from lmcompress.benchmark.records import read_rows
+from lmcompress.codec.lanes import LaneLayout
+from lmcompress.codec.predictor import ContextPolicy, resolve_threads
+from lmcompress.codec.stream import compress_stream
 from lmcompress.metrics import bits_per_byte
-from lmcompress.model_store import Model
-from lmcompress.predictor import ContextPolicy, resolve_threads
-from lmcompress.records import read_rows
+from lmcompress.models import fetching
+from lmcompress.models.store import Model
 
 NAME = "pretrained_whole"
 CORPUS, QUICK = "canterbury/alice29.txt", "canterbury/alice29.txt@40000+1024"

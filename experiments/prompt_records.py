@@ -19,11 +19,11 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.common import result_folder, write_records, write_table
+from experiments.support.common import result_folder, write_records, write_table
 from lmcompress import CodecConfig, Prompt, corpora
-from lmcompress.benchmark import payload_bytes
+from lmcompress.benchmark.harness import payload_bytes
 from lmcompress.metrics import bits_per_byte
-from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 
 NAME = "prompt_records"
 TESTED = 60

@@ -26,11 +26,11 @@ import click
 import numpy as np
 import pandas as pd
 
-from experiments.common import provenance, result_folder
+from experiments.support.common import provenance, result_folder
 from lmcompress import corpora
+from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.metrics import bits_per_byte
-from lmcompress.model_store import DEFAULT_MODEL, load_model
-from lmcompress.records import append_rows, read_rows
+from lmcompress.models.store import DEFAULT_MODEL, load_model
 
 NAME = "round_trips"
 PREFIXES = ("canterbury/", "calgary/", "i18n/")

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from experiments import paper
-from experiments.common import RESULTS, provenance, result_folder
-from experiments.outputs import (
+from experiments.support import paper
+from experiments.support.common import RESULTS, provenance, result_folder
+from experiments.support.outputs import (
     BLUE,
     GREEN,
     ORANGE,
@@ -38,11 +38,11 @@ from experiments.outputs import (
     new_figure,
     write_derived,
 )
-from experiments.runs import RUNS, is_finished, read_run, recipe
-from experiments.scaling_fit import Floats, JointLaw, SizeLaw, fit_size, fit_size_and_data
+from experiments.support.runs import RUNS, is_finished, read_run, recipe
+from experiments.support.scaling_fit import Floats, JointLaw, SizeLaw, fit_size, fit_size_and_data
 from lmcompress.errors import LmcompressError
-from lmcompress.model_store import load_model
-from lmcompress.training import STATE_FILE, check_same_run
+from lmcompress.models.store import load_model
+from lmcompress.training.trainer import STATE_FILE, check_same_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

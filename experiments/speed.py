@@ -22,19 +22,19 @@ import click
 import numpy as np
 import torch
 
-from experiments import speed_codecs
-from experiments.common import provenance, replace_rows, result_folder
-from experiments.eager import CachedDecoder, prefix_step
-from experiments.outputs import Row, markdown_of, write_texts
-from experiments.speed_codecs import Timed, coding
+from experiments.support import speed_codecs
+from experiments.support.common import provenance, replace_rows, result_folder
+from experiments.support.eager_decoder import CachedDecoder, prefix_step
+from experiments.support.outputs import Row, markdown_of, write_texts
+from experiments.support.speed_codecs import Timed, coding
 from lmcompress import CodecConfig, corpora
-from lmcompress.benchmark import ModelCodec
-from lmcompress.gpt import products_cpu
-from lmcompress.gpt.exact import int8_product_is_usable
+from lmcompress.benchmark.harness import ModelCodec
+from lmcompress.benchmark.records import read_rows
+from lmcompress.codec.predictor import ROWS_PER_THREAD, resolve_threads
+from lmcompress.gpt.cpu import matmul
 from lmcompress.gpt.network import GPT
-from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
-from lmcompress.predictor import ROWS_PER_THREAD, resolve_threads
-from lmcompress.records import read_rows
+from lmcompress.gpt.reference import int8_product_is_usable
+from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 
 NAME = "speed"
 COLUMNS = ("what", "kB/s", "of float32 scoring")
@@ -81,8 +81,8 @@ def products(model: Model) -> Timed:
             tensors = torch.from_numpy(q), torch.from_numpy(w).T.contiguous()
             pairs.append(functools.partial(torch._int_mm, *tensors, out=torch.from_numpy(out)))
         else:
-            offset = products_cpu.offsets(w)
-            pairs.append(functools.partial(products_cpu.product, q, w, offset, out))
+            offset = matmul.offsets(w)
+            pairs.append(functools.partial(matmul.product, q, w, offset, out))
 
     def run() -> tuple[float, int]:
         started = time.perf_counter()

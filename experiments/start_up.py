@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from experiments.common import identified, result_folder, write_records, write_table
+from experiments.support.common import identified, result_folder, write_records, write_table
 from lmcompress import corpora
-from lmcompress.model_store import DEFAULT_MODEL, load_model
+from lmcompress.models.store import DEFAULT_MODEL, load_model
 
 NAME = "start_up"
 CORPUS = "canterbury/alice29.txt"

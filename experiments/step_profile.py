@@ -21,18 +21,18 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.common import identified, result_folder, write_records
-from experiments.outputs import markdown_of, write_texts
 from experiments.speed import instructions
+from experiments.support.common import identified, result_folder, write_records
+from experiments.support.outputs import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.byte_codec import encode_segment
-from lmcompress.coding import RangeDecoder, RangeEncoder, Weights
-from lmcompress.container import Method
-from lmcompress.gpt.engine_cpu import CpuEngine, cpu_model
-from lmcompress.lanes import LaneLayout, block_steps
-from lmcompress.model_store import DEFAULT_MODEL, Model, load_model
-from lmcompress.predictor import ContextPolicy, new_predictor
+from lmcompress.codec.byte_segments import encode_segment
+from lmcompress.codec.lanes import LaneLayout, block_steps
+from lmcompress.codec.predictor import ContextPolicy, new_predictor
+from lmcompress.format.frame import Method
+from lmcompress.gpt.cpu.engine import CpuEngine, cpu_model
+from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
+from lmcompress.range_coder import RangeDecoder, RangeEncoder, Weights
 
 NAME = "step_profile"
 CORPUS = "text/wikitext-2-test.txt"

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import click
 
-from experiments import media, paper, table_1_tables
-from experiments.common import result_folder, run_of
-from experiments.outputs import write_derived
-from experiments.table_1_drawing import draw
-from lmcompress.benchmark import (
+from experiments.support import modalities, paper, table_1_tables
+from experiments.support.common import result_folder, run_of
+from experiments.support.outputs import write_derived
+from experiments.support.table_1_drawing import draw
+from lmcompress.benchmark.harness import (
     ModelCodec,
     benchmark_row,
     chunked_name,
@@ -32,15 +32,15 @@ from lmcompress.benchmark import (
     record_key,
     scored_row,
 )
-from lmcompress.codec import CodecConfig
-from lmcompress.media_codecs import media_codecs
-from lmcompress.model_store import DEFAULT_MODEL, NO_MODEL, Model, load_model
-from lmcompress.records import Record, RunInfo, append_jsonl, read_jsonl
+from lmcompress.benchmark.media import media_codecs
+from lmcompress.benchmark.records import Record, RunInfo, append_jsonl, read_jsonl
+from lmcompress.codec.stream import CodecConfig
+from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 
 NAME = "table_1"
-SAMPLES = ("text", media.EXTRACT, "images", "speech", "random")
-TEXTS = ("text", media.EXTRACT)
-PROBE_BYTES = 2 * media.CHUNK_BYTES
+SAMPLES = ("text", modalities.EXTRACT, "images", "speech", "random")
+TEXTS = ("text", modalities.EXTRACT)
+PROBE_BYTES = 2 * modalities.CHUNK_BYTES
 CLASSICAL = ("stored", "gzip", "bzip2", "xz", "zstd", "brotli", "bzip3", "ppmd", "zpaq")
 CHUNKED = ("gzip", "bzip2", "xz", "zstd", "brotli", "ppmd")
 """Without zpaq and bzip3, which take up to a second to begin a chunk."""
@@ -48,26 +48,26 @@ CHUNKED = ("gzip", "bzip2", "xz", "zstd", "brotli", "ppmd")
 Task = tuple[tuple[object, ...], Callable[[RunInfo], Record]]
 
 
-def tasks(sample: media.Sample, models: Sequence[Model]) -> Iterator[Task]:
+def tasks(sample: modalities.Sample, models: Sequence[Model]) -> Iterator[Task]:
     """Yields the key of each row of a sample, and what measures it."""
     given = sample.name, sample.raw
     for codec in (*classical_codecs(CLASSICAL), *media_codecs()):
         yield record_key(codec, sample.raw), functools.partial(benchmark_row, codec, *given)
     for codec in (*classical_codecs(CHUNKED), *media_codecs()):
-        key = chunked_name(codec.name, media.CHUNK_BYTES), *record_key(codec, sample.raw)[1:]
-        chunks = functools.partial(chunked_row, chunk_bytes=media.CHUNK_BYTES)
+        key = chunked_name(codec.name, modalities.CHUNK_BYTES), *record_key(codec, sample.raw)[1:]
+        chunks = functools.partial(chunked_row, chunk_bytes=modalities.CHUNK_BYTES)
         yield key, functools.partial(chunks, codec, *given)
     for coded in model_codecs(models, sample):
         yield _model_task(coded, sample)
 
 
-def _model_task(codec: ModelCodec, sample: media.Sample) -> Task:
+def _model_task(codec: ModelCodec, sample: modalities.Sample) -> Task:
     return record_key(codec, sample.raw), functools.partial(
         model_row, codec, sample.name, sample.raw
     )
 
 
-def model_codecs(models: Sequence[Model], sample: media.Sample) -> Iterator[ModelCodec]:
+def model_codecs(models: Sequence[Model], sample: modalities.Sample) -> Iterator[ModelCodec]:
     """Yields each model with chunks, texts whole too; the default with the adaptive stage."""
     for model in models:
         yield paper.ChunkedModelCodec(model, len(sample.raw))
@@ -92,7 +92,7 @@ def model_row(codec: ModelCodec, corpus: str, raw: bytes, run: RunInfo) -> Recor
     return scored if is_larger else benchmark_row(codec, corpus, raw, run)
 
 
-def measure(path: Path, samples: Sequence[media.Sample], models: Sequence[Model]) -> None:
+def measure(path: Path, samples: Sequence[modalities.Sample], models: Sequence[Model]) -> None:
     """Appends the rows that are not there yet, each as soon as it is measured."""
     run = run_of(NAME)
     for sample in samples:
@@ -100,7 +100,7 @@ def measure(path: Path, samples: Sequence[media.Sample], models: Sequence[Model]
 
 
 def measure_chunks(
-    path: Path, samples: Sequence[media.Sample], models: Sequence[Model], run: RunInfo
+    path: Path, samples: Sequence[modalities.Sample], models: Sequence[Model], run: RunInfo
 ) -> None:
     """Appends the models' rows of chunks that are not there yet."""
     for sample in samples:
@@ -108,7 +108,7 @@ def measure_chunks(
         run_tasks(path, sample, (_model_task(codec, sample) for codec in codecs), run)
 
 
-def run_tasks(path: Path, sample: media.Sample, found: Iterable[Task], run: RunInfo) -> None:
+def run_tasks(path: Path, sample: modalities.Sample, found: Iterable[Task], run: RunInfo) -> None:
     """Appends the rows of one sample that are not there yet."""
     done = {record.key for record in records_of(path)}
     for key, task in found:
@@ -143,7 +143,7 @@ def main(
         path = folder / "records.jsonl"
         if not derive:
             size = paper.size_of(num_bytes, quick)
-            samples = [media.sample(modality, size) for modality in names or SAMPLES]
+            samples = [modalities.sample(modality, size) for modality in names or SAMPLES]
             measure(path, samples, paper.chosen_models(models, quick))
         records = records_of(path)
         texts = table_1_tables.derived_texts(records)

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from experiments import media, paper
-from experiments.common import provenance, result_folder
-from experiments.outputs import (
+from experiments.support import modalities, paper
+from experiments.support.common import provenance, result_folder
+from experiments.support.outputs import (
     BLUE,
     GREEN,
     ORANGE,
@@ -33,8 +33,8 @@ from experiments.outputs import (
     new_figure,
     write_derived,
 )
-from experiments.runs import RUNS
-from experiments.token_training import (
+from experiments.support.runs import RUNS
+from experiments.support.token_training import (
     BYTES,
     Tokenizer,
     TokenTrainer,
@@ -43,7 +43,7 @@ from experiments.token_training import (
 )
 from lmcompress import corpora
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.train_config import TrainConfig
+from lmcompress.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,7 +92,7 @@ def measure(
     text = corpora.load(TEXT)
     training = whole_characters(text[:-HELD_OUT_BYTES])
     held_out = whole_characters(text[-HELD_OUT_BYTES:])
-    sample = media.sample(media.EXTRACT, TEST_BYTES)
+    sample = modalities.sample(modalities.EXTRACT, TEST_BYTES)
     for vocab_size in vocabularies:
         tokenizer = Tokenizer(vocab_size, training)
         tokens = tokenizer.encode(training)
@@ -120,7 +120,7 @@ def measure(
                 click.echo(f"{tokenizer.name} d{width} {row['bits_per_byte']:.3f}", err=True)
 
 
-def trained_row(trainer: TokenTrainer, tokenizer: Tokenizer, sample: media.Sample) -> Row:
+def trained_row(trainer: TokenTrainer, tokenizer: Tokenizer, sample: modalities.Sample) -> Row:
     """Returns what came of one vocabulary and width."""
     start = time.process_time()
     figures = trainer.run()

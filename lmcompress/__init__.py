@@ -16,10 +16,10 @@ from lmcompress.errors import LmcompressError
 
 if TYPE_CHECKING:
     from lmcompress.api import compress, decompress, open
-    from lmcompress.codec import CodecConfig
-    from lmcompress.model_store import Model, load_model
-    from lmcompress.priming import Prompt
-    from lmcompress.scoring import Score, score
+    from lmcompress.codec.prompt import Prompt
+    from lmcompress.codec.scoring import Score, score
+    from lmcompress.codec.stream import CodecConfig
+    from lmcompress.models.store import Model, load_model
 
 __version__ = "0.1.0"
 
@@ -37,15 +37,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CodecConfig": "codec",
-    "Model": "model_store",
-    "Prompt": "priming",
-    "Score": "scoring",
+    "CodecConfig": "codec.stream",
+    "Model": "models.store",
+    "Prompt": "codec.prompt",
+    "Score": "codec.scoring",
     "compress": "api",
     "decompress": "api",
-    "load_model": "model_store",
+    "load_model": "models.store",
     "open": "api",
-    "score": "scoring",
+    "score": "codec.scoring",
 }
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from lmcompress.cli import main
+from lmcompress.cli.main import main
 
 sys.exit(main())

@@ -7,14 +7,14 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from lmcompress.codec import (
+from lmcompress.codec.stream import (
     CodecConfig,
     FrameCompressor,
     compress_stream,
     decompress_stream,
     decompressed_segments,
 )
-from lmcompress.model_store import DEFAULT_MODEL, AnyModel, Model, as_model
+from lmcompress.models.store import DEFAULT_MODEL, AnyModel, Model, as_model
 
 
 def compress(

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import TEXT, Result, Run
 
-from lmcompress.cli import main
-from lmcompress.gpt.checkpoint import save_exact_checkpoint
+from lmcompress.cli.main import main
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import quantize_network
-from lmcompress.model_store import Model, load_model
+from lmcompress.models.checkpoint import save_exact_checkpoint
+from lmcompress.models.store import Model, load_model
+from tests.support.command_line import TEXT, Result, Run
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before anybody imports Triton
@@ -83,7 +83,7 @@ def tiny_model(tiny_model_root: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
 def token_model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for LMCOMPRESS_MODELS with one small model of tokens, `tiny-tokens`."""
     pytest.importorskip("tokenizers")
-    from token_model import NAME, save_token_model
+    from tests.support.token_model import NAME, save_token_model
 
     root = tmp_path_factory.mktemp("token-models")
     save_token_model(root / NAME)

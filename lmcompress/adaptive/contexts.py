@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmcompress.adaptive.logistic import FINE_BITS, STRETCH_SIZE, TOTAL, TOTAL_BITS
 from lmcompress.adaptive.state import (
     CERTAINTIES,
     CONTEXTS,
@@ -16,9 +17,8 @@ from lmcompress.adaptive.state import (
     MAP_COUNT_LIMIT,
     ORDERS,
 )
-from lmcompress.compiled import lean_kernel
-from lmcompress.logistic import FINE_BITS, STRETCH_SIZE, TOTAL, TOTAL_BITS
-from lmcompress.prefetch import prefetch
+from lmcompress.jit.compiler import lean_kernel
+from lmcompress.jit.prefetch import prefetch
 
 _CONTEXTS, _ORDERS = len(CONTEXTS), len(ORDERS)
 _HASH_BITS = (1 << 44) - 1

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from lmcompress.adaptive.contexts import hash_with, stretch
+from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS
 from lmcompress.adaptive.state import MATCH_INPUT, MATCHES, MIN_MATCH, PARTS
-from lmcompress.compiled import lean_kernel
-from lmcompress.logistic import TOTAL, TOTAL_BITS
-from lmcompress.prefetch import prefetch
+from lmcompress.jit.compiler import lean_kernel
+from lmcompress.jit.prefetch import prefetch
 
 _MAX_MISSES = 8
 _MAX_VERIFIED = 40

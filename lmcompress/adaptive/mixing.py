@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lmcompress.adaptive.contexts import hash_with, stretch
+from lmcompress.adaptive.logistic import LIMIT, TOTAL, TOTAL_BITS
+from lmcompress.adaptive.simd import add_scaled, dot
 from lmcompress.adaptive.state import (
     GPT_INPUT,
     MAP_ROWS,
@@ -18,10 +20,8 @@ from lmcompress.adaptive.state import (
     PARTS,
     SETS,
 )
-from lmcompress.adaptive.vectors import add_scaled, dot
-from lmcompress.compiled import lean_kernel
-from lmcompress.logistic import LIMIT, TOTAL, TOTAL_BITS
-from lmcompress.prefetch import prefetch
+from lmcompress.jit.compiler import lean_kernel
+from lmcompress.jit.prefetch import prefetch
 
 _FLOOR = 8
 """A bit's probability stays within _FLOOR .. TOTAL - _FLOOR."""

@@ -7,7 +7,6 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.adaptive.addresses import addresses_of, state_at
 from lmcompress.adaptive.contexts import (
     end_contexts,
     find_buckets,
@@ -16,6 +15,7 @@ from lmcompress.adaptive.contexts import (
     probe_buckets,
     start_contexts,
 )
+from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS
 from lmcompress.adaptive.matches import (
     end_matches,
     learn_matches,
@@ -33,9 +33,9 @@ from lmcompress.adaptive.mixing import (
     start_gpt,
 )
 from lmcompress.adaptive.state import MIN_SIZE_BITS, State, new_state
-from lmcompress.coding import PRECISION_BITS, RangeDecoder, RangeEncoder, Weights
-from lmcompress.compiled import lean_kernel
-from lmcompress.logistic import TOTAL, TOTAL_BITS
+from lmcompress.adaptive.state_pointer import addresses_of, state_at
+from lmcompress.jit.compiler import lean_kernel
+from lmcompress.range_coder import PRECISION_BITS, RangeDecoder, RangeEncoder, Weights
 
 
 @lean_kernel

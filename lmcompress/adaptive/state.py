@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.logistic import (
+from lmcompress.adaptive.logistic import (
     LIMIT,
     STRETCH_SIZE,
     TOTAL,

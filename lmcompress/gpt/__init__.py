@@ -1,1 +1,1 @@
-"""The GPT: configuration, float network, and its exact evaluation."""
+"""The GPT: its configuration, its float network, and its exact evaluation."""

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.gpt.integers import cosine_table, rotary_tables
-from lmcompress.tokens import TokenTable
+from lmcompress.gpt.tables import cosine_table, rotary_tables
+from lmcompress.tokenizer.vocabulary import TokenTable
 
 if TYPE_CHECKING:
     from torch import Tensor

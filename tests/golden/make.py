@@ -28,11 +28,11 @@ import torch.nn.functional as F
 
 import lmcompress
 from lmcompress import CodecConfig, Prompt
-from lmcompress.gpt.checkpoint import save_exact_checkpoint
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import quantize_network
-from lmcompress.model_store import load_model
+from lmcompress.models.checkpoint import save_exact_checkpoint
+from lmcompress.models.store import load_model
 
 TEXT = (
     "It was the best of times, it was the worst of times, it was the age of wisdom, it was the "
@@ -111,8 +111,8 @@ def make_full(root: Path, configs: dict[str, GPTConfig] = CONFIGS) -> None:
 def make_tokens(root: Path) -> None:
     """Writes a model of tokens, a text with all kinds of escapes, and frames of both kinds."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from token_model import MISSING, SPECIAL, save_token_model
-    from token_model import TEXT as TAUGHT
+    from tests.support.token_model import MISSING, SPECIAL, save_token_model
+    from tests.support.token_model import TEXT as TAUGHT
 
     text = TAUGHT * 2 + SPECIAL.encode() + TEXT[:300] + b"\xff\xfe" + MISSING[:3] + TAUGHT
     (root / "raw.bin").write_bytes(text + RANDOM)

@@ -1,0 +1,1 @@
+"""What experiments share: samples, records, tables, drawings."""

@@ -1,0 +1,88 @@
+"""Code lengths of a published model's tokens: exact, and of the float32 network it comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from experiments.support.common import RESULTS
+from lmcompress import corpora
+from lmcompress.codec.lanes import token_block_steps
+from lmcompress.codec.predictor import ContextPolicy, new_token_predictor, resolve_threads
+from lmcompress.codec.token_segments import TokenStage, coded_bits, token_blocks
+from lmcompress.gpt.network import GPT
+from lmcompress.gpt.quantization import ExactWeights
+from lmcompress.models import fetching
+from lmcompress.models.catalog import PUBLISHED
+from lmcompress.models.pretrained import open_pretrained
+from lmcompress.models.store import Model
+from lmcompress.tokenizer.bpe import tokenizer_of
+from lmcompress.tokenizer.vocabulary import Symbols
+
+Window = tuple[int, int, int]
+"""Where the context begins, the first token that counts, where the window ends."""
+
+
+def symbols_of(model: Model, name: str) -> tuple[bytes, Symbols]:
+    """Returns a corpus and its tokens."""
+    assert model.tokens is not None
+    raw = corpora.load(name)
+    return raw, tokenizer_of(model.folder, model.tokens).encode(raw)
+
+
+def exact_bits(weights: ExactWeights, symbols: Symbols, policy: ContextPolicy) -> float:
+    """Returns the quantized code length of symbols in one lane."""
+    threads = resolve_threads(None)
+    block = token_block_steps(1, threads)
+    predictor = new_token_predictor(weights, 1, block, policy, "cpu", threads)
+    stage, bits = TokenStage(predictor, 1), 0.0
+    for tokens, steps in token_blocks(symbols, 1, block, predictor):
+        for step, rows in zip(steps, predictor.logits(tokens), strict=True):
+            bits += float(coded_bits(stage, step, rows).sum())
+    return bits
+
+
+def published_network(name: str) -> GPT:
+    """Returns the float32 network of the published weights; their file is kept in runs/."""
+    cache = RESULTS.parent / "runs" / "published"
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / PUBLISHED[name].file
+    if path.exists():
+        fetching.check_file(path, PUBLISHED[name], str(path))
+    else:
+        fetching.published_file(name, cache)
+    return open_pretrained(path).network()
+
+
+@torch.no_grad()
+def float_bits(
+    network: GPT, symbols: Symbols, where: Iterable[Window], weights: ExactWeights
+) -> tuple[float, float]:
+    """Returns the float network's code length of symbols, none of them an escape.
+
+    Once over the tokens that a text spells, as the codec has it, once over all.
+    """
+    assert weights.tokens is not None
+    unspelled = torch.from_numpy(~weights.tokens.is_spelled)
+    targets = torch.from_numpy(symbols).long()
+    inputs = torch.cat((torch.tensor([weights.config.bos_id]), targets[:-1]))
+    spelled = every = 0.0
+    for context, start, stop in where:
+        logits = network(inputs[None, context:stop])[0, start - context :]
+        for rows, chosen in zip(logits.split(256), targets[start:stop].split(256), strict=True):
+            nats = rows.double()
+            every -= torch.log_softmax(nats, -1).gather(-1, chosen[:, None]).sum().item()
+            nats[:, unspelled] = -torch.inf
+            spelled -= torch.log_softmax(nats, -1).gather(-1, chosen[:, None]).sum().item()
+    return spelled / math.log(2), every / math.log(2)
+
+
+def windows(count: int, policy: ContextPolicy) -> Iterator[Window]:
+    """Yields each window over so many tokens, as the codec has them."""
+    start = context = 0
+    while start < count:
+        stop = min(count, context + policy.window)
+        yield context, start, stop
+        start, context = stop, stop - policy.overlap

@@ -1,0 +1,148 @@
+"""What several experiments share: a model's predictions of a text, and tables with provenance."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from experiments.support.outputs import markdown_of
+from lmcompress import corpora
+from lmcompress.adaptive import AdaptiveStage
+from lmcompress.benchmark.provenance import command_line, describe_run
+from lmcompress.benchmark.records import RunInfo
+from lmcompress.codec.lanes import block_steps, segment_blocks
+from lmcompress.codec.predictor import ContextPolicy, new_predictor, resolve_threads
+from lmcompress.errors import LmcompressError
+from lmcompress.models.store import Model
+from lmcompress.range_coder import Weights, quantized_code_length_bits
+from lmcompress.report.tables import corpus_labels
+from lmcompress.system.atomic import replace_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+
+
+def predictions(
+    raw: bytes, model: Model, lanes: int
+) -> Iterator[tuple[npt.NDArray[np.int32], Weights]]:
+    """Yields symbols (n,), step-major, and weights (steps, lanes, 256), as an encoder has them."""
+    threads = resolve_threads(None)
+    block = block_steps(lanes, threads)
+    policy = ContextPolicy.of(model.weights)
+    predictor = new_predictor(model.weights, lanes, block, policy, "cpu", threads)
+    try:
+        for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
+            yield symbols, predictor.predict(tokens)
+    finally:
+        predictor.close()
+
+
+def learned_bits(stage: AdaptiveStage, symbols: npt.NDArray[np.int32], weights: Weights) -> float:
+    """Returns the quantized code length of symbols after the stage, which learns from them."""
+    decisions, rows = stage.predict(symbols, weights)
+    return quantized_code_length_bits(rows, decisions)
+
+
+def panels(names: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
+    """Returns a figure with a panel of bits per byte for each corpus, side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(names), 3.4), layout="constrained")
+    row = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, title in zip(row, corpus_labels(names).values(), strict=True):
+        axes.set_title(title, fontsize=10)
+        axes.set(ylabel="bits per byte")
+    return figure, row
+
+
+def finished(figure: Figure) -> Figure:
+    """Returns the figure with its axes from zero on, which plots must come before, and a key."""
+    for axes in figure.axes:
+        axes.set_ylim(0, None)
+    figure.axes[0].legend()
+    return figure
+
+
+def identified(rows: Sequence[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
+    """Returns the rows with the SHA-256 of their corpus and the model's fingerprint."""
+    found = []
+    for row in rows:
+        count = row.get("raw_bytes", row.get("raw bytes"))  # of a part, what was read of it
+        digest = hashlib.sha256(corpora.load(row["corpus"])[:count]).hexdigest()
+        found.append({**row, "corpus_sha256": digest, "fingerprint": model.fingerprint.hex()})
+    return found
+
+
+def folder_of(name: str, *, quick: bool) -> Path:
+    """Returns the path of the experiment's folder under results/."""
+    return RESULTS / "quick" / name if quick else RESULTS / name
+
+
+@contextlib.contextmanager
+def result_folder(name: str, quick: bool, *, derive: bool = False) -> Iterator[Path]:
+    """Yields the experiment's folder under results/, made if it is not there.
+
+    Errors of ours become one line. The commit that the records name is the one at this moment: by
+    the end, the checkout may hold another than the one that ran. To `derive` the rest from the
+    records, they must be there.
+    """
+    folder = folder_of(name, quick=quick)
+    shown = folder.relative_to(RESULTS.parent)
+    run_of(name)
+    try:
+        if derive and not (folder / "records.jsonl").is_file():
+            raise LmcompressError(f"found no records.jsonl in {shown}: leave out --derive")
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except (LmcompressError, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo(f"Wrote {shown}", err=True)
+
+
+def write_records(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Writes records.jsonl: each row, where it comes from, and how to make it again."""
+    source = provenance(name)
+    replace_rows([{**row, **source} for row in rows], folder / "records.jsonl")
+
+
+def replace_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Writes rows as JSON lines in the place of those that are there, all or none."""
+    with replace_atomically(path, overwrite=True) as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def provenance(name: str) -> dict[str, Any]:
+    """Returns the fields that say where the rows of this execution come from."""
+    run = run_of(name)
+    return {
+        "git_commit": run.git_commit,
+        "git_dirty": run.git_dirty,
+        "command": run.command,
+        "machine": run.machine,
+        "run_id": run.run_id,
+    }
+
+
+@functools.cache
+def run_of(name: str) -> RunInfo:
+    """Returns what the records of this execution share, as it was when first asked for."""
+    return describe_run(command_line(["python", "-m", f"experiments.{name}", *sys.argv[1:]]))
+
+
+def write_table(rows: Sequence[dict[str, Any]], folder: Path, note: str) -> None:
+    """Writes table.md: a column for each key, after a line that says what it shows."""
+    text = markdown_of(rows, note)
+    (folder / "table.md").write_text(text, "utf-8", newline="\n")

@@ -1,0 +1,152 @@
+"""Any compressor as a generative model, and a model as one: bytes drawn, or known and priced.
+
+A codec's next byte b after x has probability proportional to 2^-(len(xb) - len(x)), lengths in bits
+(Delétang et al., 2024, section 3.5). A model's comes from its exact frequencies, which a decoder
+reads too: drawing is decoding from chance instead of from a file.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.adaptive import AdaptiveStage
+from lmcompress.benchmark.protocol import Codec
+from lmcompress.codec.predictor import ContextPolicy, new_predictor
+from lmcompress.models.store import Model
+from lmcompress.range_coder import PRECISION_BITS, Weights, symbol_bits
+
+_BYTES = 256
+_BLOCK = 64
+"""Given bytes that a model reads at once."""
+_BUDGET = (1 << PRECISION_BITS) - _BYTES
+
+
+class Draw:
+    """Stands where a decoder does, for one byte: it is known, or drawn from the frequencies."""
+
+    def __init__(self, generator: np.random.Generator, known: int | None) -> None:
+        self.bits = 0.0
+        """Code length of what was decoded."""
+        self._generator, self._known, self._bits_done = generator, known, 0
+
+    def decode(self, weights: Weights) -> npt.NDArray[np.int32]:
+        """Returns the symbol, (1,), for weights (1, 256); or a bit of it for weights (1, 2)."""
+        if self._known is None:
+            ends = np.cumsum(1 + weights[0].astype(np.int64))
+            chance = self._generator.integers(1 << PRECISION_BITS)
+            symbol = int(np.searchsorted(ends, chance, side="right"))
+        elif weights.shape[1] == 2:
+            symbol = self._known >> (7 - self._bits_done) & 1
+            self._bits_done += 1
+        else:
+            symbol = self._known
+        found = np.array([symbol], np.int32)
+        self.bits += float(symbol_bits(weights, found)[0])
+        return found
+
+
+class Source(Protocol):
+    """Something that continues a sequence of bytes."""
+
+    def read(self, raw: bytes) -> None:
+        """Goes on past bytes that are given and need not be priced."""
+
+    def decode(self, draw: Draw) -> int:
+        """Returns the next byte, as `draw` decides, and goes on past it."""
+
+
+class CodecSource:
+    """A codec, asked 256 times for each byte how much longer its output would get."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec, self._before = codec, bytearray()
+
+    def read(self, raw: bytes) -> None:
+        """Appends the bytes."""
+        self._before += raw
+
+    def decode(self, draw: Draw) -> int:
+        """Returns the next byte and appends it."""
+        before = bytes(self._before)
+        sizes = [len(self._codec.compress(before + bytes([b]))) for b in range(_BYTES)]
+        byte = int(draw.decode(weights_of_sizes(sizes))[0])
+        self._before.append(byte)
+        return byte
+
+
+class ModelSource:
+    """A model in one lane, alone or with the adaptive stage, over at most `steps` bytes."""
+
+    def __init__(self, model: Model, steps: int, *, adaptive: bool) -> None:
+        policy = ContextPolicy.of(model.weights)
+        self._predictor = new_predictor(model.weights, 1, _BLOCK, policy)
+        self._stage = AdaptiveStage(1, steps) if adaptive else None
+        self._last = self._predictor.bos_id
+
+    def read(self, raw: bytes) -> None:
+        """Goes past many bytes at once, as an encoder does; the stage learns from them too."""
+        for start in range(0, len(raw), _BLOCK):
+            symbols = np.frombuffer(raw[start : start + _BLOCK], np.uint8).astype(np.int32)
+            tokens = np.append(self._last, symbols[:-1]).astype(np.int64)
+            weights = self._predictor.predict(tokens[None])
+            if self._stage is not None:
+                self._stage.predict(symbols, weights)
+            self._last = int(symbols[-1])
+
+    def decode(self, draw: Draw) -> int:
+        """Returns the next byte; predictor and stage go on past it."""
+        weights = self._predictor.predict(np.array([[self._last]]))[0]
+        if self._stage is None:
+            self._last = int(draw.decode(weights)[0])
+        else:
+            self._last = int(self._stage.decode(draw, weights, 1)[0])  # type: ignore[arg-type]
+        return self._last
+
+
+def weights_of_sizes(sizes: Sequence[int]) -> Weights:
+    """Returns weights (1, 256) of bytes after which the output has so many bytes."""
+    extra = 8.0 * (np.asarray(sizes) - min(sizes))
+    probs = np.exp2(-extra)
+    weights = np.floor(probs / probs.sum() * _BUDGET)
+    weights[np.argmax(probs)] += _BUDGET - weights.sum()
+    return np.asarray(weights[None], np.float32)
+
+
+def fill(
+    source: Source, raw: bytes, is_free: npt.NDArray[np.bool_], generator: np.random.Generator
+) -> bytes:
+    """Returns `raw` with its free bytes drawn from the source, each after all that stand before."""
+    out = bytearray()
+    for part, free in runs_of(raw, is_free):
+        if free:
+            out += bytes(source.decode(Draw(generator, None)) for _ in part)
+        else:
+            source.read(part)
+            out += part
+    return bytes(out)
+
+
+def price(source: Source, raw: bytes, is_free: npt.NDArray[np.bool_]) -> float:
+    """Returns the bits per byte that the source gives to the true bytes in the free places."""
+    bits = 0.0
+    for part, free in runs_of(raw, is_free):
+        if not free:
+            source.read(part)
+            continue
+        for byte in part:
+            draw = Draw(np.random.default_rng(0), byte)
+            source.decode(draw)
+            bits += draw.bits
+    return bits / int(is_free.sum())
+
+
+def runs_of(raw: bytes, is_free: npt.NDArray[np.bool_]) -> Iterator[tuple[bytes, bool]]:
+    """Yields the pieces of `raw` that are all free or all given, and which."""
+    borders = [0, *(np.flatnonzero(np.diff(is_free)) + 1), len(raw)]
+    for start, stop in itertools.pairwise(borders):
+        yield raw[start:stop], bool(is_free[start])

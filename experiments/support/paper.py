@@ -1,0 +1,161 @@
+"""What the paper's tables and figures share: models, chunks, rows on disk, options, files written.
+
+Delétang et al., "Language Modeling Is Compression" (ICLR 2024). Each experiment appends what it
+measures to records.jsonl, does not measure it again, and makes all else from that file.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from experiments.support.common import predictions
+from experiments.support.modalities import CHUNK_BYTES
+from lmcompress.benchmark.harness import ModelCodec, chunked_name
+from lmcompress.benchmark.records import append_rows, read_rows
+from lmcompress.codec.stream import CodecConfig
+from lmcompress.errors import LmcompressError
+from lmcompress.models.store import DEFAULT_MODEL, Model, folders, load_model
+from lmcompress.range_coder import symbol_bits
+
+if TYPE_CHECKING:
+    pass
+
+LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k", "ladder-6400k")
+"""Trained on the same 6 MB of Wikipedia; those of 200k to 3200k have the shapes of the paper's."""
+MODELS = (*LADDER, DEFAULT_MODEL)
+"""The default has seen far more text, of more kinds: no member of the ladder."""
+QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
+CHUNKS_AT_ONCE = 64
+DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096
+
+
+def models_at_hand(names: Sequence[str] = MODELS) -> list[Model]:
+    """Returns the models by name or folder, without those that are not here yet, which it names."""
+    found, known = [], folders()
+    for name in names:
+        if name in MODELS and name not in known:
+            click.echo(f"left out {name}: not in the package yet (tools.embed_model)", err=True)
+            continue
+        found.append(load_model(name))
+    return found
+
+
+class ChunkedModelCodec(ModelCodec):
+    """A model that gets each chunk alone: the paper's protocol, as a file.
+
+    A segment's lanes are its chunks. They start from nothing and, without the adaptive stage, share
+    nothing but the range coder.
+    """
+
+    def __init__(self, model: Model, raw_bytes: int, threads: int | None = None) -> None:
+        lanes = chunks_at_once(raw_bytes)
+        config = CodecConfig(
+            lanes=lanes, segment_bytes=lanes * CHUNK_BYTES, adaptive=False, threads=threads
+        )
+        super().__init__(model, config)
+        self.name = chunked_name(model.name, CHUNK_BYTES)
+
+
+def chunks_at_once(raw_bytes: int) -> int:
+    """Returns how many chunks make a segment, such that none is left over and none is shorter.
+
+    Raises:
+      LmcompressError: Unless the bytes are whole chunks.
+    """
+    if not raw_bytes or raw_bytes % CHUNK_BYTES:
+        raise LmcompressError(
+            f"found {raw_bytes:,} bytes, expected a multiple of {CHUNK_BYTES:,}: change --bytes"
+        )
+    return math.gcd(raw_bytes // CHUNK_BYTES, CHUNKS_AT_ONCE)
+
+
+def chunk_bits(raw: bytes, model: Model) -> npt.NDArray[np.float64]:
+    """Returns each byte's quantized code length, (chunks, CHUNK_BYTES); chunks are read alone."""
+    size = chunks_at_once(len(raw)) * CHUNK_BYTES
+    segments = [raw[start : start + size] for start in range(0, len(raw), size)]
+    return np.concatenate([_segment_bits(segment, model) for segment in segments])
+
+
+def _segment_bits(raw: bytes, model: Model) -> npt.NDArray[np.float64]:
+    lanes = len(raw) // CHUNK_BYTES
+    blocks = [
+        symbol_bits(weights.reshape(-1, weights.shape[-1]), symbols).reshape(-1, lanes)
+        for symbols, weights in predictions(raw, model, lanes)
+    ]
+    return np.concatenate(blocks).T
+
+
+def standard_error(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns the standard error of the mean over the first axis; nan for a single value."""
+    if len(values) < 2:
+        return np.full(values.shape[1:], np.nan)
+    return np.asarray(values.std(axis=0, ddof=1) / math.sqrt(len(values)))
+
+
+class RowFile:
+    """Measured rows as JSON lines: appended as soon as they are known, never edited.
+
+    A row whose `key` fields are there already need not be measured again.
+    """
+
+    def __init__(self, path: Path, key: Sequence[str]) -> None:
+        self.path, self._key = path, tuple(key)
+        self.rows = read_rows(path)
+
+    def has(self, **fields: Any) -> bool:
+        """Returns whether there is a row with these values of all key fields."""
+        wanted = tuple(fields[name] for name in self._key)
+        return any(tuple(row[name] for name in self._key) == wanted for row in self.rows)
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Adds a row, in memory and on disk."""
+        append_rows([row], self.path)
+        self.rows.append(row)
+
+
+def size_to_show(sizes: Sequence[int]) -> int:
+    """Returns the size of which there are most rows, of several the last one measured.
+
+    So a table changes to another size once that has been measured as fully.
+    """
+    counts = collections.Counter(reversed(sizes))
+    return max(counts, key=counts.__getitem__, default=0)
+
+
+def latest_rows(rows: Sequence[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
+    """Returns the last row of each value of `key`, in the order of first appearance.
+
+    Only the rows of one size are left.
+    """
+    size = size_to_show([row["raw_bytes"] for row in rows])
+    found = {tuple(row[name] for name in key): row for row in rows if row["raw_bytes"] == size}
+    return list(found.values())
+
+
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that the experiments share beside --quick."""
+    for option in (
+        click.option("--bytes", "num_bytes", type=click.IntRange(min=1), help="Of each sample."),
+        click.option("--model", "models", multiple=True, help="Name or folder; default: all."),
+        click.option("--derive", is_flag=True, help="Measure nothing: only rebuild the rest."),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_models(names: Sequence[str], quick: bool) -> list[Model]:
+    """Returns the models asked for, else all at hand, but two if in haste."""
+    return models_at_hand(names or (QUICK_MODELS if quick else MODELS))
+
+
+def size_of(num_bytes: int | None, quick: bool) -> int:
+    """Returns the bytes of each sample: as asked, else the default."""
+    return num_bytes or (QUICK_BYTES if quick else DEFAULT_BYTES)

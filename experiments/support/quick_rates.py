@@ -1,0 +1,147 @@
+"""Do quick results equal the committed ones? Rates are deterministic, so they must.
+
+    python -m experiments.support.quick_rates [NAME...] [--write]
+
+Compares what stands in results/quick with results/quick.jsonl, row by row: sizes and bytes exactly,
+code lengths up to the last places of a logarithm. Rows of another version of a codec or a model are
+passed over, as are timings, and what was trained on the spot in floating point. `lmcompress
+reproduce --quick` does this at its end; --write makes the committed file from what is there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments.support.common import RESULTS, replace_rows
+from lmcompress.benchmark.records import read_rows
+
+EXPECTED = RESULTS / "quick.jsonl"
+TOLERANCE = 2e-4
+"""Of code lengths in bits per byte, whose fourth decimal may be rounded either way."""
+_CODEC = ("corpus_sha256", "codec", "codec_version", "fingerprint", "lanes")
+_TEXT = ("corpus_sha256", "fingerprint")
+_BYTES = ("compressed_bytes",)
+_PARTS = ("GPT alone", "stage alone", "mixed")
+EXACT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "default_against_classical": (_CODEC, _BYTES),
+    "languages_and_logs": (_CODEC, _BYTES),
+    "model_sizes": (_CODEC, _BYTES),
+    "table_1": (_CODEC, (*_BYTES, "quantized_code_length_bits")),
+    "round_trips": (_TEXT, _BYTES),
+    "growth": (("model", "raw bytes"), ("compressed bytes",)),
+    "lane_speed": ((*_TEXT, "lanes"), ("bits per byte",)),
+    "adaptive_ablation": ((*_TEXT, "lanes"), ("bits",)),
+    "adaptive_lanes": ((*_TEXT, "lanes"), ("GPT alone", "own states", "shared state")),
+    "mix_shift": (_TEXT, _PARTS),
+    "non_text": (_TEXT, _PARTS),
+    "figure_3": (("source", "version", "piece_sha256", "drawn_bytes"), ("made",)),
+    "figure_4": (("codec", "codec_version", "fingerprint", "corpus_sha256"), ("mean_rates",)),
+    "ladder_table": (
+        ("model", "fingerprint", "test_bytes"),
+        ("text_exact_bits_per_byte", "extract_exact_bits_per_byte"),
+    ),
+}
+"""What tells a row of an experiment from its others, and what must be equal then."""
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What came of comparing."""
+
+    num_equal: int
+    num_unknown: int
+    """Rows that no committed one stands beside: other versions."""
+    different: list[str]
+
+
+def rows_of(name: str, root: Path) -> Iterator[Row]:
+    """Yields an experiment's rows, cut down to what is compared."""
+    identity, values = EXACT[name]
+    for row in read_rows(root / name / "records.jsonl"):
+        yield {"experiment": name} | {key: row.get(key) for key in (*identity, *values)}
+
+
+def is_equal(found: Any, expected: Any) -> bool:
+    """Whether two values are equal: floats nearly, all else exactly."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(
+            is_equal(found[key], expected[key]) for key in found
+        )
+    if isinstance(found, list) and isinstance(expected, list):
+        return len(found) == len(expected) and all(map(is_equal, found, expected))
+    if isinstance(found, float) and isinstance(expected, float):
+        return math.isclose(found, expected, rel_tol=1e-9, abs_tol=TOLERANCE)
+    return bool(found == expected)
+
+
+def compare(names: Sequence[str], root: Path, expected: Path = EXPECTED) -> Comparison:
+    """Compares the rows of experiments under a folder with the committed ones."""
+    known = {_key(row): row for row in read_rows(expected)}
+    equal, unknown, different = 0, 0, []
+    for row in (row for name in names if name in EXACT for row in rows_of(name, root)):
+        key, values = _key(row), EXACT[row["experiment"]][1]
+        if key not in known:
+            unknown += 1
+        elif all(is_equal(row[value], known[key][value]) for value in values):
+            equal += 1
+        else:
+            different.append(key)
+    return Comparison(equal, unknown, different)
+
+
+def _key(row: Row) -> str:
+    identity, _ = EXACT[row["experiment"]]
+    return json.dumps({key: row[key] for key in ("experiment", *identity)})
+
+
+def report(names: Sequence[str]) -> None:
+    """Says what came of comparing.
+
+    Raises:
+      click.ClickException: If a row differs, or there is none at all.
+    """
+    found = compare(names, RESULTS / "quick")
+    where = EXPECTED.relative_to(RESULTS.parent)
+    if found.different:
+        raise click.ClickException(
+            f"{len(found.different)} rows differ from {where}, the first: {found.different[0]}"
+        )
+    _check_any(found.num_equal + found.num_unknown, names)
+    click.echo(
+        f"{found.num_equal} rows equal those in {where}; {found.num_unknown} are not in it (of "
+        "other versions of a codec or a model)",
+        err=True,
+    )
+
+
+def _check_any(num_rows: int, names: Sequence[str]) -> None:
+    if not num_rows and set(names) & set(EXACT):
+        raise click.ClickException(
+            "no row in results/quick to compare: run `lmcompress reproduce --quick` first"
+        )
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--write", is_flag=True, help="Make the committed rows from what is there.")
+def main(names: tuple[str, ...], write: bool) -> None:
+    """Compares quick results, of the experiments named or of all, with the committed ones."""
+    if write:
+        rows = [row for name in EXACT for row in rows_of(name, RESULTS / "quick")]
+        _check_any(len(rows), list(EXACT))
+        latest = {_key(row): row for row in rows}
+        replace_rows(sorted(latest.values(), key=_key), EXPECTED)
+    report(names or list(EXACT))
+
+
+if __name__ == "__main__":
+    main()

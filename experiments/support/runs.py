@@ -1,0 +1,97 @@
+"""Training runs that experiments look at: trained where they are not finished, then read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from lmcompress import corpora
+from lmcompress.gpt.config import GPTConfig
+from lmcompress.models.manifest import read_card
+from lmcompress.training.config import TrainConfig
+from lmcompress.training.trainer import STATE_FILE, Trainer, check_same_run, train
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "experiments" / "configs"
+RUNS = ROOT / "runs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run: its network and what its log says."""
+
+    name: str
+    folder: Path
+    model: GPTConfig
+    card: dict[str, Any]
+    training: tuple[tuple[int, float], ...]
+    """(bytes seen, bits per byte of the training text since the point before): new to the network,
+    but for what was drawn before, a tenth at the end of the ladder's runs."""
+    validation: tuple[tuple[int, float], ...]
+    """(bytes seen, mean bits per byte of the held-out text)."""
+
+    @property
+    def validation_bits_per_byte(self) -> float:
+        """Of the finished network, in float arithmetic."""
+        return float(self.card["validation_bits_per_byte"]["mean"])
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run came to its end: only then the card has a validation figure."""
+    if not (folder / "model.json").is_file():
+        return False
+    return "validation_bits_per_byte" in read_card(folder)["card"]
+
+
+def recipe(name: str) -> TrainConfig:
+    """Returns the configuration experiments/configs/NAME.toml."""
+    return TrainConfig.from_toml(CONFIGS / f"{name}.toml")
+
+
+def held_out(config: TrainConfig, bytes_each: int | None = None) -> bytes:
+    """Returns the text that a run validates on, the end of each source, or how each begins."""
+    ends = (corpora.load(source)[-config.holdout_bytes :] for source in config.sources)
+    return b"".join(end[:bytes_each] for end in ends)
+
+
+def finished_run(config: TrainConfig, folder: Path, trainer: type[Trainer] = Trainer) -> Run:
+    """Returns a run, after training it (or the rest of it) if it is not finished."""
+    if (folder / STATE_FILE).is_file():
+        check_same_run(folder / STATE_FILE, config)
+    if not is_finished(folder):
+        click.echo(f"{config.name}: training {config.total_bytes:,} bytes", err=True)
+        # Of one function the compiler takes few shapes in a process, and leaves later ones slow.
+        torch.compiler.reset()
+        train(config, folder, trainer=trainer)
+    return read_run(folder)
+
+
+def read_run(folder: Path) -> Run:
+    """Returns a finished run from its folder; of a point logged twice, the last counts."""
+    card = read_card(folder)
+    training: dict[int, float] = {}
+    validation: dict[int, float] = {}
+    for line in (folder / "log.jsonl").read_text("utf-8").splitlines():
+        point = json.loads(line)
+        if "train_bits_per_byte" in point:
+            training[point["bytes_seen"]] = point["train_bits_per_byte"]
+        else:
+            validation[point["bytes_seen"]] = point["validation_bits_per_byte"]["mean"]
+    return Run(
+        card["card"].get("name", folder.name),
+        folder,
+        GPTConfig.from_dict(card["config"]),
+        card["card"],
+        tuple(sorted(training.items())),
+        tuple(sorted(validation.items())),
+    )
+
+
+def training_seconds(log: Path) -> float:
+    """Returns how long a run took by its log, without what it lost to a kill."""
+    return float(json.loads(log.read_text("utf-8").splitlines()[-1])["seconds"])

@@ -1,0 +1,177 @@
+"""Table 1's markdown and CSV, made from its records and from the paper's published rows."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.support import modalities
+from experiments.support.outputs import markdown_of
+from experiments.support.paper import size_to_show
+from lmcompress.benchmark.harness import chunked_name
+from lmcompress.benchmark.records import Record, csv_text, latest
+from lmcompress.metrics import adjusted_compression_rate
+
+PUBLISHED = Path(__file__).parents[1] / "published.tsv"
+COLUMNS = ("text", modalities.EXTRACT, "images", "speech", "random")
+PROJECTED_BYTES = 10**9
+"""What the paper compresses of each modality."""
+_CHUNKED = chunked_name("", modalities.CHUNK_BYTES)
+_SCORED = " (scored)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One compressor in one protocol."""
+
+    is_chunked: bool
+    compressor: str
+    num_parameters: int
+    is_published: bool
+    rates: dict[str, float]
+    """By modality, compressed over raw."""
+    adjusted: dict[str, float]
+    """Published ones; ours are computed where they are shown, in several ways."""
+    scored: frozenset[str] = frozenset()
+    """Modalities of which there is no file."""
+    raw_bytes: int = 0
+    """Of each modality."""
+    model_bytes: int = 0
+    half_precision_bytes: int = 0
+
+
+def rate(record: Record) -> float:
+    """Returns compressed over raw bytes, or the code length over the raw bits of a scored row."""
+    if record.raw_compression_rate is not None:
+        return record.raw_compression_rate
+    return (record.quantized_code_length_bits or 0.0) / (8 * record.raw_bytes)
+
+
+def current(records: Sequence[Record]) -> list[Record]:
+    """Returns the last record of each codec and sample, of one size."""
+    shown = latest(records)
+    size = size_to_show([record.raw_bytes for record in shown])
+    return [record for record in shown if record.raw_bytes == size]
+
+
+def lines_of(records: Sequence[Record]) -> list[Line]:
+    """Returns our own rows: whole before chunks, classical codecs before models by size."""
+    rows: dict[str, dict[str, Record]] = {}
+    for record in current(records):
+        rows.setdefault(record.codec, {})[modalities.modality_of(record.corpus)] = record
+    lines = [_line(codec, row) for codec, row in rows.items()]
+    return sorted(lines, key=lambda line: (line.is_chunked, line.num_parameters))
+
+
+def _line(codec: str, row: dict[str, Record]) -> Line:
+    first = next(iter(row.values()))
+    return Line(
+        codec.endswith(_CHUNKED),
+        codec.removesuffix(_CHUNKED),
+        first.num_parameters,
+        False,
+        {modality: rate(record) for modality, record in row.items()},
+        {},
+        frozenset(modality for modality, r in row.items() if r.compressed_bytes is None),
+        first.raw_bytes,
+        first.model_bytes,
+        first.half_precision_model_bytes,
+    )
+
+
+def published_lines(path: Path = PUBLISHED) -> list[Line]:
+    """Returns the paper's rows."""
+    text = path.read_text("utf-8").splitlines()
+    rows = csv.DictReader((line for line in text if not line.startswith("#")), delimiter="\t")
+    return [
+        Line(
+            bool(row["chunk_bytes"]),
+            row["compressor"],
+            int(row["parameters"]),
+            True,
+            {name: float(row[f"raw_{name}"]) / 100 for name in modalities.MODALITIES},
+            {name: float(row[f"adjusted_{name}"]) / 100 for name in modalities.MODALITIES},
+        )
+        for row in rows
+    ]
+
+
+def derived_texts(records: Sequence[Record]) -> dict[str, str]:
+    """Returns the text files made from the records, by name."""
+    shown = current(records)
+    lines = [*lines_of(records), *published_lines()]
+    raw = [_raw_row(line) for whole in (False, True) for line in lines if line.is_chunked == whole]
+    adjusted = [row for line in lines if line.num_parameters for row in _adjusted_rows(line)]
+    tables = [
+        markdown_of(raw, f"## Raw compression rate\n\n{_raw_note(shown)}"),
+        markdown_of(adjusted, f"## Adjusted compression rate\n\n{_ADJUSTED_NOTE}"),
+    ]
+    return {"summary.csv": csv_text(shown), "table.md": "\n".join(tables)}
+
+
+def _raw_row(line: Line) -> dict[str, Any]:
+    return _head(line) | _cells(line, line.rates)
+
+
+def _cells(line: Line, rates: dict[str, float]) -> dict[str, str | None]:
+    """Returns rates in percent by modality, those without a file marked."""
+    cells: dict[str, str | None] = dict.fromkeys(COLUMNS)
+    for name, found in rates.items():
+        cells[name] = f"{100 * found:,.1f}{_SCORED if name in line.scored else ''}"
+    return cells
+
+
+def _head(line: Line) -> dict[str, Any]:
+    return {
+        "compressor": line.compressor,
+        "chunks": f"{modalities.CHUNK_BYTES:,}" if line.is_chunked else "none",
+        "source": "published" if line.is_published else "measured",
+    }
+
+
+def _adjusted_rows(line: Line) -> Iterator[dict[str, Any]]:
+    if line.is_published:
+        yield _adjusted_row(line, "2 bytes a parameter, 1 GB", line.adjusted)
+        return
+    sizes = {
+        "2 bytes a parameter": (line.half_precision_bytes, line.raw_bytes),
+        "stored model": (line.model_bytes, line.raw_bytes),
+        "2 bytes a parameter, projected to 1 GB": (line.half_precision_bytes, PROJECTED_BYTES),
+    }
+    for label, (model_bytes, raw_bytes) in sizes.items():
+        added = adjusted_compression_rate(0, model_bytes, raw_bytes)
+        yield _adjusted_row(line, label, {name: r + added for name, r in line.rates.items()})
+
+
+def _adjusted_row(line: Line, label: str, rates: dict[str, float]) -> dict[str, Any]:
+    return _head(line) | {"model counted as": label} | _cells(line, rates)
+
+
+def _raw_note(records: Sequence[Record]) -> str:
+    samples = {modalities.modality_of(r.corpus): r.corpus for r in records}
+    named = ", ".join(f"{name} {samples[name]}" for name in COLUMNS if name in samples)
+    versions = sorted({f"{r.codec} {r.codec_version}" for r in records if not r.num_parameters
+                       and not r.codec.endswith(_CHUNKED) and r.codec != "stored"})  # fmt: skip
+    return (
+        "Compressed over raw size in percent, lower is better. Every size is that of a file that "
+        f"was decompressed and compared, but for cells marked{_SCORED}: there the model would make "
+        "the sample larger, a file stores it, and the exact code length stands in the cell. Chunks "
+        "are compressed alone; models read them without the adaptive stage. A classical codec's "
+        "chunk is a file of its own, with a header of its own; a model's chunks share one, and the "
+        "coder's stream.\n\n"
+        f"Samples, {records[0].raw_bytes:,} bytes each: {named}. extract is text of the kind that "
+        "the ladder's models were trained on, of other pages. **Published** rows are the paper's "
+        "(Delétang et al., 2024, Table 1): 1 GB each of enwik9, ImageNet patches, LibriSpeech and "
+        "random bytes; its Transformers were trained on enwik8, the first tenth of enwik9.\n\n"
+        f"Versions: {'; '.join(versions)}."
+    )
+
+
+_ADJUSTED_NOTE = (
+    "The raw rate plus the model's bytes over the raw bytes, in percent; without a model it is the "
+    "raw rate. The samples are small beside the models, so the third row of each takes the rate "
+    "measured on the sample for that of 1 GB, the paper's size: **projected**, not measured."
+)

@@ -1,0 +1,1 @@
+"""Measuring codecs: what is compressed is decompressed, compared and timed."""

@@ -1,0 +1,95 @@
+"""Where a measurement came from: commit, versions, command and machine, without names of people."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import secrets
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import lmcompress
+from lmcompress.benchmark.records import RunInfo
+from lmcompress.system.cpus import usable_cpus
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_CODE = ("lmcompress", "experiments", "pyproject.toml")
+"""What changes a result. Writing results/ must not make the commit look dirty."""
+
+
+def utc_now() -> str:
+    """Returns the time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def describe_run(command: str | None = None) -> RunInfo:
+    """Returns what all records of one execution share.
+
+    Args:
+      command: What the user called; by default the process's own arguments.
+    """
+    commit, is_dirty = _git_state()
+    now = utc_now()
+    return RunInfo(
+        run_id=f"{now.replace('-', '').replace(':', '')}-{secrets.token_hex(3)}",
+        git_commit=commit,
+        git_dirty=is_dirty,
+        lmcompress_version=lmcompress.__version__,
+        command=command_line(sys.argv) if command is None else command,
+        torch_version=_torch_version(),
+        python_version=platform.python_version(),
+        machine=machine_name(),
+    )
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """Returns a command to paste; absolute paths lose their folders, which tell of the machine."""
+    return shlex.join(Path(arg).name if Path(arg).is_absolute() else arg for arg in argv)
+
+
+def machine_name() -> str:
+    """Returns architecture, CPU model and number of usable CPUs; no host name."""
+    count = usable_cpus()
+    parts = (platform.machine(), _cpu_model(), f"{count} CPU{'s' if count > 1 else ''}")
+    return ", ".join(part for part in parts if part)
+
+
+def _cpu_model() -> str:
+    if sys.platform == "darwin":
+        return _output("sysctl", "-n", "machdep.cpu.brand_string") or ""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, "")
+
+
+def _torch_version() -> str | None:
+    try:
+        return importlib.metadata.version("torch")  # without the seconds that importing it takes
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state() -> tuple[str | None, bool | None]:
+    """Returns the commit of the checkout that this code runs from and whether the code differs."""
+    root = _output("git", "-C", str(_CHECKOUT), "rev-parse", "--show-toplevel")
+    # An installed copy may lie inside a repository of the user's own.
+    if not root or Path(root).resolve() != _CHECKOUT:
+        return None, None
+    commit = _output("git", "-C", str(_CHECKOUT), "rev-parse", "HEAD")
+    changes = _output("git", "-C", str(_CHECKOUT), "status", "--porcelain", "--", *_CODE)
+    return (commit, None if changes is None else bool(changes)) if commit else (None, None)
+
+
+def _output(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,230 @@
+"""Records: one measured thing each, kept as JSON lines, from which tables and figures are made.
+
+A record is written once and never edited. `compressed_bytes` stands in it only if the compressed
+bytes were decompressed and compared with the original; a row that was only scored has None there.
+The ladder of a coded row is ideal <= quantized <= payload <= compressed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lmcompress.errors import LmcompressError, UnsupportedVersionError
+from lmcompress.system.atomic import replace_atomically
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+_Parsed = TypeVar("_Parsed")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What all records of one execution share."""
+
+    run_id: str
+    git_commit: str | None
+    """None outside a checkout."""
+    git_dirty: bool | None
+    """Whether the code differed from the commit."""
+    lmcompress_version: str
+    command: str
+    torch_version: str | None
+    python_version: str
+    machine: str
+    """Architecture, CPU model, number of CPUs."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record(RunInfo):
+    """One codec on one corpus."""
+
+    schema_version: int = SCHEMA_VERSION
+    created_utc: str
+    corpus: str
+    corpus_sha256: str
+    """Of the bytes compressed: of the range, if the corpus is one."""
+    raw_bytes: int
+    codec: str
+    codec_version: str
+    num_parameters: int
+    model_bytes: int
+    """Bytes that the model takes as stored; this and the parameters are 0 without one."""
+    half_precision_model_bytes: int
+    """What Delétang et al. (2024) count for the model: two bytes a parameter."""
+    fingerprint: str
+    """Of the model; empty without one."""
+    lanes: int | None
+    """Lanes of the largest segment; None for codecs without a model, as is `segment_bytes`."""
+    segment_bytes: int | None
+    ideal_code_length_bits: float | None
+    quantized_code_length_bits: float | None
+    """Both None where the row was not scored."""
+    payload_bytes: int | None
+    """None for classical codecs, whose framing is their own."""
+    compressed_bytes: int | None
+    """None for a row that was only scored."""
+    bits_per_byte: float | None
+    """8 * compressed_bytes / raw_bytes; this and the rates are None for an empty corpus."""
+    raw_compression_rate: float | None
+    adjusted_compression_rate: float | None
+    compress_seconds: float | None
+    decompress_seconds: float | None
+    """Both the best of the loops, after a warm-up, of the codec alone."""
+    device: str
+    num_threads: int
+    round_trip_ok: bool
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What decides the compressed size: equal keys need no second measurement."""
+        return (
+            self.codec,
+            self.codec_version,
+            self.corpus_sha256,
+            self.fingerprint,
+            self.lanes,
+            self.segment_bytes,
+        )
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Record:
+        """Inverts `dataclasses.asdict`.
+
+        Raises:
+          UnsupportedVersionError: If the record has another schema.
+          LmcompressError: If fields are missing or unknown.
+        """
+        version = fields.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise UnsupportedVersionError(
+                f"a record has schema version {version}, expected {SCHEMA_VERSION}: "
+                "read it with the lmcompress that wrote it"
+            )
+        known = {field.name for field in dataclasses.fields(cls)}
+        if fields.keys() != known:
+            raise LmcompressError(
+                f"a record lacks {sorted(known - fields.keys())} and has unknown "
+                f"{sorted(fields.keys() - known)}: it was not written by lmcompress"
+            )
+        return cls(**fields)
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """Returns the last record of each codec and corpus, in the order of first appearance.
+
+    Records that a codec of the same name made with another version or model than its last one are
+    left out: figures of two models must not stand in one row.
+    """
+    records = list(records)
+    current = {record.codec: (record.codec_version, record.fingerprint) for record in records}
+    found: dict[tuple[str, str], Record] = {}
+    for record in records:
+        if current[record.codec] == (record.codec_version, record.fingerprint):
+            found[record.codec, record.corpus] = record
+    return list(found.values())
+
+
+def append_jsonl(records: Iterable[Record], path: Path) -> None:
+    """Appends records to a file, creating it; see `append_rows`."""
+    append_rows(map(dataclasses.asdict, records), path)
+
+
+def append_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Appends rows of any fields to a file, creating it.
+
+    Each is one write of one line, so that a kill tears the last line at most; a torn line that is
+    already there is cut off.
+    """
+    _cut_torn_line(path)
+    with path.open("ab") as output:
+        for row in rows:
+            output.write(_json_line(row))
+            output.flush()
+
+
+def read_jsonl(path: Path) -> list[Record]:
+    """Returns the records of a file; a torn last line is left out with a warning.
+
+    Raises:
+      LmcompressError: If any other line is not a record; the message has its number.
+    """
+    return _read_lines(path, lambda line: Record.from_dict(json.loads(line)))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Returns rows that `append_rows` wrote, as `read_jsonl` returns records; none without a file.
+
+    Raises:
+      LmcompressError: If a line is no JSON object; the message has its number.
+    """
+    return _read_lines(path, lambda line: dict(json.loads(line).items())) if path.exists() else []
+
+
+def _read_lines(path: Path, parse: Callable[[bytes], _Parsed]) -> list[_Parsed]:
+    complete, torn = _split_torn_line(path.read_bytes())
+    if torn:
+        logger.warning("%s: ignored a torn last line of %d bytes", path, len(torn))
+    found = []
+    for number, line in enumerate(complete.splitlines(), 1):
+        try:
+            found.append(parse(line))
+        except (LmcompressError, ValueError, AttributeError) as exc:
+            error = type(exc) if isinstance(exc, LmcompressError) else LmcompressError
+            raise error(f"{path}, line {number}: {exc}") from exc
+    return found
+
+
+def to_json(records: Iterable[Record]) -> str:
+    """Returns records as a JSON array."""
+    rows = [dataclasses.asdict(record) for record in records]
+    return json.dumps(rows, indent=2, allow_nan=False)
+
+
+def csv_text(records: Iterable[Record]) -> str:
+    """Returns records as tidy CSV: a row each, a column a field, units in the column's name."""
+    import pandas as pd
+
+    columns = [field.name for field in dataclasses.fields(Record)]
+    # As objects: a column of integers with a gap must not turn into floats.
+    rows = pd.DataFrame(map(dataclasses.asdict, records), columns=columns, dtype=object)
+    return str(rows.to_csv(index=False, lineterminator="\n"))
+
+
+def to_csv(records: Iterable[Record], path: Path, *, overwrite: bool = True) -> None:
+    """Writes `csv_text` to a file; raises LmcompressError if one is there and must stay."""
+    with replace_atomically(path, overwrite=overwrite) as output:
+        output.write(csv_text(records).encode(errors="backslashreplace"))
+
+
+def _json_line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, allow_nan=False).encode() + b"\n"
+
+
+def _split_torn_line(lines: bytes) -> tuple[bytes, bytes]:
+    """Splits off what follows the last newline, unless it is a whole JSON value."""
+    end = lines.rfind(b"\n") + 1
+    try:
+        json.loads(lines[end:])
+    except ValueError:
+        return lines[:end], lines[end:]
+    return lines, b""
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    lines = path.read_bytes()
+    complete, torn = _split_torn_line(lines)
+    if torn:
+        logger.warning("%s: cut off a torn last line of %d bytes", path, len(torn))
+        with path.open("rb+") as output:
+            output.truncate(len(complete))
+    elif complete and not complete.endswith(b"\n"):
+        with path.open("ab") as output:
+            output.write(b"\n")

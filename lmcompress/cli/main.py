@@ -1,0 +1,140 @@
+"""The command line: `lmcompress COMMAND`. Data goes to stdout, all else to stderr.
+
+Exit codes: 0 done, 1 something could not be done (one line on stderr for each), 2 wrong usage,
+130 interrupted. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+import click
+
+from lmcompress import __version__
+from lmcompress.cli.bench import bench, demo
+from lmcompress.cli.compress import compress, decompress, test
+from lmcompress.cli.errors import error_line, is_user_error
+from lmcompress.cli.fetch import fetch
+from lmcompress.cli.info import info
+from lmcompress.cli.models import models, score, train
+from lmcompress.cli.report import report
+from lmcompress.cli.reproduce import reproduce
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+_log = logging.getLogger("lmcompress")
+
+
+class _InOrder(click.Group):
+    """Lists its commands in the order of use, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: lmcompress compress book.txt && lmcompress decompress -c book.txt.lmc",
+)
+@click.version_option(__version__, prog_name="lmcompress", message="%(prog)s %(version)s")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, and where an error came from.")
+def lmcompress(verbose: bool) -> None:
+    """Compress files losslessly with a language model whose arithmetic is exact."""
+    if verbose:
+        _log.setLevel(logging.DEBUG)
+
+
+for _command in (
+    compress, decompress, test, info, score, models, fetch, train, bench, demo, reproduce, report,
+):  # fmt: skip
+    lmcompress.add_command(_command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code; prints errors as one line, no traceback.
+
+    Args:
+      argv: Arguments without the program's name; None means those of the process.
+    """
+    with _logging_to_stderr(), _termination_as_interrupt():
+        return _settle_stdout(_run(None if argv is None else list(argv)))
+
+
+def _run(args: list[str] | None) -> int:
+    try:
+        code = lmcompress.main(args, prog_name="lmcompress", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.Abort:
+        click.echo("lmcompress: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except SystemExit as exc:  # click's way out when a pipe's reader has gone
+        return exc.code if isinstance(exc.code, int) else EXIT_ERROR
+    except Exception as exc:
+        if not is_user_error(exc):
+            raise
+        _log.debug("where it came from:", exc_info=exc)
+        click.echo(f"lmcompress: {error_line(exc)}", err=True)
+        return EXIT_ERROR
+
+
+@contextlib.contextmanager
+def _logging_to_stderr() -> Iterator[None]:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("lmcompress: %(message)s"))
+    level = _log.level
+    _log.addHandler(handler)
+    try:
+        yield
+    finally:
+        _log.removeHandler(handler)
+        _log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Makes SIGTERM and SIGHUP end the program as Ctrl-C does, so that no temporary file stays."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        # nohup and others who ignore a signal on purpose keep what they set.
+        if number is None or signal.getsignal(number) is not signal.SIG_DFL:
+            continue
+        try:
+            before[number] = signal.signal(number, _interrupt)
+        except ValueError:  # not in the main thread, where signals never arrive
+            break
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _settle_stdout(code: int) -> int:
+    """Flushes stdout; if that fails, spares the interpreter a second try at exit."""
+    try:
+        sys.stdout.flush()
+    except AttributeError:  # started with stdout closed, it is None
+        return code
+    except OSError as exc:
+        if not code:
+            click.echo(f"lmcompress: stdout: {error_line(exc)}", err=True)
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    return code

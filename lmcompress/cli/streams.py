@@ -1,0 +1,77 @@
+"""Where the command line reads from and writes to: files, devices, pipes, stdin, stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from lmcompress.errors import LmcompressError
+from lmcompress.system.atomic import replace_atomically
+
+STANDARD = "-"
+"""As an input stdin, as an output stdout."""
+
+
+@contextlib.contextmanager
+def open_input(name: str) -> Iterator[BinaryIO]:
+    """Yields the bytes of a file, or of stdin."""
+    if name == STANDARD:
+        yield _binary(sys.stdin, "stdin")
+        return
+    with Path(name).open("rb") as source:
+        yield source
+
+
+def input_bytes(source: BinaryIO) -> int | None:
+    """Returns the size of an input, or None of a pipe or device."""
+    try:
+        status = os.fstat(source.fileno())
+    except OSError:  # no file at all: a buffer
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+@contextlib.contextmanager
+def open_output(name: str, *, source: str, force: bool) -> Iterator[BinaryIO]:
+    """Yields where to write; a file appears whole or not at all, with the mode of `source`.
+
+    Raises:
+      LmcompressError: If the file exists and `force` is not given, or is the input itself.
+    """
+    path, origin = Path(name), Path(source)
+    if name == STANDARD:
+        stdout = _binary(sys.stdout, "stdout")
+        yield stdout
+        stdout.flush()  # so that a full disk is an error of this file
+    elif _is_pipe_or_device(path):
+        with path.open("wb") as output:
+            yield output
+    else:
+        if source != STANDARD and path.exists() and path.samefile(origin):
+            raise LmcompressError(f"{path} is the input: give another name with -o")
+        mode_from = origin if source != STANDARD and origin.is_file() else None
+        with replace_atomically(path, overwrite=force, mode_from=mode_from) as output:
+            yield output
+
+
+def refuse_terminal(output: BinaryIO, *, force: bool) -> None:
+    """Raises LmcompressError if compressed bytes would go to a terminal."""
+    if output.isatty() and not force:
+        raise LmcompressError(
+            "compressed bytes are not for a terminal: redirect them, give -o FILE, or force with -f"
+        )
+
+
+def _is_pipe_or_device(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _binary(stream: TextIO | None, name: str) -> BinaryIO:
+    if stream is None:  # the program was started with it closed
+        raise LmcompressError(f"{name} is closed: open it, or name a file")
+    return stream.buffer

@@ -1,0 +1,1 @@
+"""Compression and decompression: segments and lanes between a predictor and the range coder."""

@@ -1,0 +1,105 @@
+"""Lanes: a segment's symbols as contiguous runs that the model steps through together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.codec.predictor import GPU_ROWS, ROWS_PER_THREAD
+
+Symbol = TypeVar("Symbol", bound=np.integer[Any])
+
+AUTO_LANE_BYTES = 8192
+"""Automatic lanes are at least this long: 0.13 % more bits on alice29.txt than with one lane."""
+AUTO_MAX_LANES = 16
+"""More lanes decode no faster on two cores: their keys and values no longer fit the cache."""
+AUTO_MAX_GPU_LANES = 256
+"""A guess: a GPU should step through hundreds in the time of one. No GPU was at hand to measure."""
+AUTO_LANE_TOKENS = 2048
+"""AUTO_LANE_BYTES in tokens of a large vocabulary: some 8,000 bytes of English."""
+TOKEN_ROWS_PER_THREAD = 128
+"""Rows of a thread where each has a logit for every token: 50,000 of them take 200 kB."""
+
+
+def auto_lanes(raw_bytes: int, device: str = "cpu") -> int:
+    """Returns the number of lanes for so many bytes where none is asked for."""
+    return max(1, min(_most_lanes(device), raw_bytes // AUTO_LANE_BYTES))
+
+
+def auto_token_lanes(num_tokens: int, device: str = "cpu") -> int:
+    """Returns the same for so many tokens."""
+    return max(1, min(_most_lanes(device), num_tokens // AUTO_LANE_TOKENS))
+
+
+def _most_lanes(device: str) -> int:
+    return AUTO_MAX_GPU_LANES if device == "cuda" else AUTO_MAX_LANES
+
+
+@dataclasses.dataclass(frozen=True)
+class LaneLayout:
+    """Which symbol of a segment is which step of which lane: the first lanes may be one longer."""
+
+    num_symbols: int
+    lanes: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of the longest lane."""
+        return -(-self.num_symbols // self.lanes)
+
+    @property
+    def last_lanes(self) -> int:
+        """Lanes that still have a symbol at the last step."""
+        return self.num_symbols - (self.steps - 1) * self.lanes
+
+    def active(self, step: int) -> int:
+        """Lanes that have a symbol at a step."""
+        return self.lanes if step < self.steps - 1 else self.last_lanes
+
+    def split(self, flat: npt.NDArray[Symbol]) -> npt.NDArray[Symbol]:
+        """Returns the symbols (n,) as (lanes, steps); lanes that are one short end in a zero."""
+        symbols = np.zeros((self.lanes, self.steps), flat.dtype)
+        symbols[: self.last_lanes], symbols[self.last_lanes :, : self.steps - 1] = self.rows(flat)
+        return symbols
+
+    def rows(self, flat: npt.NDArray[Symbol]) -> tuple[npt.NDArray[Symbol], npt.NDArray[Symbol]]:
+        """Returns views of symbols (n,): the longer lanes (a, steps), the others (b, steps - 1)."""
+        full = self.last_lanes
+        cut = full * self.steps
+        others = flat[cut:].reshape(self.lanes - full, self.steps - 1)
+        return flat[:cut].reshape(full, self.steps), others
+
+    def join(self, symbols: npt.NDArray[Symbol]) -> npt.NDArray[Symbol]:
+        """Inverts `split`."""
+        full = self.last_lanes
+        return np.concatenate((symbols[:full].ravel(), symbols[full:, : self.steps - 1].ravel()))
+
+
+def segment_blocks(
+    raw: bytes, lanes: int, block: int, first_token: int
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
+    """Yields what the model reads, tokens (lanes, steps), and the symbols to code, step-major."""
+    layout = LaneLayout(len(raw), lanes)
+    symbols = layout.split(np.frombuffer(raw, np.uint8))
+    before = np.full((lanes, 1), first_token, np.int64)
+    for start in range(0, layout.steps, block):
+        part = symbols[:, start : start + block]
+        tokens = np.concatenate((before, part[:, :-1]), axis=1, dtype=np.int64)
+        count = min(part.size, len(raw) - start * lanes)
+        yield tokens, part.T.astype(np.int32).ravel()[:count]
+        before = part[:, -1:].astype(np.int64)
+
+
+def block_steps(lanes: int, threads: int, device: str = "cpu") -> int:
+    """Returns the steps that an encoder works on at once."""
+    rows = GPU_ROWS if device == "cuda" else ROWS_PER_THREAD * min(threads, lanes)
+    return max(1, rows // lanes)
+
+
+def token_block_steps(lanes: int, threads: int) -> int:
+    """Returns the same for a model of tokens."""
+    return max(1, TOKEN_ROWS_PER_THREAD * min(threads, lanes) // lanes)

@@ -1,0 +1,316 @@
+"""Predictors: symbols in, integer weights for the next symbols out.
+
+The encoder hands a predictor many steps at once, the decoder one; both get the same weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.errors import MissingDependencyError
+from lmcompress.range_coder import PRECISION_BITS, Weights
+from lmcompress.system.cpus import usable_cpus
+from lmcompress.system.gpu import has_gpu
+
+if TYPE_CHECKING:
+    from lmcompress.gpt.quantization import ExactWeights
+    from lmcompress.tokenizer.groups import GroupSums
+    from lmcompress.tokenizer.vocabulary import TokenTable
+
+ROWS_PER_THREAD = 512
+"""Rows (lanes x steps) that a thread works on at once: large enough for the products, small enough
+that what lies between them stays in the cache."""
+GPU_ROWS = 1 << 15
+"""Rows of an encoder's block on a GPU: several passes, so that copies and passes overlap."""
+
+
+_Found = TypeVar("_Found")
+
+
+class Predictor(Protocol):
+    """What the codec asks of a model: deterministic, the same for any cut into calls."""
+
+    vocab_size: int
+    bos_id: int
+
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
+        """Reads tokens (lanes, steps); returns weights (steps, lanes, vocab_size) after each.
+
+        Weights are integer-valued, >= 0, and sum to 2**PRECISION_BITS - vocab_size in each row.
+        `logits`, if given, is filled with the exact logits, of the same shape.
+        """
+
+    def close(self) -> None:
+        """Frees threads and memory."""
+
+
+class UniformPredictor:
+    """Every symbol equally likely: 8 bits a byte."""
+
+    bos_id = 0
+
+    def __init__(self, vocab_size: int = 256) -> None:
+        self.vocab_size = vocab_size
+        budget = (1 << PRECISION_BITS) - vocab_size
+        self._row = np.full(vocab_size, budget // vocab_size, np.float32)
+        self._row[: budget % vocab_size] += 1
+        self._rows = self._row[None, None]
+
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
+        """Returns the same row for each symbol to come; the same array, if as many are to come."""
+        lanes, steps = tokens.shape
+        if logits is not None:
+            logits[:] = 0
+        if self._rows.shape[:2] != (steps, lanes):
+            self._rows = np.tile(self._row, (steps, lanes, 1))
+        return self._rows
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextPolicy:
+    """How a stream runs past the model's context.
+
+    window 0: on for ever (banded layers with ring buffers). Otherwise after `window` tokens the
+    model starts anew, having read the last `overlap` tokens again.
+    """
+
+    window: int = 0
+    overlap: int = 0
+
+    @classmethod
+    def of(cls, weights: ExactWeights | None) -> ContextPolicy:
+        """Returns the policy that new files of a model use; compact frames do not write it down."""
+        if weights is None:
+            return cls()
+        config = weights.config
+        if config.streams:
+            return cls()
+        return cls(config.context_length, config.context_length // 4)
+
+
+class _Engine(Protocol):
+    @property
+    def position(self) -> int: ...
+
+    def reset(self) -> None: ...
+
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights: ...
+
+    def logits(self, tokens: npt.NDArray[np.int64]) -> Weights: ...
+
+    def read(self, tokens: npt.NDArray[np.int64]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class GPTPredictor:
+    """An exact GPT over `lanes` streams, under a context policy."""
+
+    def __init__(self, weights: ExactWeights, engine: _Engine, policy: ContextPolicy) -> None:
+        self.vocab_size, self.bos_id = weights.config.vocab_size, weights.config.bos_id
+        self._engine, self._policy = engine, policy
+        self._recent: npt.NDArray[np.int64] | None = None
+
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
+        """Returns weights after each token; restarts the context where the policy says so.
+
+        `logits`, if given, is filled with the exact logits (steps, lanes, vocab_size).
+        """
+
+        def evaluate(part: slice) -> Weights:
+            where = None if logits is None else logits[part]
+            return self._engine.predict(tokens[:, part], where)
+
+        parts = self._evaluate(tokens, evaluate)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def logits(self, tokens: npt.NDArray[np.int64]) -> Weights:
+        """Returns exact logits (steps, lanes, vocab_size) after each token, likewise."""
+        parts = self._evaluate(tokens, lambda part: self._engine.logits(tokens[:, part]))
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _evaluate(
+        self, tokens: npt.NDArray[np.int64], evaluate: Callable[[slice], _Found]
+    ) -> list[_Found]:
+        """Returns what comes of each part of the steps that the context has room for."""
+        parts = []
+        for part in self._parts(tokens.shape[1]):
+            parts.append(evaluate(part))
+            self._remember(tokens[:, part])
+        return parts
+
+    def _parts(self, steps: int) -> Iterator[slice]:
+        """Yields what the context has room for; each part is evaluated before the next."""
+        if not self._policy.window:
+            yield slice(0, steps)
+            return
+        done = 0
+        while done < steps:
+            if self._engine.position >= self._policy.window:
+                self._restart()
+            end = min(steps, done + self._policy.window - self._engine.position)
+            yield slice(done, end)
+            done = end
+
+    def _remember(self, part: npt.NDArray[np.int64]) -> None:
+        if not self._policy.overlap:
+            return
+        kept = part if self._recent is None else np.concatenate((self._recent, part), axis=1)
+        self._recent = kept[:, max(0, kept.shape[1] - self._policy.overlap) :]
+
+    def _restart(self) -> None:
+        self._engine.reset()
+        if self._recent is not None:
+            self._engine.read(self._recent)
+
+    def close(self) -> None:
+        """Ends the engine's threads."""
+        self._engine.close()
+
+
+class TokenPredictor(GPTPredictor):
+    """An exact GPT over `lanes` streams of tokens, which are coded in two levels."""
+
+    def __init__(
+        self,
+        weights: ExactWeights,
+        engine: _Engine,
+        policy: ContextPolicy,
+        new_groups: Callable[[Any, npt.NDArray[np.bool_]], GroupSums],
+    ) -> None:
+        super().__init__(weights, engine, policy)
+        assert weights.tokens is not None
+        self.table: TokenTable = weights.tokens
+        self._new_groups = new_groups
+
+    def groups(self, logits: Any) -> GroupSums:
+        """Returns what rows of logits (n, vocab_size) say of groups and their members."""
+        return self._new_groups(logits, self.table.is_spelled)
+
+    def rows(self, tokens: npt.NDArray[np.int64]) -> Any:
+        """Returns the same as `logits`, where `groups` works on them: on a GPU they stay there."""
+        return self.logits(tokens)
+
+    def on_host(self, rows: Any) -> Weights:
+        """Returns some of these rows as an array."""
+        return np.asarray(rows)
+
+
+class DeviceTokenPredictor(TokenPredictor):
+    """Likewise, with logits and group sums on a GPU."""
+
+    def rows(self, tokens: npt.NDArray[np.int64]) -> Any:
+        """Returns logits as a tensor on the device."""
+        import torch
+
+        engine: Any = self._engine
+        parts = self._evaluate(tokens, lambda part: engine.device_logits(tokens[:, part]))
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def on_host(self, rows: Any) -> Weights:
+        """Returns some of these rows as an array."""
+        return np.asarray(rows.cpu())
+
+
+def resolve_device(device: str) -> str:
+    """Returns cpu, cuda or reference for auto, cpu, cuda, reference.
+
+    Raises:
+      MissingDependencyError: If cuda is asked for and there is none.
+      ValueError: If the name is unknown.
+    """
+    if device not in ("auto", "cpu", "cuda", "reference"):
+        raise ValueError(f"device is {device!r}, expected auto, cpu or cuda")
+    if device in ("cpu", "reference"):
+        return device
+    if has_gpu():
+        return "cuda"
+    if device == "cuda":
+        raise MissingDependencyError("no CUDA device here: use --device cpu (same bits, slower)")
+    return "cpu"
+
+
+def resolve_threads(threads: int | None) -> int:
+    """Returns the number of threads to use: as asked, else one a core we may run on."""
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads is {threads}, expected at least 1")
+        return threads
+    if "OMP_NUM_THREADS" in os.environ and os.environ["OMP_NUM_THREADS"].isdigit():
+        return max(1, int(os.environ["OMP_NUM_THREADS"]))
+    return usable_cpus()
+
+
+def new_predictor(
+    weights: ExactWeights | None,
+    lanes: int,
+    max_steps: int,
+    policy: ContextPolicy,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Predictor:
+    """Returns a predictor on the fastest engine of the device; the bits do not depend on it.
+
+    Without weights, every byte is equally likely.
+
+    Raises:
+      ValueError: If the model's symbols are not the bytes.
+    """
+    if weights is None:
+        return UniformPredictor()
+    if weights.config.vocab_size != 256:
+        hint = "" if weights.tokens is None else ": it predicts tokens"
+        raise ValueError(
+            f"the model's vocab_size is {weights.config.vocab_size}, expected 256{hint}"
+        )
+    return GPTPredictor(weights, _engine(weights, lanes, max_steps, device, threads), policy)
+
+
+def new_token_predictor(
+    weights: ExactWeights,
+    lanes: int,
+    max_steps: int,
+    policy: ContextPolicy,
+    device: str = "cpu",
+    threads: int = 1,
+) -> TokenPredictor:
+    """Returns a predictor of tokens, likewise."""
+    engine = _engine(weights, lanes, max_steps, device, threads)
+    if device == "reference":
+        from lmcompress.gpt.group_softmax import ReferenceGroups
+
+        return TokenPredictor(weights, engine, policy, ReferenceGroups)
+    if device == "cpu":
+        from lmcompress.gpt.cpu.group_softmax import FastGroups
+
+        return TokenPredictor(weights, engine, policy, FastGroups)
+    from lmcompress.gpt.cuda.group_softmax import DeviceGroups
+
+    assert weights.tokens is not None
+    groups = DeviceGroups(weights.tokens.is_spelled, device)
+    return DeviceTokenPredictor(weights, engine, policy, groups)
+
+
+def _engine(
+    weights: ExactWeights, lanes: int, max_steps: int, device: str, threads: int
+) -> _Engine:
+    if device == "cpu":
+        from lmcompress.gpt.cpu.select import cpu_engine
+
+        return cpu_engine(weights, lanes, max_steps, threads)
+    if device == "reference":
+        from lmcompress.gpt.reference_engine import TorchEngine
+
+        return TorchEngine(weights, "cpu")
+    from lmcompress.gpt.cuda.select import gpu_engine
+
+    return gpu_engine(weights, lanes, max_steps, device)

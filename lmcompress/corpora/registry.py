@@ -1,0 +1,250 @@
+"""Named corpora: bytes that everyone can check by size and SHA-256.
+
+A corpus is looked for in the folder that the environment variable LMCOMPRESS_DATA names, then in
+the user's cache, then at its own public home, from where it goes into the cache. Wherever it
+comes from, its size and SHA-256 are checked before a byte is handed out.
+
+A name may end in a range: "enwik8@3000000+1000000" is 1,000,000 bytes from offset 3,000,000.
+"hf:NAME:CONFIG:SPLIT:FIELD" is a field of a Hugging Face dataset (see `hub.py`); such text
+has no registered SHA-256.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import difflib
+import functools
+import hashlib
+import importlib.resources
+import lzma
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from lmcompress.corpora.download import fetch, unpack
+from lmcompress.corpora.hub import load_from_hub
+from lmcompress.errors import CorpusError
+from lmcompress.system.cache import cache_home
+
+DATA_VARIABLE = "LMCOMPRESS_DATA"
+_RANGE = re.compile(r"(?P<name>.+)@(?P<offset>\d+)\+(?P<count>\d+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """One line of the registry."""
+
+    name: str
+    raw_bytes: int
+    sha256: str
+    stored: str
+    """Path in the data folder; there it may be plain or .xz."""
+    home: str
+    """URL, with #member for an archive; or a range of another corpus; or empty if there is none."""
+    licence: str
+    kind: str
+    split: Literal["train", "test"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusLibrary:
+    """A registry of corpora and the two folders where their bytes may lie."""
+
+    registry: Mapping[str, Corpus]
+    cache_dir: Path
+    data_dir: Path | None = None
+
+    def info(self, name: str) -> Corpus:
+        """Returns what is known of a corpus; a range in the name is ignored.
+
+        Raises:
+          CorpusError: If there is no such corpus; the message has the nearest names.
+        """
+        name, _ = split_range(name)
+        if name in self.registry:
+            return self.registry[name]
+        near = difflib.get_close_matches(name, self.registry, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see lmcompress.corpora.names()"
+        raise CorpusError(f"no corpus is named {name!r}: {hint}")
+
+    def load(self, name: str) -> bytes:
+        """Returns a corpus, or a range of one; the checks are always on the whole corpus.
+
+        Raises:
+          CorpusError: If it is unknown, cannot be had, has the wrong bytes, or ends before the
+            range does.
+        """
+        name, byte_range = split_range(name)
+        raw = load_from_hub(name) if name.startswith("hf:") else self._load_whole(self.info(name))
+        if byte_range is None:
+            return raw
+        start, stop = byte_range
+        if stop > len(raw):
+            raise CorpusError(
+                f"{name} has {len(raw):,} bytes, the range ends at {stop:,}: ask for fewer"
+            )
+        return raw[start:stop]
+
+    def _load_whole(self, corpus: Corpus) -> bytes:
+        raw = self._load_stored(corpus)
+        if raw is not None:
+            return raw
+        cached = self._cache_path(corpus)
+        if not cached.is_file():
+            return self._load_from_home(corpus)
+        raw = cached.read_bytes()
+        try:
+            check(corpus, raw, "the cached copy")
+        except CorpusError as error:
+            cached.unlink()
+            raise CorpusError(f"{error}; it was removed: run again to fetch it anew") from None
+        return raw
+
+    def _load_stored(self, corpus: Corpus) -> bytes | None:
+        if self.data_dir is None:
+            return None
+        plain = corpus.stored.removesuffix(".xz")
+        paths = [self.data_dir / plain, self.data_dir / f"{plain}.xz"]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            return None
+        try:
+            raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+        except (lzma.LZMAError, OSError) as error:
+            raise CorpusError(f"cannot read {path} ({error}): replace it") from error
+        check(corpus, raw, f"{path}")
+        return raw
+
+    def _load_from_home(self, corpus: Corpus) -> bytes:
+        if not corpus.home:
+            raise CorpusError(
+                f"{corpus.name} is not at hand and has no public download: put {corpus.stored} "
+                f"into a folder and set {DATA_VARIABLE} to it"
+            )
+        if "://" not in corpus.home:
+            raw = self.load(corpus.home)
+            check(corpus, raw, corpus.home)
+            return raw
+        return self._download(corpus)
+
+    def _download(self, corpus: Corpus) -> bytes:
+        """Fetches a corpus, and keeps those that share its archive."""
+        url, _, member = corpus.home.partition("#")
+        self.cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.cache_dir, prefix="download-") as folder:
+            archive = Path(folder) / "archive"
+            try:
+                fetch(url, archive, label=corpus.name)
+            except OSError as error:
+                raise CorpusError(
+                    f"cannot download {corpus.name} from {url} ({error}): go online, or put "
+                    f"{corpus.stored} into a folder and set {DATA_VARIABLE} to it"
+                ) from error
+            raw = unpack(archive, url, member, corpus.raw_bytes)
+            check(corpus, raw, f"the download from {url}")
+            self._keep(corpus, raw, Path(folder))
+            for other in self.registry.values():
+                if other is not corpus and other.home.startswith(f"{url}#"):
+                    self._keep_if_sound(other, archive, Path(folder))
+        return raw
+
+    def _keep_if_sound(self, corpus: Corpus, archive: Path, folder: Path) -> None:
+        """Keeps a corpus that nobody asked for yet; whoever asks for it meets the error."""
+        url, _, member = corpus.home.partition("#")
+        try:
+            raw = unpack(archive, url, member, corpus.raw_bytes)
+            check(corpus, raw, url)
+        except CorpusError:
+            return
+        self._keep(corpus, raw, folder)
+
+    def _keep(self, corpus: Corpus, raw: bytes, folder: Path) -> None:
+        written = folder / "raw"
+        written.write_bytes(raw)
+        cached = self._cache_path(corpus)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        written.replace(cached)
+
+    def _cache_path(self, corpus: Corpus) -> Path:
+        return self.cache_dir / corpus.stored.removesuffix(".xz")
+
+
+def split_range(name: str) -> tuple[str, tuple[int, int] | None]:
+    """Splits "NAME@OFFSET+COUNT" into the name and (start, stop), or None for the whole."""
+    match = _RANGE.fullmatch(name)
+    if match is None:
+        return name, None
+    start = int(match["offset"])
+    return match["name"], (start, start + int(match["count"]))
+
+
+def check(corpus: Corpus, raw: bytes, where: str) -> None:
+    """Raises CorpusError unless `raw`, found at `where`, is the corpus to the last bit."""
+    if len(raw) != corpus.raw_bytes:
+        raise CorpusError(
+            f"{where} has {len(raw):,} bytes, expected {corpus.raw_bytes:,} for {corpus.name}: "
+            "replace it by the right file"
+        )
+    found = hashlib.sha256(raw).hexdigest()
+    if found != corpus.sha256:
+        raise CorpusError(
+            f"{where} has sha256 {found}, expected {corpus.sha256} for {corpus.name}: "
+            "replace it by the right file"
+        )
+
+
+@functools.cache
+def read_registry() -> Mapping[str, Corpus]:
+    """Returns the packaged registry, by name."""
+    table = importlib.resources.files("lmcompress.corpora").joinpath("registry.tsv")
+    lines = table.read_text(encoding="utf-8").splitlines()
+    rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    return {
+        row["name"]: Corpus(
+            name=row["name"],
+            raw_bytes=int(row["raw_bytes"]),
+            sha256=row["sha256"],
+            stored=row["stored"],
+            home=row["home"],
+            licence=row["licence"],
+            kind=row["kind"],
+            split="train" if row["split"] == "train" else "test",
+        )
+        for row in rows
+    }
+
+
+def default_library() -> CorpusLibrary:
+    """Returns the packaged corpora with the folders that the environment names.
+
+    Raises:
+      CorpusError: If LMCOMPRESS_DATA names no folder.
+    """
+    data_dir = Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None
+    if data_dir is not None and not data_dir.is_dir():
+        raise CorpusError(f"{DATA_VARIABLE} is {data_dir}, which is no folder: correct or unset it")
+    return CorpusLibrary(read_registry(), cache_home() / "corpora", data_dir)
+
+
+def load(name: str) -> bytes:
+    """Returns a corpus by name, or a range of it ("NAME@OFFSET+COUNT"), checked.
+
+    Raises:
+      CorpusError: If it is unknown, cannot be had, or has the wrong bytes.
+      MissingDependencyError: For an "hf:" name without the `datasets` package.
+    """
+    return default_library().load(name)
+
+
+def names(prefix: str = "") -> list[str]:
+    """Returns the names that start with `prefix`, sorted."""
+    return sorted(name for name in read_registry() if name.startswith(prefix))
+
+
+def info(name: str) -> Corpus:
+    """Returns what is known of a corpus; raises CorpusError with the nearest names."""
+    return CorpusLibrary(read_registry(), Path()).info(name)

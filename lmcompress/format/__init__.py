@@ -1,0 +1,1 @@
+"""The `.lmc` file as bytes: frames, their headers, and checked reads."""

@@ -1,0 +1,1 @@
+"""Exact evaluation on CPUs: numba kernels, and the engines around them."""

@@ -1,0 +1,61 @@
+"""A barrier for threads inside compiled code: they spin for each other, without Python's lock.
+
+Waiting in Python costs tens of microseconds, as much as the product of a small matrix; this costs
+less than one where every thread has a core. Who waits for long lets others run.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from lmcompress.jit.compiler import device_function
+from lmcompress.jit.simd import I64
+
+IS_USABLE = hasattr(os, "sched_getaffinity")
+"""Whether our cores can be counted and others be let run, as on Linux."""
+OPEN = 1 << 62
+"""A counter at which nobody waits, whatever was computed."""
+_SPINS = 4000
+_let_others_run = types.ExternalFunction("sched_yield", types.int32())
+
+
+def _counter(builder: Any, address: Any) -> Any:
+    return builder.inttoptr(address, ir.PointerType(I64))
+
+
+@intrinsic
+def _arrive(_typing: Any, address: Any) -> Any:
+    """Adds 1 to the counter at an address; returns what it was before."""
+
+    def codegen(_context, builder, _signature, args):
+        one = ir.Constant(I64, 1)
+        return builder.atomic_rmw("add", _counter(builder, args[0]), one, "seq_cst")
+
+    return types.int64(address), codegen
+
+
+@intrinsic
+def _arrived(_typing: Any, address: Any) -> Any:
+    """Reads the counter, and after it what others wrote before they came."""
+
+    def codegen(_context, builder, _signature, args):
+        return builder.load_atomic(_counter(builder, args[0]), "acquire", 8)
+
+    return types.int64(address), codegen
+
+
+@device_function
+def wait(counter_at, threads):
+    """Returns once all threads have called it as often; the counter, int64, is 0 at first."""
+    ticket = _arrive(counter_at)
+    complete = (ticket // threads + 1) * threads if ticket < OPEN else ticket
+    spins = 0
+    while _arrived(counter_at) < complete:
+        spins += 1
+        if spins > _SPINS:
+            _let_others_run()

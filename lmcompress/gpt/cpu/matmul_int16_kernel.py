@@ -1,0 +1,73 @@
+"""Products of 16-bit inputs with bytes by AVX2: `vpmaddwd` takes both, widened as they are loaded.
+
+Sums are integers, so they are those of `pytorch_products.WideProduct` in float32, in a quarter of
+the time and an eighth of the memory traffic: weights stay bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from lmcompress.gpt.cpu.matmul import AVX2, first_supported, make_multiply
+from lmcompress.jit.compiler import kernel
+
+_ROWS, _STEP = AVX2.rows, AVX2.step
+COLUMN_STEP = AVX2.row_columns
+_multiply = make_multiply(AVX2)
+
+
+@kernel
+def wide_columns(q, w_at, out, first, stop):
+    """out[:, first:stop] = float32(q @ w.T[:, first:stop]); w int8 (N, K) lies at an address.
+
+    q, float32 integers (M, K), and out, float32 (M, N). K is a multiple of 16, and what lies before
+    and between first and stop of 8; inputs fit into 16 bits and sums into 32.
+    """
+    num_rows, depth = q.shape
+    words = np.empty((num_rows, depth), np.int16)
+    for m in range(num_rows):
+        for k in range(depth):
+            words[m, k] = np.int16(q[m, k])
+    q_at, out_at = words.ctypes.data, out.ctypes.data + 4 * first
+    count, width = stop - first, out.shape[1]
+    _multiply(q_at, w_at + first * depth, out_at, num_rows, depth, count, width)
+    sums = out.view(np.int32)  # they lie where the floats are to be
+    for m in range(num_rows):
+        for n in range(first, stop):
+            out[m, n] = np.float32(sums[m, n])
+    words[0, 0] = 0  # only its address was used above: keeps it alive until here
+
+
+@kernel
+def wide_product(q, w, out):
+    """out = float32(q @ w.T), likewise; w int8 (N, K)."""
+    wide_columns(q, w.ctypes.data, out, 0, w.shape[0])
+
+
+def fits(depth: int, width: int, largest_sum: int) -> bool:
+    """Whether a product of this shape, with sums of at most this size, can be computed here."""
+    shape_fits = depth % _STEP == 0 and width % COLUMN_STEP == 0
+    return shape_fits and largest_sum < 1 << 31 and is_usable()
+
+
+@functools.cache
+def is_usable() -> bool:
+    """Whether this processor has the instructions, numba may use them, and known answers come."""
+    if first_supported(AVX2) is None:
+        return False
+    rng = np.random.default_rng(1)
+    for num_rows in (1, _ROWS, _ROWS + 3):
+        for low, high in ((-32767, 32768), (32767, 32768), (-32767, -32766)):
+            q = rng.integers(low, high, (num_rows, 256)).astype(np.float32)
+            w = rng.integers(-127, 128, (8, 256)).astype(np.int8)
+            w[0], w[1] = 127, -127
+            out = np.empty((num_rows, 8), np.float32)
+            try:
+                wide_product(q, w, out)
+            except Exception:  # another LLVM may know the instruction by another name
+                return False
+            if not np.array_equal(out, (q.astype(np.int64) @ w.T.astype(np.int64)).astype("f4")):
+                return False
+    return True

@@ -1,0 +1,1 @@
+"""Exact evaluation on NVIDIA GPUs: Triton kernels, and the engine around them."""

@@ -1,0 +1,1 @@
+"""Compiling kernels with numba: machine code on disk, vector registers, prefetching."""

@@ -1,0 +1,62 @@
+"""Machine code on disk: a file for each kernel and the types of its arguments.
+
+numba numbers such files, by an index for each function. Two processes that compile at once may take
+the same number, and then run each other's code; an index that a power failure cut short stops every
+start. Here a file is named after all that tells its code from other code, appears whole or not at
+all, and is passed over where it does not read back as it was written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import pickle
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from numba.core.serialize import dumps
+
+from lmcompress.system.atomic import replace_atomically
+
+_DIGEST_BYTES = 32
+_UNUSED_SECONDS = 30 * 24 * 3600
+
+
+class CodeFiles:
+    """What numba's cache keeps machine code in; `IndexDataCacheFile` is numba's own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Takes the folder of one version's code."""
+        self._folder = folder
+
+    def load(self, key: tuple[Any, ...]) -> Any:
+        """Returns what was saved under a key, or None."""
+        try:
+            content = self._path(key).read_bytes()
+        except OSError:
+            return None
+        data = content[_DIGEST_BYTES:]
+        return pickle.loads(data) if content[:_DIGEST_BYTES] == _digest(data) else None
+
+    def save(self, key: tuple[Any, ...], code: Any) -> None:
+        """Saves machine code; raises OSError or LmcompressError where that cannot be."""
+        data: bytes = dumps(code)
+        with replace_atomically(self._path(key), overwrite=True) as file:
+            file.write(_digest(data) + data)
+
+    def _path(self, key: tuple[Any, ...]) -> Path:
+        return self._folder / _digest(repr(key).encode()).hex()
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def remove_unused(folder: Path) -> None:
+    """Removes the folders beside this one whose code no process has asked for in 30 days."""
+    for other in folder.parent.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process removes them too
+            if other != folder and other.stat().st_mtime < time.time() - _UNUSED_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)

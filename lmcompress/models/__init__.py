@@ -1,0 +1,1 @@
+"""Models by name, on disk, and those that others have published."""

@@ -1,0 +1,134 @@
+"""Checkpoints on disk: a folder with `model.safetensors` and `model.json`, never pickle.
+
+Exact weights load without PyTorch, whose import takes longer than a small file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+
+from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
+from lmcompress.gpt.config import GPTConfig
+from lmcompress.gpt.quantization import ExactWeights, quantize_network
+from lmcompress.models.manifest import read_card
+from lmcompress.tokenizer.vocabulary import TokenTable
+
+TOKENS_FILE = "tokens.safetensors"
+
+if TYPE_CHECKING:
+    from lmcompress.gpt.network import GPT
+
+_MODULES = {
+    "qkv": "attention",
+    "proj": "attention",
+    "q_norm.weight": "attention",
+    "k_norm.weight": "attention",
+    "up": "mlp",
+    "down": "mlp",
+}
+
+
+def save_float_checkpoint(network: GPT, card: dict[str, Any], folder: Path) -> None:
+    """Writes float weights and the model's card; both files are replaced atomically."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    if network.config.tied:
+        del tensors["output.weight"]
+    save_file(tensors, folder / "model.safetensors.tmp")
+    os.replace(folder / "model.safetensors.tmp", folder / "model.safetensors")
+    description = {"format": "float", "config": network.config.to_dict(), "card": card}
+    (folder / "model.json.tmp").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+    os.replace(folder / "model.json.tmp", folder / "model.json")
+
+
+def save_exact_checkpoint(weights: ExactWeights, card: dict[str, Any], folder: Path) -> None:
+    """Writes int8 weights and the model's card: what ships in the package."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {name: np.ascontiguousarray(array) for name, array in weights.arrays.items()}
+    save_arrays(arrays, folder / "model.safetensors")
+    if weights.tokens is not None:
+        save_arrays(weights.tokens.to_arrays(), folder / TOKENS_FILE)
+    description = {
+        "format": "exact",
+        "config": weights.config.to_dict(),
+        "fingerprint": weights.fingerprint.hex(),
+        "card": card,
+    }
+    (folder / "model.json").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+
+
+def load_exact_checkpoint(folder: Path) -> ExactWeights:
+    """Loads a checkpoint's exact weights; float ones are quantized on the way.
+
+    Raises:
+      ModelNotFoundError: If files are missing or damaged.
+    """
+    description = read_card(folder)
+    path = folder / "model.safetensors"
+    try:
+        config = GPTConfig.from_dict(description["config"])
+        if description["format"] == "float":
+            return quantize_network(load_network(folder))
+        weights = ExactWeights(config, load_arrays(path), _load_tokens(folder))
+    except FileNotFoundError as exc:
+        raise ModelNotFoundError(f"{folder} holds no weights: {path.name} is missing") from exc
+    except (ValueError, KeyError, TypeError, SafetensorError) as exc:
+        raise ModelNotFoundError(f"{path} cannot be used as a model: {exc}") from exc
+    if weights.fingerprint.hex() != description.get("fingerprint"):
+        raise FingerprintMismatchError(
+            f"{path} has fingerprint {weights.fingerprint.hex()}, {folder / 'model.json'} says "
+            f"{description.get('fingerprint')}: the model is damaged, install it again"
+        )
+    return weights
+
+
+def _load_tokens(folder: Path) -> TokenTable | None:
+    """Returns what a model's symbols stand for, if they are no bytes."""
+    path = folder / TOKENS_FILE
+    return TokenTable.from_arrays(load_arrays(path)) if path.is_file() else None
+
+
+def load_network(folder: Path) -> GPT:
+    """Loads a checkpoint as a float network: its floats, or those its int8 weights stand for."""
+    from safetensors.torch import load_file
+
+    from lmcompress.gpt.network import GPT
+
+    description = read_card(folder)
+    network = GPT(GPTConfig.from_dict(description["config"]))
+    tensors = load_file(folder / "model.safetensors")
+    if description["format"] != "float":
+        state = {}
+        for name, value in tensors.items():
+            if name.endswith(".q"):
+                matrix = value.float() * tensors[f"{name[:-1]}s"][:, None]
+                state[_float_name(name[:-2]) + ".weight"] = matrix
+            elif name.endswith(".b"):
+                state[_float_name(name[:-2]) + ".bias"] = value
+            elif "norm" in name:
+                state[_float_name(name.replace(".gain", ".weight"))] = value
+        tensors = state
+    if network.config.tied:
+        tensors["output.weight"] = tensors["token_embedding.weight"]
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as exc:
+        raise ModelNotFoundError(f"{folder}: weights do not fit the configuration: {exc}") from exc
+    return network.eval()
+
+
+def _float_name(name: str) -> str:
+    for part, module in _MODULES.items():
+        if name.endswith("." + part):
+            return f"{name[: -len(part)]}{module}.{part}"
+    return name

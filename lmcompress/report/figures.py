@@ -1,0 +1,141 @@
+"""Figures made from records, nothing else; the same records give the same SVG, byte for byte.
+
+Bars start at zero. Models are told from classical codecs by colour and by their names: blue and
+grey of equal hue to all eyes (Okabe and Ito 2008).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmcompress.benchmark.records import Record, latest
+from lmcompress.errors import LmcompressError
+from lmcompress.report.tables import by_total, corpus_labels
+from lmcompress.system.atomic import replace_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MODEL_COLOUR, _CLASSICAL_COLOUR = "#0072B2", "#B5B5B5"
+_SUFFIXES = (".svg", ".png")
+_STYLE: Any = {
+    "svg.hashsalt": "lmcompress",  # otherwise ids are random
+    "svg.fonttype": "none",  # text stays text
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "figure.constrained_layout.h_pad": 0.1,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+}
+
+
+def plot_bits_per_byte(records: Iterable[Record], path: Path, *, overwrite: bool = True) -> None:
+    """Draws a panel of bars for each file, a bar for each codec, best total on top.
+
+    `stored` is left out: at 8 bits per byte it would press all others into the left.
+
+    Args:
+      records: Those without compressed bytes are left out.
+      path: Ends in .svg or .png.
+      overwrite: Whether a file may be there already.
+
+    Raises:
+      LmcompressError: If there is nothing to draw, or the suffix is another.
+    """
+    drawn = [record for record in latest(records) if _is_drawn(record)]
+    if not drawn:
+        raise LmcompressError("no record of a codec has bits per byte: measure before plotting")
+    write_figure(lambda: _figure(drawn), path, overwrite=overwrite)
+
+
+def check_suffix(path: Path) -> None:
+    """Raises LmcompressError unless a figure can have that name."""
+    if path.suffix not in _SUFFIXES:
+        raise LmcompressError(f"cannot plot to {path}: expected a name in {' or '.join(_SUFFIXES)}")
+
+
+def write_figure(make: Callable[[], Figure], path: Path, *, overwrite: bool = True) -> None:
+    """Writes the figure that `make` returns, in this module's style whatever the user's own is.
+
+    Args:
+      make: Called once the style is set.
+      path: Ends in .svg or .png.
+      overwrite: Whether a file may be there already.
+
+    Raises:
+      LmcompressError: If the suffix is another.
+    """
+    check_suffix(path)
+    import matplotlib
+
+    with matplotlib.rc_context(), replace_atomically(path, overwrite=overwrite) as output:
+        matplotlib.rcdefaults()  # the user's own style must not change the bytes
+        matplotlib.rcParams.update(_STYLE)
+        make().savefig(
+            output,
+            format=path.suffix[1:],
+            dpi=150,
+            metadata={"Date": None, "Creator": None} if path.suffix == ".svg" else None,
+        )
+
+
+def _is_drawn(record: Record) -> bool:
+    return record.bits_per_byte is not None and record.codec != "stored"
+
+
+def _figure(records: Sequence[Record]) -> Figure:
+    from matplotlib.figure import Figure
+
+    corpora = list(dict.fromkeys(record.corpus for record in records))
+    codecs, labels = by_total(records), corpus_labels(corpora)
+    num_columns = 2 if len(corpora) % 3 == 1 and len(corpora) > 1 else min(3, len(corpora))
+    num_rows = math.ceil(len(corpora) / num_columns)
+    figure = Figure(
+        figsize=(1.6 + 2.9 * max(1.3, num_columns), 0.6 + num_rows * (0.6 + 0.19 * len(codecs))),
+        layout="constrained",
+    )
+    grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
+    panels = list(grid.flat)
+    for corpus, axes in zip(corpora, panels, strict=False):
+        row = {record.codec: record for record in records if record.corpus == corpus}
+        _draw_panel(axes, [row.get(codec) for codec in codecs], labels[corpus])
+    for axes in panels[len(corpora) :]:
+        axes.set_visible(False)
+    for axes in panels[len(corpora) - num_columns : len(corpora)]:
+        axes.tick_params(labelbottom=True)  # no panel stands below to carry the numbers
+    first = figure.axes[0]
+    first.set_yticks(range(len(codecs)), codecs)
+    first.set_ylim(len(codecs) - 0.5, -0.5)
+    highest = max(record.bits_per_byte or 0.0 for record in records)
+    first.set_xlim(0, highest * 1.18)  # room for the figures at the bars' ends
+    figure.supxlabel("bits per byte (8 x compressed bytes / raw bytes), lower is better", size=9)
+    return figure
+
+
+def _draw_panel(axes: Axes, row: Sequence[Record | None], label: str) -> None:
+    for position, record in enumerate(row):
+        if record is None or record.bits_per_byte is None:
+            continue
+        is_model = record.num_parameters > 0
+        axes.barh(
+            position,
+            record.bits_per_byte,
+            height=0.7,
+            color=_MODEL_COLOUR if is_model else _CLASSICAL_COLOUR,
+        )
+        axes.annotate(
+            f"{record.bits_per_byte:.2f}",
+            (record.bits_per_byte, position),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            size=8,
+            weight="bold" if is_model else "normal",
+        )
+    axes.set_title(label, loc="left", size=9, weight="bold")
+    axes.tick_params(left=False)

@@ -1,0 +1,203 @@
+"""Markdown tables made from records: rates in one, speeds in another.
+
+Rates are the same on every machine; speeds belong to the machine that the table names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from lmcompress.benchmark.records import Record, latest
+from lmcompress.corpora.registry import split_range
+from lmcompress.errors import LmcompressError
+
+FLATTERING_BYTES = 100_000
+"""Fast codecs on less than this are repeated many times on the same bytes, and get faster: gzip,
+bzip2 and xz decompressed 12 kB two to three times as fast as 12 kB that they met once. (The
+processor learns the branches, we suppose.)"""
+_ABSENT = "–"  # noqa: RUF001 - an en dash, the usual sign in a table
+
+
+def rate_table(records: Iterable[Record]) -> str:
+    """Returns bits per byte of decoded files, the best of each file in bold.
+
+    Codecs by files, best total first; for a single file a list with sizes and rates. Rows that
+    were only scored are left out.
+    """
+    coded = [record for record in latest(records) if record.compressed_bytes is not None]
+    if not coded:
+        raise LmcompressError("no record has compressed bytes: measure before making a table")
+    corpora = list(dict.fromkeys(record.corpus for record in coded))
+    table = _list_of_one(coded) if len(corpora) == 1 else _matrix(coded, corpora)
+    return f"{table}\n\n{_notes(coded, corpora)}"
+
+
+def speed_table(records: Iterable[Record]) -> str:
+    """Returns kB/s (1,000 raw bytes a second) both ways, one table for each machine.
+
+    `stored` is left out: it hands back the bytes that it was given and copies nothing. A note
+    follows where files are too small for the speeds of fast codecs to be those of larger ones.
+    """
+    timed = [record for record in latest(records) if _is_timed(record)]
+    if not timed:
+        raise LmcompressError("no record has times: measure before making a table")
+    tables = [
+        f"Machine: {machine}.\n\n" + _speeds([row for row in timed if row.machine == machine])
+        for machine in dict.fromkeys(record.machine for record in timed)
+    ]
+    if any(record.raw_bytes < FLATTERING_BYTES for record in timed):
+        tables.append(
+            f"Some files are smaller than {FLATTERING_BYTES:,} bytes: repeating them flatters fast "
+            "codecs (two to three times, as seen at 12 kB)."
+        )
+    return "\n\n".join(tables)
+
+
+def replace_between_markers(text: str, name: str, table: str) -> str:
+    """Returns `text` with `table` between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+
+    Raises:
+      LmcompressError: Unless each marker stands there once, in this order.
+    """
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise LmcompressError(
+            f"found {begin!r} {text.count(begin)} times and {end!r} {text.count(end)} times, "
+            "expected each once, in this order: correct the markers"
+        )
+    before, after = text.split(begin)[0], text.split(end)[1]
+    return f"{before}{begin}\n{table.strip()}\n{end}{after}"
+
+
+def corpus_labels(corpora: Iterable[str]) -> dict[str, str]:
+    """Returns a short name for each corpus: without folder and range, where that is unambiguous."""
+    labels = {corpus: split_range(corpus)[0].rpartition("/")[2] or corpus for corpus in corpora}
+    names = list(labels.values())
+    return {
+        corpus: label if names.count(label) == 1 else corpus for corpus, label in labels.items()
+    }
+
+
+def by_total(records: Iterable[Record]) -> list[str]:
+    """Returns the codecs, best first by total bits over total bytes.
+
+    A codec that lacks a file has no total to compare and stands behind those that have all.
+    """
+    totals = _totals(records)
+    return sorted(totals, key=lambda codec: (totals[codec] is None, totals[codec] or 0.0))
+
+
+def _totals(records: Iterable[Record]) -> dict[str, float | None]:
+    """Returns bits per byte over all files together, None for a codec that lacks one."""
+    rows: dict[str, list[Record]] = {}
+    for record in records:
+        rows.setdefault(record.codec, []).append(record)
+    num_corpora = len({record.corpus for row in rows.values() for record in row})
+    return {
+        codec: _bits_per_byte_of_all(row) if len(row) == num_corpora else None
+        for codec, row in rows.items()
+    }
+
+
+def _bits_per_byte_of_all(row: Sequence[Record]) -> float | None:
+    """Adds first and divides then: a mean of rates would be another number."""
+    raw_bytes = sum(record.raw_bytes for record in row)
+    compressed_bytes = sum(record.compressed_bytes or 0 for record in row)
+    return 8 * compressed_bytes / raw_bytes if raw_bytes else None
+
+
+def _matrix(records: Sequence[Record], corpora: Sequence[str]) -> str:
+    labels, totals = corpus_labels(corpora), _totals(records)
+    cells = {(record.codec, record.corpus): record.bits_per_byte for record in records}
+    codecs = by_total(records)
+    columns = [[cells.get((codec, corpus)) for codec in codecs] for corpus in corpora]
+    columns.append([totals[codec] for codec in codecs])
+    shown = [_best_in_bold(column) for column in columns]
+    header = ["bits per byte", *(labels[corpus] for corpus in corpora), "all"]
+    return _markdown(header, zip(codecs, *shown, strict=True))
+
+
+def _list_of_one(records: Sequence[Record]) -> str:
+    rows = sorted(records, key=lambda record: record.compressed_bytes or 0)
+    columns = [
+        [f"{record.compressed_bytes:,}" for record in rows],
+        _best_in_bold([record.bits_per_byte for record in rows]),
+        _best_in_bold([record.raw_compression_rate for record in rows], digits=4),
+        _best_in_bold([record.adjusted_compression_rate for record in rows], digits=4),
+    ]
+    header = ["codec", "compressed bytes", "bits per byte", "raw rate", "adjusted rate"]
+    return _markdown(header, zip((record.codec for record in rows), *columns, strict=True))
+
+
+def _notes(records: Sequence[Record], corpora: Sequence[str]) -> str:
+    labels = corpus_labels(corpora)
+    sizes = {record.corpus: record.raw_bytes for record in records}
+    files = ", ".join(
+        f"{labels[corpus]} {sizes[corpus]:,}{_range_note(corpus)}" for corpus in corpora
+    )
+    versions = dict.fromkeys(f"{record.codec}: {record.codec_version}" for record in records)
+    lines = [f"Raw bytes: {files}."]
+    if len(corpora) > 1:
+        lines.append("all: bits of all files over bytes of all files.")
+    elif any(record.model_bytes for record in records):
+        lines.append("The adjusted rate counts the model's stored bytes as if sent along.")
+    return "\n".join([*lines, f"Versions: {'; '.join(versions)}."])
+
+
+def _range_note(corpus: str) -> str:
+    _, byte_range = split_range(corpus)
+    return f" (from offset {byte_range[0]:,})" if byte_range else ""
+
+
+def _is_timed(record: Record) -> bool:
+    return record.compress_seconds is not None and record.codec != "stored"
+
+
+def _speeds(records: Sequence[Record]) -> str:
+    num_corpora = len({record.corpus for record in records})
+    rows = []
+    for codec in dict.fromkeys(record.codec for record in records):
+        row = [record for record in records if record.codec == codec]
+        threads = sorted({record.num_threads for record in row})
+        rows.append(
+            (
+                codec,
+                _kilobytes_per_second(row, lambda record: record.compress_seconds),
+                _kilobytes_per_second(row, lambda record: record.decompress_seconds),
+                ", ".join(dict.fromkeys(record.device for record in row)),
+                ", ".join(str(count) for count in threads),
+                f"{len(row)} of {num_corpora}",
+            )
+        )
+    return _markdown(
+        ["codec", "compress kB/s", "decompress kB/s", "device", "threads", "files"], rows
+    )
+
+
+def _kilobytes_per_second(
+    row: Sequence[Record], seconds_of: Callable[[Record], float | None]
+) -> str:
+    seconds = sum(seconds_of(record) or 0.0 for record in row)
+    raw_bytes = sum(record.raw_bytes for record in row)
+    if not seconds or not raw_bytes:
+        return _ABSENT
+    speed = raw_bytes / 1000 / seconds
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
+
+
+def _best_in_bold(column: Sequence[float | None], digits: int = 3) -> list[str]:
+    best = min((value for value in column if value is not None), default=None)
+    return [_cell(value, best, digits) for value in column]
+
+
+def _cell(value: float | None, best: float | None, digits: int) -> str:
+    if value is None:
+        return _ABSENT
+    return f"**{value:.{digits}f}**" if value == best else f"{value:.{digits}f}"
+
+
+def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

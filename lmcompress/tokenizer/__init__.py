@@ -1,0 +1,1 @@
+"""Tokens: the bytes that each spells, and text cut into them."""

@@ -1,0 +1,110 @@
+"""Text into tokens, for the encoder: a model's tokenizer, checked span by span.
+
+Any cut of the text into tokens whose bytes are the text decodes to it, so what the tokenizer gives
+is compared with the text; what differs is cut in halves until it agrees or one character is left,
+which goes through the escape, as do bytes that are no UTF-8.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lmcompress.errors import MissingDependencyError, ModelNotFoundError, UnsupportedModelError
+from lmcompress.tokenizer.vocabulary import Symbols, TokenTable, parse_tokenizer
+
+TOKENIZER_FILE = "tokenizer.json"
+_PIECE_CHARACTERS = 1 << 15
+"""Text that is tokenized at once, up to the next line: bounds memory."""
+_PIECE = re.compile(rf"(?s).{{1,{_PIECE_CHARACTERS}}}(?:[^\n]{{0,{_PIECE_CHARACTERS}}}\n)?")
+_SPANS = re.compile("[\udc80-\udcff]+|[^\udc80-\udcff]+")
+"""Bytes that are no UTF-8, as `surrogateescape` spells them, or text."""
+
+
+class TextTokenizer:
+    """Cuts any bytes into symbols of a table whose bytes they are.
+
+    Raises:
+      MissingDependencyError: Without the `tokenizers` package.
+      UnsupportedModelError: If the tokenizer is damaged, or not the one that made the table.
+    """
+
+    def __init__(self, tokenizer_json: str, table: TokenTable) -> None:
+        try:
+            tokenizers: Any = importlib.import_module("tokenizers")
+        except ImportError as exc:
+            raise MissingDependencyError(
+                "compressing with this model needs the tokenizers package: "
+                "pip install 'lmcompress[pretrained]' (decompressing does not)"
+            ) from exc
+        self.table = table
+        found = TokenTable.from_tokenizer_json(tokenizer_json, len(table.tokens))
+        if found.tokens != table.tokens:
+            raise UnsupportedModelError(
+                "the tokenizer is not the one that the model was imported with: import it again"
+            )
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_str(_plain(tokenizer_json))
+        except Exception as exc:  # the package raises bare Exception
+            raise UnsupportedModelError(f"tokenizer.json cannot be used: {exc}") from exc
+
+    def encode(self, raw: bytes) -> Symbols:
+        """Returns symbols (n,) with `table.join(symbols) == raw`."""
+        parts = [symbols for span in _spans(raw) for symbols in self._encode_span(span)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+    def _encode_span(self, span: str) -> Iterator[Symbols]:
+        if "\udc80" <= span[0] <= "\udcff":
+            yield self.table.escaped(span.encode("utf-8", "surrogateescape"))
+            return
+        for piece in _PIECE.findall(span):
+            yield from self._encode_text(piece)
+
+    def _encode_text(self, text: str) -> Iterator[Symbols]:
+        raw = text.encode()
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        symbols = np.array(ids, np.int32)
+        if self.table.join(symbols) == raw:
+            yield symbols
+        elif len(text) == 1:
+            yield self.table.escaped(raw)
+        else:
+            half = len(text) // 2
+            yield from self._encode_text(text[:half])
+            yield from self._encode_text(text[half:])
+
+
+def _spans(raw: bytes) -> Iterator[str]:
+    return (match[0] for match in _SPANS.finditer(raw.decode("utf-8", "surrogateescape")))
+
+
+def _plain(tokenizer_json: str) -> str:
+    """Returns the tokenizer without what would change the text or find special tokens in it."""
+    parts = parse_tokenizer(tokenizer_json)
+    parts |= dict.fromkeys(("normalizer", "post_processor", "truncation", "padding"))
+    added = parts.get("added_tokens") or []
+    parts["added_tokens"] = [token for token in added if not token["special"]]
+    return json.dumps(parts).replace('"add_prefix_space": true', '"add_prefix_space": false')
+
+
+@functools.lru_cache(maxsize=4)
+def tokenizer_of(folder: Path, table: TokenTable) -> TextTokenizer:
+    """Returns the tokenizer that lies in the folder of the model of a table.
+
+    Raises:
+      ModelNotFoundError: If there is none.
+    """
+    try:
+        text = (folder / TOKENIZER_FILE).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ModelNotFoundError(
+            f"{folder} has no {TOKENIZER_FILE} that can be read: import the model again"
+        ) from exc
+    return TextTokenizer(text, table)

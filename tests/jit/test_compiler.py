@@ -1,0 +1,196 @@
+"""Kernels run where nothing can be written, and never from stale machine code."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lmcompress.jit import compiler
+from lmcompress.jit.code_cache import CodeFiles, remove_unused
+from lmcompress.models.store import folders
+
+
+@pytest.fixture(autouse=True)
+def _fresh_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "_cache_folder", compiler._cache_folder.__wrapped__)
+
+
+def test_a_kernel_compiles_where_no_cache_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "below"))
+
+    with caplog.at_level(logging.WARNING, "lmcompress"):
+
+        @compiler.kernel
+        def add_one(x):  # type: ignore[no-untyped-def]
+            for i in range(x.shape[0]):
+                x[i] += 1
+
+    x = np.zeros(3, np.int64)
+    add_one(x)
+
+    assert x.tolist() == [1, 1, 1]
+    assert "NUMBA_CACHE_DIR" in caplog.text
+
+
+def test_a_full_disk_does_not_stop_a_kernel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def save(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(CodeFiles, "save", save)
+
+    @compiler.kernel
+    def add_two(x):  # type: ignore[no-untyped-def]
+        for i in range(x.shape[0]):
+            x[i] += 2
+
+    x = np.zeros(3, np.int64)
+    with caplog.at_level(logging.INFO, "lmcompress"):
+        add_two(x)
+
+    assert x.tolist() == [2, 2, 2]
+    assert "No space left on device" in caplog.text
+
+
+def test_code_is_found_by_its_whole_key_and_only_as_it_was_written(tmp_path: Path) -> None:
+    files = CodeFiles(tmp_path)
+    files.save(("int64", "head_dim 32"), [1])
+    files.save(("int64", "head_dim 64"), [2])
+
+    assert files.load(("int64", "head_dim 32")) == [1]
+    assert files.load(("int64", "head_dim 64")) == [2]
+    assert files.load(("int64", "head_dim 128")) is None
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    assert files.load(("int64", "head_dim 32")) is None
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    assert files.load(("int64", "head_dim 32")) is None
+
+
+def test_code_that_nothing_asked_for_in_a_month_is_removed(tmp_path: Path) -> None:
+    for name, days in (("mine", 40), ("recent", 20), ("old", 40)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "code").touch()
+        seconds = time.time() - days * 24 * 3600
+        os.utime(tmp_path / name, (seconds, seconds))
+
+    remove_unused(tmp_path / "mine")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "recent"]
+
+
+def test_without_a_home_kernels_are_compiled_anew(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "LMCOMPRESS_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    with caplog.at_level(logging.WARNING, "lmcompress"):
+        assert compiler._cache_folder() is None
+    assert "you have no home folder: set XDG_CACHE_HOME" in caplog.text
+    assert "lmc-3m" in folders()
+
+
+def test_the_cache_is_named_after_the_text_of_all_kernels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = tmp_path / "package"
+    (package / "gpt").mkdir(parents=True)
+    (package / "gpt" / "kernels.py").write_text("A = 1\n")
+    monkeypatch.setattr(compiler, "__file__", str(package / "jit" / "compiler.py"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+
+    before = compiler._cache_folder()
+    (package / "gpt" / "kernels.py").write_text("A = 2\n")
+    after = compiler._cache_folder()
+
+    assert before is not None
+    assert after is not None
+    assert before != after
+    assert before.parent == after.parent == tmp_path / "cache"
+
+
+STEP = "        x = (x * 31 + n) % 1009\n"
+"""So many of these that no compiler puts the function into its callers."""
+CLOSURES = f"""
+import sys
+from lmcompress.jit.compiler import device_function, kernel
+
+def mixer(n):
+    @device_function
+    def first(x):
+        return x + n
+
+    @kernel
+    def mix(x):
+{STEP * 100}        return x
+
+    @kernel
+    def mixed(x):
+        return mix(first(x)) + mix(x)
+
+    return mixed
+
+mixers = [mixer(int(n)) for n in sys.argv[1:]]
+print([f(1) for f in mixers], sum(sum(f.stats.cache_hits.values()) for f in mixers))
+"""
+
+
+def mixed(n: int) -> int:
+    """Returns what the kernel of a number gives for 1."""
+    first, second = 1 + n, 1
+    for _ in range(100):
+        first, second = (first * 31 + n) % 1009, (second * 31 + n) % 1009
+    return first + second
+
+
+def printed_by_closures(folder: Path, *numbers: int) -> str:
+    """Runs kernels of these numbers in a process; returns what they give and how many it found."""
+    program = folder / "closures.py"
+    program.write_text(CLOSURES, "utf-8")
+    return subprocess.run(
+        [sys.executable, program, *map(str, numbers)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_the_next_process_finds_kernels_that_close_over_others(tmp_path: Path) -> None:
+    assert printed_by_closures(tmp_path, 1, 2) == f"[{mixed(1)}, {mixed(2)}] 0\n"
+    assert printed_by_closures(tmp_path, 1, 2) == f"[{mixed(1)}, {mixed(2)}] 2\n"
+
+
+def test_kernels_of_two_processes_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    assert printed_by_closures(tmp_path, 1) == f"[{mixed(1)}] 0\n"
+    assert printed_by_closures(tmp_path, 2) == f"[{mixed(2)}] 0\n"
+    assert printed_by_closures(tmp_path, 1, 2) == f"[{mixed(1)}, {mixed(2)}] 2\n"
+
+
+def test_a_kernel_may_not_close_over_what_no_name_tells_apart() -> None:
+    table = np.arange(10_000)
+
+    with pytest.raises(TypeError, match="closes over"):
+
+        @compiler.kernel
+        def look(i):  # type: ignore[no-untyped-def]
+            return table[i]

@@ -1,0 +1,133 @@
+"""The coder inverts itself and wastes at most 64 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmcompress.errors import CorruptFrameError
+from lmcompress.format import compact
+from lmcompress.gpt import constants
+from lmcompress.range_coder import (
+    PRECISION_BITS,
+    RangeDecoder,
+    RangeEncoder,
+    check_weights,
+    long_payload,
+    quantized_code_length_bits,
+)
+
+
+def weights_from(probs: np.ndarray) -> np.ndarray:
+    budget = (1 << PRECISION_BITS) - probs.shape[1]
+    weights = np.floor(probs / probs.sum(1, keepdims=True) * budget)
+    weights[np.arange(len(probs)), probs.argmax(1)] += budget - weights.sum(1)
+    return weights.astype(np.float32)
+
+
+def roundtrip(symbols: np.ndarray, weights: np.ndarray, cuts: int) -> tuple[np.ndarray, bytes]:
+    encoder = RangeEncoder()
+    for start in range(0, len(symbols), cuts):
+        encoder.encode(symbols[start : start + cuts], weights[start : start + cuts])
+    payload = encoder.payload()
+    decoder = RangeDecoder(payload)
+    parts = [decoder.decode(weights[i : i + cuts]) for i in range(0, len(symbols), cuts)]
+    return np.concatenate(parts), payload
+
+
+@pytest.mark.parametrize("vocab_size", [2, 3, 256, 1000])
+@pytest.mark.parametrize("concentration", [0.005, 0.1, 10.0])
+@pytest.mark.parametrize("num_symbols", [1, 40, 3000])
+def test_overhead_over_the_quantized_code_length_is_at_most_64_bits(
+    vocab_size: int, concentration: float, num_symbols: int
+) -> None:
+    rng = np.random.default_rng(7)
+    weights = weights_from(rng.dirichlet(np.full(vocab_size, concentration) + 1e-3, num_symbols))
+    check_weights(weights)
+    cumulative = np.cumsum(weights.astype(np.float64) + 1, axis=1) / (1 << PRECISION_BITS)
+    symbols = (cumulative < rng.random((num_symbols, 1))).sum(1).astype(np.int32)
+
+    decoded, payload = roundtrip(symbols, weights, 64)
+
+    assert np.array_equal(decoded, symbols)
+    overhead = 8 * len(payload) - quantized_code_length_bits(weights, symbols)
+    assert -1e-3 <= overhead <= 64
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=300), st.integers(1, 50))
+@settings(deadline=None, max_examples=30)
+def test_any_symbols_come_back_whatever_their_probability(values: list[int], cuts: int) -> None:
+    symbols = np.array(values, np.int32)
+    certain = np.zeros((len(values), 256), np.float32)
+    certain[:, 65] = (1 << PRECISION_BITS) - 256  # every other symbol has frequency 1
+
+    decoded, _ = roundtrip(symbols, certain, cuts)
+
+    assert np.array_equal(decoded, symbols)
+
+
+def test_a_certain_predictor_costs_almost_nothing() -> None:
+    symbols = np.full(100_000, 65, np.int32)
+    certain = np.zeros((1, 256), np.float32)
+    certain[:, 65] = (1 << PRECISION_BITS) - 256
+
+    _, payload = roundtrip(symbols, np.repeat(certain, len(symbols), 0), 10_000)
+
+    assert len(payload) <= 8
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: w.astype(np.float64),
+        np.asfortranarray,
+        lambda w: w + 0.5,
+        lambda w: w - 1,
+        lambda w: np.where(w == w.max(), w + 1, w),
+        lambda w: w[:, :1],
+        lambda w: w * np.float32(np.nan),
+    ],
+    ids=["float64", "fortran", "fractions", "negative", "sum", "one-symbol", "nan"],
+)
+def test_weights_that_the_coder_could_not_invert_are_found(change) -> None:  # type: ignore[no-untyped-def]
+    weights = weights_from(np.eye(4, 8) + 1e-9)
+    check_weights(weights)
+
+    with pytest.raises(ValueError, match=r"weights|alphabet"):
+        check_weights(change(weights))
+
+
+def test_a_payload_of_odd_length_is_refused() -> None:
+    with pytest.raises(CorruptFrameError, match="multiple of 4"):
+        RangeDecoder(b"12345")
+
+
+@given(
+    st.integers(0, 200), st.sampled_from([0.01, 0.3, 10.0]), st.booleans(), st.integers(0, 2**32)
+)
+@settings(deadline=None, max_examples=200)
+def test_a_short_payload_decodes_and_wastes_two_bytes_at_most(
+    num_symbols: int, concentration: float, first: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = weights_from(rng.dirichlet(np.full(256, concentration) + 1e-3, num_symbols))
+    cumulative = np.cumsum(weights.astype(np.float64) + 1, axis=1) / (1 << PRECISION_BITS)
+    symbols = (cumulative < rng.random((num_symbols, 1))).sum(1).astype(np.int32)
+    if first:  # the coder's interval stays at 0
+        symbols[:] = 0
+    encoder = RangeEncoder()
+    encoder.encode(symbols, weights)
+
+    short = encoder.short_payload()
+
+    assert np.array_equal(RangeDecoder(long_payload(short)).decode(weights), symbols)
+    overhead = 8 * len(short) - quantized_code_length_bits(weights, symbols)
+    assert -64 <= overhead <= 16
+    assert len(short) <= len(encoder.payload())
+
+
+def test_all_modules_mean_the_same_precision() -> None:
+    # Defined three times: what reads headers must not import NumPy, nor the GPT the coder.
+    assert PRECISION_BITS == compact.PRECISION_BITS == constants.PRECISION_BITS

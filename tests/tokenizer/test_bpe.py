@@ -1,0 +1,94 @@
+"""Any bytes become symbols whose bytes they are."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmcompress.errors import MissingDependencyError, UnsupportedModelError
+from lmcompress.tokenizer.vocabulary import TokenTable
+
+pytest.importorskip("tokenizers")
+
+from lmcompress.tokenizer.bpe import TextTokenizer
+from tests.support.token_model import MISSING, SPECIAL, TEXT, tokenizer_json
+
+JSON = tokenizer_json()
+TABLE = TokenTable.from_tokenizer_json(JSON, 600)
+TOKENIZER = TextTokenizer(JSON, TABLE)
+
+
+@given(st.one_of(st.binary(), st.text().map(lambda text: text.encode("utf-8", "replace"))))
+def test_symbols_stand_for_the_bytes_they_were_made_from(raw: bytes) -> None:
+    assert TABLE.join(TOKENIZER.encode(raw)) == raw
+
+
+def test_text_becomes_tokens_without_an_escape() -> None:
+    symbols = TOKENIZER.encode(TEXT)
+
+    assert TABLE.num_escaped(symbols) == 0
+    assert len(symbols) < len(TEXT) / 2
+
+
+def test_a_special_token_in_the_text_is_plain_text() -> None:
+    symbols = TOKENIZER.encode(f"a{SPECIAL}b".encode())
+
+    assert TABLE.num_escaped(symbols) == 0
+    assert len(symbols) > 3
+
+
+@pytest.mark.parametrize("byte", MISSING)
+def test_only_what_no_token_spells_is_escaped(byte: int) -> None:
+    raw = b"the age of " + bytes([byte]) + b"wisdom"
+
+    assert TABLE.num_escaped(TOKENIZER.encode(raw)) == 1
+
+
+def test_cut_characters_and_encoded_surrogates_are_escaped() -> None:
+    for raw in (b"\xe2\x82", b"\xed\xb0\x80", b"\xf0\x9f\x8c", b"\xc3("):
+        symbols = TOKENIZER.encode(b"times " + raw)
+        assert TABLE.join(symbols) == b"times " + raw
+        assert TABLE.num_escaped(symbols) >= 1
+
+
+@pytest.mark.parametrize("added", [False, True], ids=["normalizer", "prefix-space"])
+def test_a_tokenizer_that_changes_text_changes_none_here(added: bool) -> None:
+    parts = json.loads(JSON)
+    if added:
+        parts["pre_tokenizer"]["add_prefix_space"] = True
+    else:
+        parts["normalizer"] = {"type": "NFC"}
+    changing = TextTokenizer(json.dumps(parts), TABLE)
+    raw = "times e\u0301 times".encode()
+
+    symbols = changing.encode(raw)
+
+    assert TABLE.num_escaped(symbols) == 0
+    assert np.array_equal(symbols, TOKENIZER.encode(raw))
+
+
+def test_long_text_is_cut_at_line_ends() -> None:
+    line = b"it was the age of wisdom\n"
+
+    symbols = TOKENIZER.encode(line * 3000)
+
+    assert len(symbols) == 3000 * len(TOKENIZER.encode(line))
+
+
+def test_the_tokenizer_of_another_model_is_refused() -> None:
+    other = TokenTable((*TABLE.tokens[:-1], b"other"))
+
+    with pytest.raises(UnsupportedModelError, match="not the one that the model was imported with"):
+        TextTokenizer(JSON, other)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+
+    with pytest.raises(MissingDependencyError, match="tokenizers package"):
+        TextTokenizer(JSON, TABLE)
