@@ -19,7 +19,7 @@ from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, benchmark_row, classical_codecs, record_key
 from lmcompress.benchmark.protocol import Codec
 from lmcompress.benchmark.records import Record, append_jsonl, csv_text, latest, read_jsonl
-from lmcompress.codec.stream import CodecConfig
+from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 from lmcompress.report.figures import plot_bits_per_byte
 from lmcompress.report.tables import rate_table, replace_between_markers

@@ -24,7 +24,7 @@ import click
 import lmcompress
 from experiments.support.common import identified, result_folder, write_records, write_table
 from lmcompress import CodecConfig, corpora
-from lmcompress.codec.predictor import resolve_threads
+from lmcompress.codec.session import resolve_threads
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models.fetching import published_file
 from lmcompress.models.store import Model, cache_folder, load_model

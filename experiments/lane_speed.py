@@ -18,9 +18,9 @@ from experiments.support.common import identified, result_folder, write_records,
 from experiments.support.outputs import write_figures
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, measure
+from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.lanes import auto_lanes
-from lmcompress.codec.predictor import resolve_threads
-from lmcompress.codec.stream import CodecConfig
+from lmcompress.codec.session import resolve_threads
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 

@@ -24,7 +24,7 @@ from experiments.support.paper import LADDER, QUICK_MODELS, models_at_hand
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.protocol import Codec
 from lmcompress.benchmark.records import Record, read_jsonl
-from lmcompress.codec.stream import CodecConfig
+from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL
 from lmcompress.report.tables import corpus_labels
 

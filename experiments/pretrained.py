@@ -38,8 +38,8 @@ from experiments.support.outputs import markdown_of
 from lmcompress.benchmark.float_scoring import scored_windows
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.records import Record, append_rows, latest, read_jsonl, read_rows
+from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.predictor import ContextPolicy
-from lmcompress.codec.stream import CodecConfig
 from lmcompress.metrics import adjusted_compression_rate, bits_per_byte, raw_compression_rate
 from lmcompress.models import fetching
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model

@@ -28,7 +28,8 @@ from experiments.support.outputs import markdown_of
 from lmcompress import CodecConfig
 from lmcompress.benchmark.records import read_rows
 from lmcompress.codec.lanes import LaneLayout
-from lmcompress.codec.predictor import ContextPolicy, resolve_threads
+from lmcompress.codec.predictor import ContextPolicy
+from lmcompress.codec.session import Session, resolve_threads
 from lmcompress.codec.stream import compress_stream
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models import fetching
@@ -82,7 +83,7 @@ def row_of(model: Model, name: str, key: str) -> Row:
     raw, symbols = symbols_of(model, name)
     asked = key.split()[-1]
     config = CodecConfig(lanes="auto" if asked == "auto" else int(asked))
-    lanes = config.lanes_for_tokens(len(symbols))
+    lanes = Session(model, config).lanes_for(len(symbols))
     return {
         "corpus": name,
         "corpus_sha256": hashlib.sha256(raw).hexdigest(),

@@ -30,7 +30,8 @@ from experiments.support.speed_codecs import Timed, coding
 from lmcompress import CodecConfig, corpora
 from lmcompress.benchmark.harness import ModelCodec
 from lmcompress.benchmark.records import read_rows
-from lmcompress.codec.predictor import ROWS_PER_THREAD, resolve_threads
+from lmcompress.codec.predictor import ROWS_PER_THREAD
+from lmcompress.codec.session import resolve_threads
 from lmcompress.gpt.cpu import matmul
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.reference import int8_product_is_usable

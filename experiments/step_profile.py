@@ -27,12 +27,13 @@ from experiments.support.outputs import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.codec.byte_segments import encode_segment
+from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.lanes import LaneLayout, block_steps
-from lmcompress.codec.predictor import ContextPolicy, new_predictor
+from lmcompress.codec.session import Session
 from lmcompress.format.frame import Method
 from lmcompress.gpt.cpu.engine import CpuEngine, cpu_model
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
-from lmcompress.range_coder import RangeDecoder, RangeEncoder, Weights
+from lmcompress.range_coder import Freqs, RangeDecoder, RangeEncoder
 
 NAME = "step_profile"
 CORPUS = "text/wikitext-2-test.txt"
@@ -48,7 +49,7 @@ PARTS = {
     "attend": "attention",
     "attention_to_next": "products, norms, activation (fused)",
     "activate_quantize": "activation, quantization",
-    "weights_from_logits": "logits to frequencies",
+    "freqs_from_logits": "logits to frequencies",
 }
 Seconds = dict[str, float]
 
@@ -85,10 +86,10 @@ def engine_seconds(engine: CpuEngine, tokens: npt.NDArray[np.int64]) -> Seconds:
     whole.timed("all", group.predict, tokens, engine.position, _rows(tokens), None)
     plan.calls = calls
     rest = whole.seconds["all"] - sum(clock.seconds.values())
-    return {**clock.seconds, PARTS["weights_from_logits"]: rest}
+    return {**clock.seconds, PARTS["freqs_from_logits"]: rest}
 
 
-def _rows(tokens: npt.NDArray[np.int64]) -> Weights:
+def _rows(tokens: npt.NDArray[np.int64]) -> Freqs:
     return np.empty((tokens.shape[1], tokens.shape[0], 256), np.float32)
 
 
@@ -106,24 +107,23 @@ def stage_seconds(
 ) -> Iterator[tuple[str, float, int]]:
     """Yields the seconds of the stage and of the coder over raw, and how many bytes they took."""
     layout = LaneLayout(len(raw), lanes)
-    predictor = new_predictor(model.weights, lanes, 64, ContextPolicy.of(model.weights))
+    session = Session(model, CodecConfig(device="cpu", threads=1))
     symbols, clock = layout.split(np.frombuffer(raw, np.uint8)), _Clock()
     tokens = np.concatenate((np.zeros((lanes, 1), np.uint8), symbols[:, :-1]), axis=1)
-    weights = predictor.predict(tokens.astype(np.int64))
-    predictor.close()
+    with session.open_encoder(lanes) as opened:
+        freqs = opened.predictor.predict(tokens.astype(np.int64))
     if way.startswith("encode"):
         flat = symbols.T.astype(np.int32).ravel()[: len(raw)]
         stage = AdaptiveStage(lanes, layout.steps)
-        bits, rows = clock.timed("adaptive stage", stage.predict, flat, weights)
+        bits, rows = clock.timed("adaptive stage", stage.predict, flat, freqs)
         clock.timed("coder", RangeEncoder().encode, bits, rows)
     else:
-        new = new_predictor(model.weights, lanes, 64, ContextPolicy.of(model.weights))
-        [payload] = encode_segment(raw, new, lanes, 64, [Method.MIXED])
-        new.close()
-        decoder, stage = RangeDecoder(payload), AdaptiveStage(lanes, layout.steps)
+        with session.open_encoder(lanes) as opened:
+            [encoder] = encode_segment(raw, opened, [Method.MIXED])
+        decoder, stage = RangeDecoder(encoder.payload()), AdaptiveStage(lanes, layout.steps)
         timed = _TimedDecoder(decoder, clock)
         for step in range(layout.steps - 1):
-            clock.timed("both", stage.decode, timed, weights[step], lanes)
+            clock.timed("both", stage.decode, timed, freqs[step], lanes)
         clock.seconds["adaptive stage"] = clock.seconds.pop("both") - clock.seconds["coder"]
     for name, seconds in clock.seconds.items():
         yield name, seconds, len(raw)
@@ -135,9 +135,9 @@ class _TimedDecoder(RangeDecoder):
     def __init__(self, decoder: RangeDecoder, clock: _Clock) -> None:
         self._inner, self._clock = decoder, clock
 
-    def decode(self, weights: Weights) -> npt.NDArray[np.int32]:
+    def decode(self, freqs: Freqs) -> npt.NDArray[np.int32]:
         """Decodes, and adds up the time."""
-        return self._clock.timed("coder", self._inner.decode, weights)  # type: ignore[no-any-return]
+        return self._clock.timed("coder", self._inner.decode, freqs)  # type: ignore[no-any-return]
 
 
 def profile(raw: bytes, model: Model, way: str, repeats: int) -> list[dict[str, Any]]:

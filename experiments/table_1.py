@@ -34,7 +34,7 @@ from lmcompress.benchmark.harness import (
 )
 from lmcompress.benchmark.media import media_codecs
 from lmcompress.benchmark.records import Record, RunInfo, append_jsonl, read_jsonl
-from lmcompress.codec.stream import CodecConfig
+from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 
 NAME = "table_1"

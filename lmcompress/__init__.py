@@ -16,9 +16,9 @@ from lmcompress.errors import LmcompressError
 
 if TYPE_CHECKING:
     from lmcompress.api import compress, decompress, open
+    from lmcompress.codec.config import CodecConfig
     from lmcompress.codec.prompt import Prompt
     from lmcompress.codec.scoring import Score, score
-    from lmcompress.codec.stream import CodecConfig
     from lmcompress.models.store import Model, load_model
 
 __version__ = "0.1.0"

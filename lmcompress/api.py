@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
+from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.stream import (
-    CodecConfig,
     FrameCompressor,
     compress_stream,
     decompress_stream,

@@ -1,9 +1,9 @@
 """Frequencies and the range coder: the seam between a predictor and `constriction`.
 
-Only integers cross it. A predictor gives weights, integers >= 0 that sum to exactly
-2**PRECISION_BITS - vocab_size; symbol i then has frequency 1 + weights[i] out of
-2**PRECISION_BITS, so every symbol stays encodable. Range coding after Martin (1979) and Pasco
-(1976), as `constriction` (Bamler, 2022) implements it: a queue, first in, first out.
+Only integers cross it. A predictor gives `freqs`: integers >= 0 that sum to exactly
+2**PRECISION_BITS - vocab_size. Symbol i then has frequency 1 + freqs[i] out of 2**PRECISION_BITS:
+the coder adds the one, so that every symbol stays encodable. Range coding after Martin (1979) and
+Pasco (1976), as `constriction` (Bamler, 2022) implements it: a queue, first in, first out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from lmcompress.errors import CorruptFrameError
 PRECISION_BITS = 24
 """Fixed by constriction's Categorical model."""
 
-Weights = npt.NDArray[np.float32]
+Freqs = npt.NDArray[np.float32]
+"""Frequencies less one, integer-valued, one row for each symbol to code: (n, vocab_size)."""
 
 
 @functools.cache
@@ -30,29 +31,29 @@ def _family() -> Any:
     return constriction.stream.model.Categorical(perfect=False)
 
 
-def check_weights(weights: Weights) -> None:
-    """Raises ValueError unless each row of weights (n, vocab_size) is one the coder inverts."""
-    if weights.dtype != np.float32 or not weights.flags.c_contiguous or weights.ndim != 2:
-        raise ValueError("weights must be a C-contiguous float32 array of shape (n, vocab_size)")
-    budget = (1 << PRECISION_BITS) - weights.shape[1]
-    if weights.shape[1] < 2 or budget < 1:
-        raise ValueError(f"an alphabet of {weights.shape[1]} symbols cannot be coded")
-    if np.any(weights < 0) or np.any(weights != np.floor(weights)):
-        raise ValueError("weights must be integers >= 0")
-    if np.any(weights.sum(axis=1, dtype=np.float64) != budget):
-        raise ValueError(f"each row of weights must sum to {budget}")
+def check_freqs(freqs: Freqs) -> None:
+    """Raises ValueError unless each row of freqs (n, vocab_size) is one the coder inverts."""
+    if freqs.dtype != np.float32 or not freqs.flags.c_contiguous or freqs.ndim != 2:
+        raise ValueError("freqs must be a C-contiguous float32 array of shape (n, vocab_size)")
+    budget = (1 << PRECISION_BITS) - freqs.shape[1]
+    if freqs.shape[1] < 2 or budget < 1:
+        raise ValueError(f"an alphabet of {freqs.shape[1]} symbols cannot be coded")
+    if np.any(freqs < 0) or np.any(freqs != np.floor(freqs)):
+        raise ValueError("freqs must be integers >= 0")
+    if np.any(freqs.sum(axis=1, dtype=np.float64) != budget):
+        raise ValueError(f"each row of freqs must sum to {budget}")
 
 
-def symbol_bits(weights: Weights, symbols: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
-    """Returns -log2(frequency / total) of each of symbols (n,) with weights (n, V): (n,)."""
-    freqs = 1.0 + np.take_along_axis(weights, symbols[:, None].astype(np.int64), 1)[:, 0]
-    bits: npt.NDArray[np.float64] = PRECISION_BITS - np.log2(freqs, dtype=np.float64)
+def symbol_bits(freqs: Freqs, symbols: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+    """Returns -log2(frequency / total) of each of symbols (n,) with freqs (n, V): (n,)."""
+    chosen = 1.0 + np.take_along_axis(freqs, symbols[:, None].astype(np.int64), 1)[:, 0]
+    bits: npt.NDArray[np.float64] = PRECISION_BITS - np.log2(chosen, dtype=np.float64)
     return bits
 
 
-def quantized_code_length_bits(weights: Weights, symbols: npt.NDArray[np.integer[Any]]) -> float:
-    """Returns the sum of -log2(frequency / total) over symbols (n,) with weights (n, V)."""
-    return float(symbol_bits(weights, symbols).sum())
+def quantized_code_length_bits(freqs: Freqs, symbols: npt.NDArray[np.integer[Any]]) -> float:
+    """Returns the sum of -log2(frequency / total) over symbols (n,) with freqs (n, V)."""
+    return float(symbol_bits(freqs, symbols).sum())
 
 
 class RangeEncoder:
@@ -61,10 +62,10 @@ class RangeEncoder:
     def __init__(self) -> None:
         self._encoder = constriction.stream.queue.RangeEncoder()
 
-    def encode(self, symbols: npt.NDArray[np.int32], weights: Weights) -> None:
-        """Appends symbols, int32 (n,), each under its own row of weights, float32 (n, V)."""
+    def encode(self, symbols: npt.NDArray[np.int32], freqs: Freqs) -> None:
+        """Appends symbols, int32 (n,), each under its own row of freqs, float32 (n, V)."""
         if len(symbols):
-            self._encoder.encode(symbols, _family(), weights)
+            self._encoder.encode(symbols, _family(), freqs)
 
     def payload(self) -> bytes:
         """Returns the bytes so far, sealed: 32-bit words, little-endian."""
@@ -100,7 +101,7 @@ def long_payload(short: bytes) -> bytes:
 
 
 class RangeDecoder:
-    """Decodes what `RangeEncoder` encoded, given the same weights in the same order."""
+    """Decodes what `RangeEncoder` encoded, given the same freqs in the same order."""
 
     def __init__(self, payload: bytes) -> None:
         if len(payload) % 4:
@@ -110,11 +111,11 @@ class RangeDecoder:
         words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
         self._decoder, self._model = constriction.stream.queue.RangeDecoder(words), _family()
 
-    def decode(self, weights: Weights) -> npt.NDArray[np.int32]:
-        """Returns the next symbols, int32 (n,), one for each row of weights (n, V)."""
+    def decode(self, freqs: Freqs) -> npt.NDArray[np.int32]:
+        """Returns the next symbols, int32 (n,), one for each row of freqs (n, V)."""
         # An assertion inside constriction (invalid data) surfaces as a panic: no Exception.
         try:
-            return self._decoder.decode(self._model, weights)  # type: ignore[no-any-return]
+            return self._decoder.decode(self._model, freqs)  # type: ignore[no-any-return]
         except BaseException as exc:
             if isinstance(exc, KeyboardInterrupt | SystemExit | MemoryError):
                 raise

@@ -14,26 +14,26 @@ from lmcompress.range_coder import (
     PRECISION_BITS,
     RangeDecoder,
     RangeEncoder,
-    check_weights,
+    check_freqs,
     long_payload,
     quantized_code_length_bits,
 )
 
 
-def weights_from(probs: np.ndarray) -> np.ndarray:
+def freqs_from(probs: np.ndarray) -> np.ndarray:
     budget = (1 << PRECISION_BITS) - probs.shape[1]
-    weights = np.floor(probs / probs.sum(1, keepdims=True) * budget)
-    weights[np.arange(len(probs)), probs.argmax(1)] += budget - weights.sum(1)
-    return weights.astype(np.float32)
+    freqs = np.floor(probs / probs.sum(1, keepdims=True) * budget)
+    freqs[np.arange(len(probs)), probs.argmax(1)] += budget - freqs.sum(1)
+    return freqs.astype(np.float32)
 
 
-def roundtrip(symbols: np.ndarray, weights: np.ndarray, cuts: int) -> tuple[np.ndarray, bytes]:
+def roundtrip(symbols: np.ndarray, freqs: np.ndarray, cuts: int) -> tuple[np.ndarray, bytes]:
     encoder = RangeEncoder()
     for start in range(0, len(symbols), cuts):
-        encoder.encode(symbols[start : start + cuts], weights[start : start + cuts])
+        encoder.encode(symbols[start : start + cuts], freqs[start : start + cuts])
     payload = encoder.payload()
     decoder = RangeDecoder(payload)
-    parts = [decoder.decode(weights[i : i + cuts]) for i in range(0, len(symbols), cuts)]
+    parts = [decoder.decode(freqs[i : i + cuts]) for i in range(0, len(symbols), cuts)]
     return np.concatenate(parts), payload
 
 
@@ -44,15 +44,15 @@ def test_overhead_over_the_quantized_code_length_is_at_most_64_bits(
     vocab_size: int, concentration: float, num_symbols: int
 ) -> None:
     rng = np.random.default_rng(7)
-    weights = weights_from(rng.dirichlet(np.full(vocab_size, concentration) + 1e-3, num_symbols))
-    check_weights(weights)
-    cumulative = np.cumsum(weights.astype(np.float64) + 1, axis=1) / (1 << PRECISION_BITS)
+    freqs = freqs_from(rng.dirichlet(np.full(vocab_size, concentration) + 1e-3, num_symbols))
+    check_freqs(freqs)
+    cumulative = np.cumsum(freqs.astype(np.float64) + 1, axis=1) / (1 << PRECISION_BITS)
     symbols = (cumulative < rng.random((num_symbols, 1))).sum(1).astype(np.int32)
 
-    decoded, payload = roundtrip(symbols, weights, 64)
+    decoded, payload = roundtrip(symbols, freqs, 64)
 
     assert np.array_equal(decoded, symbols)
-    overhead = 8 * len(payload) - quantized_code_length_bits(weights, symbols)
+    overhead = 8 * len(payload) - quantized_code_length_bits(freqs, symbols)
     assert -1e-3 <= overhead <= 64
 
 
@@ -91,12 +91,12 @@ def test_a_certain_predictor_costs_almost_nothing() -> None:
     ],
     ids=["float64", "fortran", "fractions", "negative", "sum", "one-symbol", "nan"],
 )
-def test_weights_that_the_coder_could_not_invert_are_found(change) -> None:  # type: ignore[no-untyped-def]
-    weights = weights_from(np.eye(4, 8) + 1e-9)
-    check_weights(weights)
+def test_frequencies_that_the_coder_could_not_invert_are_found(change) -> None:  # type: ignore[no-untyped-def]
+    freqs = freqs_from(np.eye(4, 8) + 1e-9)
+    check_freqs(freqs)
 
-    with pytest.raises(ValueError, match=r"weights|alphabet"):
-        check_weights(change(weights))
+    with pytest.raises(ValueError, match=r"freqs|alphabet"):
+        check_freqs(change(freqs))
 
 
 def test_a_payload_of_odd_length_is_refused() -> None:
@@ -112,18 +112,18 @@ def test_a_short_payload_decodes_and_wastes_two_bytes_at_most(
     num_symbols: int, concentration: float, first: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    weights = weights_from(rng.dirichlet(np.full(256, concentration) + 1e-3, num_symbols))
-    cumulative = np.cumsum(weights.astype(np.float64) + 1, axis=1) / (1 << PRECISION_BITS)
+    freqs = freqs_from(rng.dirichlet(np.full(256, concentration) + 1e-3, num_symbols))
+    cumulative = np.cumsum(freqs.astype(np.float64) + 1, axis=1) / (1 << PRECISION_BITS)
     symbols = (cumulative < rng.random((num_symbols, 1))).sum(1).astype(np.int32)
     if first:  # the coder's interval stays at 0
         symbols[:] = 0
     encoder = RangeEncoder()
-    encoder.encode(symbols, weights)
+    encoder.encode(symbols, freqs)
 
     short = encoder.short_payload()
 
-    assert np.array_equal(RangeDecoder(long_payload(short)).decode(weights), symbols)
-    overhead = 8 * len(short) - quantized_code_length_bits(weights, symbols)
+    assert np.array_equal(RangeDecoder(long_payload(short)).decode(freqs), symbols)
+    overhead = 8 * len(short) - quantized_code_length_bits(freqs, symbols)
     assert -64 <= overhead <= 16
     assert len(short) <= len(encoder.payload())
 

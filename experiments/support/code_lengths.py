@@ -10,7 +10,8 @@ import torch
 from experiments.support.common import RESULTS
 from lmcompress import corpora
 from lmcompress.codec.lanes import token_block_steps
-from lmcompress.codec.predictor import ContextPolicy, new_token_predictor, resolve_threads
+from lmcompress.codec.predictor import ContextPolicy, new_token_predictor
+from lmcompress.codec.session import resolve_threads
 from lmcompress.codec.token_segments import TokenStage, coded_bits, token_blocks
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights

@@ -21,10 +21,11 @@ from lmcompress.adaptive import AdaptiveStage
 from lmcompress.benchmark.provenance import command_line, describe_run
 from lmcompress.benchmark.records import RunInfo
 from lmcompress.codec.lanes import block_steps, segment_blocks
-from lmcompress.codec.predictor import ContextPolicy, new_predictor, resolve_threads
+from lmcompress.codec.predictor import ContextPolicy, new_predictor
+from lmcompress.codec.session import resolve_threads
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import Model
-from lmcompress.range_coder import Weights, quantized_code_length_bits
+from lmcompress.range_coder import Freqs, quantized_code_length_bits
 from lmcompress.report.tables import corpus_labels
 from lmcompress.system.atomic import replace_atomically
 
@@ -37,8 +38,8 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 def predictions(
     raw: bytes, model: Model, lanes: int
-) -> Iterator[tuple[npt.NDArray[np.int32], Weights]]:
-    """Yields symbols (n,), step-major, and weights (steps, lanes, 256), as an encoder has them."""
+) -> Iterator[tuple[npt.NDArray[np.int32], Freqs]]:
+    """Yields symbols (n,), step-major, and freqs (steps, lanes, 256), as an encoder has them."""
     threads = resolve_threads(None)
     block = block_steps(lanes, threads)
     policy = ContextPolicy.of(model.weights)
@@ -50,9 +51,9 @@ def predictions(
         predictor.close()
 
 
-def learned_bits(stage: AdaptiveStage, symbols: npt.NDArray[np.int32], weights: Weights) -> float:
+def learned_bits(stage: AdaptiveStage, symbols: npt.NDArray[np.int32], freqs: Freqs) -> float:
     """Returns the quantized code length of symbols after the stage, which learns from them."""
-    decisions, rows = stage.predict(symbols, weights)
+    decisions, rows = stage.predict(symbols, freqs)
     return quantized_code_length_bits(rows, decisions)
 
 

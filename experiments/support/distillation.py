@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lmcompress.codec.predictor import resolve_threads
+from lmcompress.codec.session import resolve_threads
 from lmcompress.gpt.cpu.select import cpu_engine
 from lmcompress.models.store import Model, load_model
 from lmcompress.tokenizer.bpe import tokenizer_of

@@ -18,7 +18,7 @@ from lmcompress.adaptive import AdaptiveStage
 from lmcompress.benchmark.protocol import Codec
 from lmcompress.codec.predictor import ContextPolicy, new_predictor
 from lmcompress.models.store import Model
-from lmcompress.range_coder import PRECISION_BITS, Weights, symbol_bits
+from lmcompress.range_coder import PRECISION_BITS, Freqs, symbol_bits
 
 _BYTES = 256
 _BLOCK = 64
@@ -34,19 +34,19 @@ class Draw:
         """Code length of what was decoded."""
         self._generator, self._known, self._bits_done = generator, known, 0
 
-    def decode(self, weights: Weights) -> npt.NDArray[np.int32]:
-        """Returns the symbol, (1,), for weights (1, 256); or a bit of it for weights (1, 2)."""
+    def decode(self, freqs: Freqs) -> npt.NDArray[np.int32]:
+        """Returns the symbol, (1,), for freqs (1, 256); or a bit of it for freqs (1, 2)."""
         if self._known is None:
-            ends = np.cumsum(1 + weights[0].astype(np.int64))
+            ends = np.cumsum(1 + freqs[0].astype(np.int64))
             chance = self._generator.integers(1 << PRECISION_BITS)
             symbol = int(np.searchsorted(ends, chance, side="right"))
-        elif weights.shape[1] == 2:
+        elif freqs.shape[1] == 2:
             symbol = self._known >> (7 - self._bits_done) & 1
             self._bits_done += 1
         else:
             symbol = self._known
         found = np.array([symbol], np.int32)
-        self.bits += float(symbol_bits(weights, found)[0])
+        self.bits += float(symbol_bits(freqs, found)[0])
         return found
 
 
@@ -74,7 +74,7 @@ class CodecSource:
         """Returns the next byte and appends it."""
         before = bytes(self._before)
         sizes = [len(self._codec.compress(before + bytes([b]))) for b in range(_BYTES)]
-        byte = int(draw.decode(weights_of_sizes(sizes))[0])
+        byte = int(draw.decode(freqs_of_sizes(sizes))[0])
         self._before.append(byte)
         return byte
 
@@ -93,28 +93,28 @@ class ModelSource:
         for start in range(0, len(raw), _BLOCK):
             symbols = np.frombuffer(raw[start : start + _BLOCK], np.uint8).astype(np.int32)
             tokens = np.append(self._last, symbols[:-1]).astype(np.int64)
-            weights = self._predictor.predict(tokens[None])
+            freqs = self._predictor.predict(tokens[None])
             if self._stage is not None:
-                self._stage.predict(symbols, weights)
+                self._stage.predict(symbols, freqs)
             self._last = int(symbols[-1])
 
     def decode(self, draw: Draw) -> int:
         """Returns the next byte; predictor and stage go on past it."""
-        weights = self._predictor.predict(np.array([[self._last]]))[0]
+        freqs = self._predictor.predict(np.array([[self._last]]))[0]
         if self._stage is None:
-            self._last = int(draw.decode(weights)[0])
+            self._last = int(draw.decode(freqs)[0])
         else:
-            self._last = int(self._stage.decode(draw, weights, 1)[0])  # type: ignore[arg-type]
+            self._last = int(self._stage.decode(draw, freqs, 1)[0])  # type: ignore[arg-type]
         return self._last
 
 
-def weights_of_sizes(sizes: Sequence[int]) -> Weights:
-    """Returns weights (1, 256) of bytes after which the output has so many bytes."""
+def freqs_of_sizes(sizes: Sequence[int]) -> Freqs:
+    """Returns freqs (1, 256) of bytes after which the output has so many bytes."""
     extra = 8.0 * (np.asarray(sizes) - min(sizes))
     probs = np.exp2(-extra)
-    weights = np.floor(probs / probs.sum() * _BUDGET)
-    weights[np.argmax(probs)] += _BUDGET - weights.sum()
-    return np.asarray(weights[None], np.float32)
+    freqs = np.floor(probs / probs.sum() * _BUDGET)
+    freqs[np.argmax(probs)] += _BUDGET - freqs.sum()
+    return np.asarray(freqs[None], np.float32)
 
 
 def fill(

@@ -20,7 +20,7 @@ from experiments.support.common import predictions
 from experiments.support.modalities import CHUNK_BYTES
 from lmcompress.benchmark.harness import ModelCodec, chunked_name
 from lmcompress.benchmark.records import append_rows, read_rows
-from lmcompress.codec.stream import CodecConfig
+from lmcompress.codec.config import CodecConfig
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL, Model, folders, load_model
 from lmcompress.range_coder import symbol_bits

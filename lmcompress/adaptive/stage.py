@@ -35,7 +35,7 @@ from lmcompress.adaptive.mixing import (
 from lmcompress.adaptive.state import MIN_SIZE_BITS, State, new_state
 from lmcompress.adaptive.state_pointer import addresses_of, state_at
 from lmcompress.jit.compiler import lean_kernel
-from lmcompress.range_coder import PRECISION_BITS, RangeDecoder, RangeEncoder, Weights
+from lmcompress.range_coder import PRECISION_BITS, Freqs, RangeDecoder, RangeEncoder
 
 
 @lean_kernel
@@ -173,26 +173,24 @@ class AdaptiveStage:
         self.state: State = new_state(lanes, steps, before, min_size_bits, without)
         self._addresses = addresses_of(self.state)
 
-    def encode(
-        self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], weights: Weights
-    ) -> None:
-        """Encodes symbols (n,), step-major, under weights (steps, lanes, 256)."""
-        encoder.encode(*self.predict(symbols, weights))
+    def encode(self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], freqs: Freqs) -> None:
+        """Encodes symbols (n,), step-major, under freqs (steps, lanes, 256)."""
+        encoder.encode(*self.predict(symbols, freqs))
 
     def predict(
-        self, symbols: npt.NDArray[np.int32], weights: Weights
-    ) -> tuple[npt.NDArray[np.int32], Weights]:
-        """Returns the bits of symbols (n,) and their weights (8 n, 2), and learns from them."""
+        self, symbols: npt.NDArray[np.int32], freqs: Freqs
+    ) -> tuple[npt.NDArray[np.int32], Freqs]:
+        """Returns the bits of symbols (n,) and their freqs (8 n, 2), and learns from them."""
         out = np.empty((8 * len(symbols), 2), np.float32)
         bits = np.empty(8 * len(symbols), np.int32)
-        _encode_block(self._addresses, weights, symbols.astype(np.uint8), out, bits)
+        _encode_block(self._addresses, freqs, symbols.astype(np.uint8), out, bits)
         return bits, out
 
-    def decode(self, decoder: RangeDecoder, weights: Weights, active: int) -> npt.NDArray[np.uint8]:
-        """Decodes one step of the first `active` lanes under weights (lanes, 256)."""
+    def decode(self, decoder: RangeDecoder, freqs: Freqs, active: int) -> npt.NDArray[np.uint8]:
+        """Decodes one step of the first `active` lanes under freqs (lanes, 256)."""
         at, out = self._addresses, np.empty((active, 2), np.float32)
         symbols = np.empty(active, np.uint8)
-        _decode_start(at, weights, out)
+        _decode_start(at, freqs, out)
         for bit in range(7):
             _decode_bit(at, bit, decoder.decode(out), out)
         _decode_end(at, decoder.decode(out), symbols)

@@ -20,8 +20,8 @@ from lmcompress.benchmark.protocol import Codec
 from lmcompress.benchmark.provenance import describe_run, utc_now
 from lmcompress.benchmark.records import Record, RunInfo
 from lmcompress.codec import scoring
-from lmcompress.codec.predictor import resolve_device, resolve_threads
-from lmcompress.codec.stream import CodecConfig
+from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.session import Session, resolve_device, resolve_threads
 from lmcompress.errors import LmcompressError, MissingDependencyError
 from lmcompress.format.frame import read_frames
 from lmcompress.format.header import FORMAT_VERSION
@@ -75,11 +75,11 @@ class ModelCodec:
 
     def lanes_for(self, raw: bytes) -> int:
         """Returns the lanes of the first segment, which is the largest."""
-        head, table = raw[: self.config.segment_bytes], self.model.tokens
-        if table is None:
-            return self.config.lanes_for(len(head))
-        symbols = tokenizer_of(self.model.folder, table).encode(head)
-        return self.config.lanes_for_tokens(len(symbols))
+        session, head = Session(self.model, self.config), raw[: self.config.segment_bytes]
+        if self.model.tokens is None:
+            return session.lanes_for(len(head))
+        symbols = tokenizer_of(self.model.folder, self.model.tokens).encode(head)
+        return session.lanes_for(len(symbols))
 
 
 def _device_name(device: str) -> str:

@@ -28,7 +28,7 @@ from lmcompress.errors import LmcompressError
 from lmcompress.metrics import bits_per_byte
 
 if TYPE_CHECKING:
-    from lmcompress.codec.stream import CodecConfig
+    from lmcompress.codec.config import CodecConfig
 
 SUFFIX = ".lmc"
 

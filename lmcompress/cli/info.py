@@ -16,9 +16,7 @@ from lmcompress.format.wire import read_some
 from lmcompress.metrics import adjusted_compression_rate, bits_per_byte, raw_compression_rate
 
 if TYPE_CHECKING:
-    from lmcompress.format.compact import CompactHeader, CompactReader
-    from lmcompress.format.frame import FrameReader
-    from lmcompress.format.header import FrameHeader
+    from lmcompress.format.frame import Header, Reader
 
 
 @click.command(
@@ -99,7 +97,7 @@ def describe_file(source: BinaryIO) -> dict[str, Any]:
     }
 
 
-def _describe_frame(reader: FrameReader | CompactReader) -> dict[str, Any]:
+def _describe_frame(reader: Reader) -> dict[str, Any]:
     segments = [
         {
             "method": segment.method.name.lower(),
@@ -117,49 +115,26 @@ def _describe_frame(reader: FrameReader | CompactReader) -> dict[str, Any]:
     }
 
 
-def _describe_header(header: FrameHeader | CompactHeader) -> dict[str, Any]:
-    from lmcompress.format.compact import CompactHeader
+def _describe_header(header: Header) -> dict[str, Any]:
+    """Returns what a header says; None is what the frame does not say.
 
-    if isinstance(header, CompactHeader):
-        return _describe_compact(header)
-    return _describe_full(header)
-
-
-def _describe_full(header: FrameHeader) -> dict[str, Any]:
+    Hashes of compact frames are their beginning.
+    """
     from lmcompress.format.header import FORMAT_VERSION
 
+    is_full = header.kind == "full"
     return {
-        "frame": "full",
+        "frame": header.kind,
         "format_version": FORMAT_VERSION,  # the only one there is: a reader refuses others
-        "fingerprint": header.fingerprint.hex(),
-        **_model_at_hand(header.fingerprint),
-        "model": header.model,
-        "arithmetic_version": header.arithmetic_version,
-        "tokenizer": header.tokenizer,
-        "precision_bits": header.precision_bits,
-        "window": header.window,
-        "overlap": header.overlap,
-        "prompt": header.prompt_name or None,
-        "prompt_sha256": header.prompt_sha256.hex() or None,
-    }
-
-
-def _describe_compact(header: CompactHeader) -> dict[str, Any]:
-    """Returns the same keys; None is what the frame does not say. Hashes are their beginning."""
-    from lmcompress.format.compact import PRECISION_BITS
-    from lmcompress.format.header import FORMAT_VERSION
-
-    return {
-        "frame": "compact",
-        "format_version": FORMAT_VERSION,
         "fingerprint": header.fingerprint.hex() or None,
         **_model_at_hand(header.fingerprint),
-        "arithmetic_version": header.arithmetic_version or None,
-        "tokenizer": None,
-        "precision_bits": PRECISION_BITS,
-        "window": None,
-        "overlap": None,
-        "prompt": None,
+        **({"model": header.model} if is_full else {}),
+        "arithmetic_version": header.arithmetic_version or (0 if is_full else None),
+        "tokenizer": header.tokenizer or None,
+        "precision_bits": header.precision_bits,
+        "window": header.window if is_full else None,
+        "overlap": header.overlap if is_full else None,
+        "prompt": header.prompt_name or None,
         "prompt_sha256": header.prompt_sha256.hex() or None,
     }
 

@@ -95,7 +95,7 @@ def _score_in_float(
     as_json: bool,
 ) -> int:  # fmt: skip
     from lmcompress.benchmark.float_scoring import FloatScorer
-    from lmcompress.codec.predictor import resolve_device
+    from lmcompress.codec.session import resolve_device
 
     scorer = FloatScorer(model, window, stride, resolve_device(device))
     rows = []

@@ -13,8 +13,8 @@ from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from lmcompress.codec.config import CodecConfig
     from lmcompress.codec.prompt import Prompt
-    from lmcompress.codec.stream import CodecConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -146,7 +146,7 @@ def codec_config(
     compact: bool = False,
 ) -> CodecConfig:
     """Returns the configuration that the options ask for; out of range is wrong usage."""
-    from lmcompress.codec.stream import CodecConfig
+    from lmcompress.codec.config import CodecConfig
 
     given = {"lanes": lanes, "segment_bytes": segment_bytes}
     try:

@@ -1,22 +1,18 @@
-"""Predictors: symbols in, integer weights for the next symbols out.
+"""Predictors: symbols in, frequencies of the next symbols out.
 
-The encoder hands a predictor many steps at once, the decoder one; both get the same weights.
+The encoder hands a predictor many steps at once, the decoder one; both get the same frequencies.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.errors import MissingDependencyError
-from lmcompress.range_coder import PRECISION_BITS, Weights
-from lmcompress.system.cpus import usable_cpus
-from lmcompress.system.gpu import has_gpu
+from lmcompress.range_coder import PRECISION_BITS, Freqs
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
@@ -30,6 +26,9 @@ GPU_ROWS = 1 << 15
 """Rows of an encoder's block on a GPU: several passes, so that copies and passes overlap."""
 
 
+Logits = npt.NDArray[np.float32]
+"""Exact logits, one row for each symbol to come: (n, vocab_size)."""
+
 _Found = TypeVar("_Found")
 
 
@@ -39,10 +38,10 @@ class Predictor(Protocol):
     vocab_size: int
     bos_id: int
 
-    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
-        """Reads tokens (lanes, steps); returns weights (steps, lanes, vocab_size) after each.
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Logits | None = None) -> Freqs:
+        """Reads tokens (lanes, steps); returns freqs (steps, lanes, vocab_size) after each.
 
-        Weights are integer-valued, >= 0, and sum to 2**PRECISION_BITS - vocab_size in each row.
+        They are as `range_coder` takes them: each row sums to 2**PRECISION_BITS - vocab_size.
         `logits`, if given, is filled with the exact logits, of the same shape.
         """
 
@@ -62,7 +61,7 @@ class UniformPredictor:
         self._row[: budget % vocab_size] += 1
         self._rows = self._row[None, None]
 
-    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Logits | None = None) -> Freqs:
         """Returns the same row for each symbol to come; the same array, if as many are to come."""
         lanes, steps = tokens.shape
         if logits is not None:
@@ -103,9 +102,9 @@ class _Engine(Protocol):
 
     def reset(self) -> None: ...
 
-    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights: ...
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Logits | None = None) -> Freqs: ...
 
-    def logits(self, tokens: npt.NDArray[np.int64]) -> Weights: ...
+    def logits(self, tokens: npt.NDArray[np.int64]) -> Logits: ...
 
     def read(self, tokens: npt.NDArray[np.int64]) -> None: ...
 
@@ -120,20 +119,20 @@ class GPTPredictor:
         self._engine, self._policy = engine, policy
         self._recent: npt.NDArray[np.int64] | None = None
 
-    def predict(self, tokens: npt.NDArray[np.int64], logits: Weights | None = None) -> Weights:
-        """Returns weights after each token; restarts the context where the policy says so.
+    def predict(self, tokens: npt.NDArray[np.int64], logits: Logits | None = None) -> Freqs:
+        """Returns freqs after each token; restarts the context where the policy says so.
 
         `logits`, if given, is filled with the exact logits (steps, lanes, vocab_size).
         """
 
-        def evaluate(part: slice) -> Weights:
+        def evaluate(part: slice) -> Freqs:
             where = None if logits is None else logits[part]
             return self._engine.predict(tokens[:, part], where)
 
         parts = self._evaluate(tokens, evaluate)
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
-    def logits(self, tokens: npt.NDArray[np.int64]) -> Weights:
+    def logits(self, tokens: npt.NDArray[np.int64]) -> Logits:
         """Returns exact logits (steps, lanes, vocab_size) after each token, likewise."""
         parts = self._evaluate(tokens, lambda part: self._engine.logits(tokens[:, part]))
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
@@ -200,7 +199,7 @@ class TokenPredictor(GPTPredictor):
         """Returns the same as `logits`, where `groups` works on them: on a GPU they stay there."""
         return self.logits(tokens)
 
-    def on_host(self, rows: Any) -> Weights:
+    def on_host(self, rows: Any) -> Logits:
         """Returns some of these rows as an array."""
         return np.asarray(rows)
 
@@ -216,38 +215,9 @@ class DeviceTokenPredictor(TokenPredictor):
         parts = self._evaluate(tokens, lambda part: engine.device_logits(tokens[:, part]))
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
-    def on_host(self, rows: Any) -> Weights:
+    def on_host(self, rows: Any) -> Logits:
         """Returns some of these rows as an array."""
         return np.asarray(rows.cpu())
-
-
-def resolve_device(device: str) -> str:
-    """Returns cpu, cuda or reference for auto, cpu, cuda, reference.
-
-    Raises:
-      MissingDependencyError: If cuda is asked for and there is none.
-      ValueError: If the name is unknown.
-    """
-    if device not in ("auto", "cpu", "cuda", "reference"):
-        raise ValueError(f"device is {device!r}, expected auto, cpu or cuda")
-    if device in ("cpu", "reference"):
-        return device
-    if has_gpu():
-        return "cuda"
-    if device == "cuda":
-        raise MissingDependencyError("no CUDA device here: use --device cpu (same bits, slower)")
-    return "cpu"
-
-
-def resolve_threads(threads: int | None) -> int:
-    """Returns the number of threads to use: as asked, else one a core we may run on."""
-    if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads is {threads}, expected at least 1")
-        return threads
-    if "OMP_NUM_THREADS" in os.environ and os.environ["OMP_NUM_THREADS"].isdigit():
-        return max(1, int(os.environ["OMP_NUM_THREADS"]))
-    return usable_cpus()
 
 
 def new_predictor(

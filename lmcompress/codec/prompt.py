@@ -1,7 +1,7 @@
-"""Priming: a text that encoder and decoder have read before the first byte (zstd: a dictionary).
+"""Prompts: a text that encoder and decoder read before the first byte (zstd: a dictionary).
 
 The GPT's context begins with the end of the prompt, and the adaptive stage has learned from all of
-it, as if it had been a segment before. Only its hash and its name stand in the file.
+it, as if it had been a segment before. The file holds only its hash and its name.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.codec.lanes import LaneLayout, block_steps, segment_blocks
-from lmcompress.codec.predictor import ContextPolicy, Predictor, new_predictor
+from lmcompress.codec.lanes import LaneLayout, segment_blocks
+from lmcompress.codec.predictor import ContextPolicy, Predictor
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import Model
 
@@ -45,24 +45,52 @@ class Prompt:
         return hashlib.sha256(self.raw).digest()
 
 
+_Key = tuple[bytes, bytes, ContextPolicy]
+"""What a state depends on: the model's fingerprint, the prompt's SHA-256, the context policy."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Primer:
-    """What came of reading a prompt with a model."""
+class PromptState:
+    """What a model and the adaptive stage know after reading a prompt."""
 
     stage: AdaptiveStage
     context: npt.NDArray[np.int64]
     """The prompt's last bytes, (n,): what each lane begins with."""
 
-    def warm(self, predictor: Predictor, lanes: int) -> int:
+    @classmethod
+    def read(
+        cls, raw: bytes, predictor: Predictor, lanes: int, block: int, context_length: int
+    ) -> PromptState:
+        """Reads a prompt with a new predictor of `lanes` lanes, `block` steps at a time."""
+        steps = LaneLayout(len(raw), lanes).steps
+        stage = AdaptiveStage(lanes, steps, min_size_bits=_MIN_SIZE_BITS)
+        for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
+            stage.predict(symbols, predictor.predict(tokens))
+        context = np.frombuffer(raw[-context_length:], np.uint8).astype(np.int64)
+        return cls(stage, context)
+
+    def read_into(self, predictor: Predictor, lanes: int) -> int:
         """Has a new predictor read the context but its last byte, which comes next; returns it."""
         tokens = np.tile(np.append(predictor.bos_id, self.context[:-1]), (lanes, 1))
         for start in range(0, tokens.shape[1], _CONTEXT_BLOCK):
             predictor.predict(tokens[:, start : start + _CONTEXT_BLOCK])
         return int(self.context[-1])
 
+    @staticmethod
+    def last(key: _Key) -> PromptState | None:
+        """Returns the state that was kept last, if it is that of `key`."""
+        last = _last  # another thread may change it
+        return last[1] if last is not None and last[0] == key else None
 
-_last: tuple[tuple[bytes, bytes, ContextPolicy], Primer] | None = None
-"""The newest primer, and what it was made from: many small files are compressed with one prompt."""
+    def keep(self, key: _Key) -> PromptState:
+        """Keeps the state for the next file, in the place of the one before; returns it."""
+        global _last
+        _last = (key, self)
+        return self
+
+
+_last: tuple[_Key, PromptState] | None = None
+"""The newest state: many small files are compressed with one prompt."""
 
 
 def check_prompt(prompt: Prompt | None, model: Model) -> None:
@@ -73,33 +101,6 @@ def check_prompt(prompt: Prompt | None, model: Model) -> None:
         )
 
 
-def primer_of(
-    prompt: Prompt, model: Model, policy: ContextPolicy, device: str, threads: int
-) -> Primer:
-    """Reads a prompt with a model, or returns what came of it last time."""
-    global _last
-    key = (model.fingerprint, prompt.sha256, policy)
-    last = _last  # another thread may change it
-    if last is None or last[0] != key:
-        last = _last = (key, _read(prompt.raw, model, policy, device, threads))
-    return last[1]
-
-
-def lanes_of(num_bytes: int) -> int:
+def prompt_lanes(num_bytes: int) -> int:
     """Returns the number of lanes in which a prompt is read."""
     return max(1, min(_MAX_LANES, num_bytes // _BYTES_A_LANE))
-
-
-def _read(raw: bytes, model: Model, policy: ContextPolicy, device: str, threads: int) -> Primer:
-    lanes = lanes_of(len(raw))
-    block = block_steps(lanes, threads, device)
-    stage = AdaptiveStage(lanes, LaneLayout(len(raw), lanes).steps, min_size_bits=_MIN_SIZE_BITS)
-    predictor = new_predictor(model.weights, lanes, block, policy, device, threads)
-    try:
-        for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
-            stage.predict(symbols, predictor.predict(tokens))
-    finally:
-        predictor.close()
-    length = 1 if model.weights is None else policy.overlap or model.weights.config.context_length
-    context = np.frombuffer(raw[-length:], np.uint8).astype(np.int64)
-    return Primer(stage, context)

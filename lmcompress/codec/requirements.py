@@ -1,14 +1,19 @@
-"""What a frame's header stands for: model, context policy and prompt, found and checked."""
+"""What a frame's header asks of a decoder: model, context policy and prompt, found and checked."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import BinaryIO
 
+from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.predictor import ContextPolicy
 from lmcompress.codec.prompt import Prompt
+from lmcompress.codec.session import Session
 from lmcompress.errors import CorruptFrameError, PromptNotFoundError, UnsupportedVersionError
-from lmcompress.format.compact import PREFIX_BYTES, CompactHeader
-from lmcompress.format.header import FrameHeader
+from lmcompress.format.compact import PREFIX_BYTES, CompactHeader, CompactWriter
+from lmcompress.format.frame import Header, Writer
+from lmcompress.format.full import FrameWriter
+from lmcompress.format.header import PRECISION_BITS, FrameHeader
 from lmcompress.models.store import (
     BYTES,
     TOKENS,
@@ -18,44 +23,13 @@ from lmcompress.models.store import (
     load_model_with,
 )
 
-AnyHeader = FrameHeader | CompactHeader
 
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """What it takes to decode a frame."""
-
-    model: Model
-    policy: ContextPolicy
-    prompt: Prompt | None
-
-    @classmethod
-    def of(cls, header: AnyHeader, maker: AnyModel | None, prompt: Prompt | None) -> Recipe:
-        """Finds what the header asks for.
-
-        Args:
-          header: Of a frame that has a coded segment.
-          maker: A model to take instead of the one that the header leads to.
-          prompt: The prompt at hand; the recipe has it if the header asks for it.
-
-        Raises:
-          UnsupportedVersionError: If the frame needs a newer lmcompress.
-          PromptNotFoundError: If the prompt is not the one.
-          ModelNotFoundError: If the model is not at hand.
-          CorruptFrameError: If the model cannot follow the header's policy.
-        """
-        _check_supported(header)
-        needed = prompt if _needs(header, prompt) else None
-        if isinstance(header, CompactHeader):
-            model = load_model_with(header.fingerprint, maker)
-            return cls(model, ContextPolicy.of(model.weights), needed)
-        model = load_model_of(header.model, header.fingerprint, maker)
-        if header.tokenizer != model.tokenizer:
-            raise CorruptFrameError(
-                f"the file's symbols are {header.tokenizer}, those of model {model.name} are "
-                f"{model.tokenizer}: the file is damaged"
-            )
-        return cls(model, _checked_policy(header, model), needed)
+def new_writer(sink: BinaryIO, session: Session) -> Writer:
+    """Returns what writes the frame that a session's configuration asks for."""
+    model, prompt = session.model, session.config.prompt
+    if session.config.compact:
+        return CompactWriter(sink, compact_header(model, prompt))
+    return FrameWriter(sink, frame_header(model, session.policy, prompt))
 
 
 def frame_header(model: Model, policy: ContextPolicy, prompt: Prompt | None = None) -> FrameHeader:
@@ -85,40 +59,70 @@ def compact_header(model: Model, prompt: Prompt | None = None) -> CompactHeader:
     )
 
 
-def _check_supported(header: AnyHeader) -> None:
+def session_for(header: Header, config: CodecConfig, model: AnyModel | None = None) -> Session:
+    """Returns a session that decodes what stands behind a header.
+
+    Args:
+      header: Of a frame that has a coded segment.
+      config: Device, threads, and the prompt if there is one.
+      model: A model to take instead of the one that the header leads to.
+
+    Raises:
+      UnsupportedVersionError: If the frame needs a newer lmcompress.
+      PromptNotFoundError: If the frame needs another prompt than `config` has.
+      ModelNotFoundError: If the model is not installed.
+      CorruptFrameError: If the model cannot follow the header's policy.
+    """
+    _check_supported(header)
+    config = dataclasses.replace(config, prompt=_needed_prompt(header, config.prompt))
+    if not header.model:
+        return Session(load_model_with(header.fingerprint, model), config)
+    found = load_model_of(header.model, header.fingerprint, model)
+    if header.tokenizer != found.tokenizer:
+        raise CorruptFrameError(
+            f"the file's symbols are {header.tokenizer}, those of model {found.name} are "
+            f"{found.tokenizer}: the file is damaged"
+        )
+    return Session(found, config, _checked_policy(header, found))
+
+
+def _check_supported(header: Header) -> None:
     from lmcompress.gpt.quantization import ARITHMETIC_VERSION
 
-    found: list[tuple[str, object, tuple[object, ...]]] = [
-        ("arithmetic version", header.arithmetic_version, (ARITHMETIC_VERSION,))
-    ]
-    if isinstance(header, FrameHeader):
-        found += [
-            ("tokenizer", header.tokenizer, (BYTES, TOKENS)),
-            ("coder precision", header.precision_bits, (24,)),
-        ]
-    for what, value, known in found:
-        if value not in known:
+    for what, found, known in (
+        ("arithmetic version", header.arithmetic_version, (ARITHMETIC_VERSION,)),
+        ("tokenizer", header.tokenizer, (BYTES, TOKENS, "")),
+        ("coder precision", header.precision_bits, (PRECISION_BITS,)),
+    ):
+        if found not in known:
+            names = " and ".join(str(value) for value in known if value != "")
             raise UnsupportedVersionError(
-                f"the file uses {what} {value}, this lmcompress knows "
-                f"{' and '.join(map(str, known))}: decompress it with a newer version"
+                f"the file uses {what} {found}, this lmcompress knows {names}: "
+                "decompress it with a newer version"
             )
 
 
-def _needs(header: AnyHeader, prompt: Prompt | None) -> bool:
-    """Whether the header asks for a prompt; raises PromptNotFoundError if it is not this one."""
-    wanted = header.prompt_sha256
-    if not wanted or (prompt and prompt.sha256[: len(wanted)] == wanted):
-        return bool(wanted)
-    asked = f"a prompt whose SHA-256 begins with {wanted.hex()}"
-    if isinstance(header, FrameHeader):
-        asked = f"prompt {header.prompt_name} (SHA-256 {wanted.hex()})"
+def _needed_prompt(header: Header, prompt: Prompt | None) -> Prompt | None:
+    """Returns the prompt if the header asks for it, None if it asks for none.
+
+    Raises:
+      PromptNotFoundError: If it asks for another.
+    """
+    sha256 = header.prompt_sha256
+    if not sha256:
+        return None
+    if prompt and prompt.sha256.startswith(sha256):
+        return prompt
+    asked = f"a prompt whose SHA-256 begins with {sha256.hex()}"
+    if header.prompt_name:
+        asked = f"prompt {header.prompt_name} (SHA-256 {sha256.hex()})"
     found = f"found {prompt.name} ({prompt.sha256.hex()})" if prompt else "found none"
     raise PromptNotFoundError(
         f"the file was compressed with {asked}, {found}: give it with --prompt FILE"
     )
 
 
-def _checked_policy(header: FrameHeader, model: Model) -> ContextPolicy:
+def _checked_policy(header: Header, model: Model) -> ContextPolicy:
     """Returns the header's policy; raises CorruptFrameError if the model cannot follow it."""
     policy = ContextPolicy(header.window, header.overlap)
     if model.weights is not None:

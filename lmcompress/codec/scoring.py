@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 
 import numpy as np
 import numpy.typing as npt
 
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.codec.lanes import LaneLayout, block_steps, segment_blocks, token_block_steps
-from lmcompress.codec.predictor import (
-    ContextPolicy,
-    new_predictor,
-    new_token_predictor,
-    resolve_device,
-    resolve_threads,
-)
-from lmcompress.codec.prompt import check_prompt, primer_of
-from lmcompress.codec.stream import CodecConfig, Progress
+from lmcompress.codec.config import CodecConfig, Progress
+from lmcompress.codec.lanes import LaneLayout, segment_blocks
+from lmcompress.codec.predictor import Logits
+from lmcompress.codec.session import Session
 from lmcompress.codec.token_segments import TokenStage, coded_bits, token_blocks
-from lmcompress.models.store import DEFAULT_MODEL, AnyModel, Model, as_model
-from lmcompress.range_coder import Weights, quantized_code_length_bits
+from lmcompress.models.store import DEFAULT_MODEL, AnyModel, as_model
+from lmcompress.range_coder import quantized_code_length_bits
 from lmcompress.tokenizer.bpe import tokenizer_of
 from lmcompress.tokenizer.vocabulary import Symbols
 
@@ -58,40 +51,32 @@ def score(
 
     `progress` is called with the number of bytes done since its last call.
     """
-    model, config = as_model(model), config or CodecConfig()
-    check_prompt(config.prompt, model)
-    score_segment = _score_tokens if model.tokens else _score_bytes
+    session = Session(as_model(model), config)
+    score_segment = _score_tokens if session.model.tokens else _score_bytes
     ideal = quantized = 0.0
-    for offset in range(0, len(data), config.segment_bytes):
-        raw = data[offset : offset + config.segment_bytes]
-        lengths = score_segment(raw, model, config, progress)
+    for offset in range(0, len(data), session.config.segment_bytes):
+        raw = data[offset : offset + session.config.segment_bytes]
+        lengths = score_segment(raw, session, progress)
         ideal, quantized = ideal + lengths[0], quantized + lengths[1]
     return Score(len(data), ideal, quantized)
 
 
-def _score_bytes(
-    raw: bytes, model: Model, config: CodecConfig, progress: Progress | None
-) -> tuple[float, float]:
+def _score_bytes(raw: bytes, session: Session, progress: Progress | None) -> tuple[float, float]:
     """Returns the ideal and the quantized code length of a segment."""
-    policy, threads = ContextPolicy.of(model.weights), resolve_threads(config.threads)
-    device, lanes = resolve_device(config.device), config.lanes_for(len(raw))
-    block, prompt = block_steps(lanes, threads, device), config.prompt
-    primer = primer_of(prompt, model, policy, device, threads) if prompt else None
-    predictor = new_predictor(model.weights, lanes, block, policy, device, threads)
-    layout = LaneLayout(len(raw), lanes)
-    before = primer.stage if primer else None
-    stage = AdaptiveStage(lanes, layout.steps, before) if config.adaptive else None
+    lanes = session.lanes_for(len(raw))
     ideal = direct = mixed = 0.0
-    with contextlib.closing(predictor):
-        first = primer.warm(predictor, lanes) if primer else predictor.bos_id
-        for tokens, symbols in segment_blocks(raw, lanes, block, first):
+    with session.open_encoder(lanes) as opened:
+        predictor, before = opened.predictor, opened.prompt.stage if opened.prompt else None
+        steps = LaneLayout(len(raw), lanes).steps
+        stage = AdaptiveStage(lanes, steps, before) if session.config.adaptive else None
+        for tokens, symbols in segment_blocks(raw, lanes, opened.block, opened.first_token):
             logits = np.empty((tokens.shape[1], lanes, predictor.vocab_size), np.float32)
-            weights = predictor.predict(tokens, logits)
-            rows = weights.reshape(-1, predictor.vocab_size)[: len(symbols)]
+            freqs = predictor.predict(tokens, logits)
+            rows = freqs.reshape(-1, predictor.vocab_size)[: len(symbols)]
             direct += quantized_code_length_bits(rows, symbols)
             if stage is not None:
-                bits, bit_weights = stage.predict(symbols, weights)
-                mixed += quantized_code_length_bits(bit_weights, bits)
+                bits, bit_freqs = stage.predict(symbols, freqs)
+                mixed += quantized_code_length_bits(bit_freqs, bits)
             flat = logits.reshape(-1, predictor.vocab_size)[: len(symbols)]
             ideal += _ideal_bits(flat, symbols)
             if progress:
@@ -99,25 +84,20 @@ def _score_bytes(
     return ideal, min(direct, mixed) if stage is not None else direct
 
 
-def _score_tokens(
-    raw: bytes, model: Model, config: CodecConfig, progress: Progress | None
-) -> tuple[float, float]:
-    """Returns the same for a model of tokens.
+def _score_tokens(raw: bytes, session: Session, progress: Progress | None) -> tuple[float, float]:
+    """Returns the ideal and the quantized code length of a segment for a model of tokens.
 
     The softmax is over the tokens that a text spells; escapes have no logit, and count as coded.
     """
-    weights, table = model.weights, model.tokens
-    assert weights is not None
+    table = session.model.tokens
     assert table is not None
-    policy, threads = ContextPolicy.of(weights), resolve_threads(config.threads)
-    symbols = tokenizer_of(model.folder, table).encode(raw)
-    lanes = config.lanes_for_tokens(len(symbols))
-    block, device = token_block_steps(lanes, threads), resolve_device(config.device)
-    predictor = new_token_predictor(weights, lanes, block, policy, device, threads)
-    stage = TokenStage(predictor, lanes)
+    symbols = tokenizer_of(session.model.folder, table).encode(raw)
+    lanes = session.lanes_for(len(symbols))
     ideal = quantized = 0.0
-    with contextlib.closing(predictor):
-        for tokens, steps in token_blocks(symbols, lanes, block, predictor):
+    with session.open_token_encoder(lanes) as opened:
+        predictor = opened.predictor
+        stage = TokenStage(predictor, lanes)
+        for tokens, steps in token_blocks(symbols, lanes, opened.block, predictor):
             for step, rows in zip(steps, predictor.rows(tokens), strict=True):
                 bits = coded_bits(stage, step, rows[: len(step)])
                 quantized += bits.sum()
@@ -129,7 +109,7 @@ def _score_tokens(
 
 
 def _ideal_token_bits(
-    logits: Weights,
+    logits: Logits,
     step: Symbols,
     is_spelled: npt.NDArray[np.bool_],
     coded: npt.NDArray[np.float64],

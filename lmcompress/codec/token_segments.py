@@ -8,27 +8,27 @@ then all lanes' members. The number of symbols stands before the coder's bytes.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from lmcompress.codec.config import Progress
 from lmcompress.codec.lanes import LaneLayout
-from lmcompress.codec.predictor import TokenPredictor
+from lmcompress.codec.predictor import Logits, TokenPredictor
+from lmcompress.codec.session import Opened
 from lmcompress.errors import CorruptFrameError
 from lmcompress.format.wire import ByteReader, encode_varint
 from lmcompress.range_coder import (
     PRECISION_BITS,
+    Freqs,
     RangeDecoder,
     RangeEncoder,
-    Weights,
     long_payload,
     symbol_bits,
 )
-from lmcompress.tokenizer.groups import group_weights
+from lmcompress.tokenizer.groups import group_freqs
 from lmcompress.tokenizer.vocabulary import GROUP_SIZE, Symbols
-
-Progress = Callable[[int], None]
 
 _COUNT = 64
 """What one escape, or one symbol that was none, adds to the counts below."""
@@ -48,11 +48,11 @@ class EscapeModel:
         self._was_escaped = np.zeros(lanes, np.int64)
         self._budget = (1 << PRECISION_BITS) - (num_groups + 1)
 
-    def weights(self, active: int) -> npt.NDArray[np.int64]:
-        """Returns the escape's weight for each of the first `active` lanes."""
+    def freqs(self, active: int) -> npt.NDArray[np.int64]:
+        """Returns the escape's frequency, less one, for each of the first `active` lanes."""
         escapes, total = self._counts[self._was_escaped[:active]].T
-        weights: npt.NDArray[np.int64] = self._budget * escapes // total
-        return weights
+        freqs: npt.NDArray[np.int64] = self._budget * escapes // total
+        return freqs
 
     def update(self, is_escaped: npt.NDArray[np.bool_]) -> None:
         """Takes what a step's lanes had."""
@@ -72,9 +72,9 @@ class TokenStage:
         self._escapes = EscapeModel(lanes, predictor.table.num_groups)
 
     def rows(
-        self, symbols: Symbols, logits: Weights
-    ) -> tuple[tuple[Symbols, Weights], tuple[Symbols, Weights]]:
-        """Returns, for each level, a step's symbols and the weights they are coded under.
+        self, symbols: Symbols, logits: Logits
+    ) -> tuple[tuple[Symbols, Freqs], tuple[Symbols, Freqs]]:
+        """Returns, for each level, a step's symbols and the frequencies they are coded under.
 
         Args:
           symbols: Of the lanes that have one, int32 (n,).
@@ -82,19 +82,19 @@ class TokenStage:
         """
         groups, members = np.divmod(symbols, np.int32(GROUP_SIZE))
         found = self._predictor.groups(logits)
-        upper = group_weights(found.sums, self._escapes.weights(len(symbols)))
+        upper = group_freqs(found.sums, self._escapes.freqs(len(symbols)))
         self._update(groups)
         return (groups, upper), (members, found.members(groups.astype(np.int64)))
 
-    def encode(self, encoder: RangeEncoder, symbols: Symbols, logits: Weights) -> None:
+    def encode(self, encoder: RangeEncoder, symbols: Symbols, logits: Logits) -> None:
         """Encodes a step; arguments as those of `rows`."""
-        for level, weights in self.rows(symbols, logits):
-            encoder.encode(level, weights)
+        for level, freqs in self.rows(symbols, logits):
+            encoder.encode(level, freqs)
 
-    def decode(self, decoder: RangeDecoder, logits: Weights) -> Symbols:
+    def decode(self, decoder: RangeDecoder, logits: Logits) -> Symbols:
         """Decodes a step, (n,), under logits (n, vocab_size)."""
         found = self._predictor.groups(logits)
-        upper = group_weights(found.sums, self._escapes.weights(len(logits)))
+        upper = group_freqs(found.sums, self._escapes.freqs(len(logits)))
         groups = decoder.decode(upper)
         self._update(groups)
         return groups * np.int32(GROUP_SIZE) + decoder.decode(
@@ -123,9 +123,7 @@ def token_blocks(
 
 def encode_tokens(
     symbols: Symbols,
-    predictor: TokenPredictor,
-    lanes: int,
-    block: int,
+    opened: Opened[TokenPredictor],
     progress: Progress | None = None,
     *,
     short: bool = False,
@@ -133,15 +131,14 @@ def encode_tokens(
     """Returns the payload of a segment's symbols.
 
     Args:
-      symbols: Of `predictor.table`, int32 (n,), n >= lanes.
-      predictor: New, with `lanes` lanes.
-      lanes: Streams to cut the symbols into.
-      block: Steps to ask the predictor for at once; changes speed only.
+      symbols: Of the predictor's table, int32 (n,), n >= lanes.
+      opened: A new predictor.
       progress: Called with the number of bytes done since its last call.
       short: Whether to cut the coder's bytes short, as compact frames have them.
     """
-    encoder, stage = RangeEncoder(), TokenStage(predictor, lanes)
-    for tokens, steps in token_blocks(symbols, lanes, block, predictor):
+    predictor = opened.predictor
+    encoder, stage = RangeEncoder(), TokenStage(predictor, opened.lanes)
+    for tokens, steps in token_blocks(symbols, opened.lanes, opened.block, predictor):
         logits = predictor.rows(tokens)
         for step, rows in zip(steps, logits, strict=True):
             stage.encode(encoder, step, rows[: len(step)])
@@ -154,8 +151,7 @@ def encode_tokens(
 def decode_tokens(
     payload: bytes,
     raw_bytes: int,
-    predictor: TokenPredictor,
-    lanes: int,
+    opened: Opened[TokenPredictor],
     progress: Progress | None = None,
     *,
     short: bool = False,
@@ -165,6 +161,7 @@ def decode_tokens(
     Raises:
       CorruptFrameError: If the payload cannot hold what it says it does.
     """
+    predictor, lanes = opened.predictor, opened.lanes
     count, coded = _split_payload(payload)
     if not lanes <= count <= min(raw_bytes, most_symbols(len(coded))):
         raise CorruptFrameError(
@@ -203,7 +200,7 @@ def most_symbols(coded_bytes: int) -> int:
     return (8 * coded_bytes + 64) * (7 << PRECISION_BITS) // (10 * (GROUP_SIZE - 1))
 
 
-def coded_bits(stage: TokenStage, symbols: Symbols, logits: Weights) -> npt.NDArray[np.float64]:
+def coded_bits(stage: TokenStage, symbols: Symbols, logits: Logits) -> npt.NDArray[np.float64]:
     """Returns the quantized code length of each symbol of a step, (n,)."""
-    upper, lower = (symbol_bits(weights, level) for level, weights in stage.rows(symbols, logits))
+    upper, lower = (symbol_bits(freqs, level) for level, freqs in stage.rows(symbols, logits))
     return upper + lower

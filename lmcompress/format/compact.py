@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 from lmcompress.errors import CorruptFrameError, UnsupportedVersionError
-from lmcompress.format.header import MAX_TOKEN_BYTES, FrameTotals, Method, SegmentSizes, with_crc32
+from lmcompress.format.header import (
+    MAX_TOKEN_BYTES,
+    PRECISION_BITS,
+    FrameTotals,
+    Method,
+    SegmentSizes,
+    with_crc32,
+)
 from lmcompress.format.wire import ByteReader, encode_varint, write_all
 
 COMPACT_MAGIC = b"\x89LMc"
 PREFIX_BYTES = 4
-"""Bytes of each hash that stand in the frame."""
+"""Bytes of each hash that are in the frame."""
 MAX_ARITHMETIC_VERSION = 7
-PRECISION_BITS = 24
 
 # The flags byte. Its top bit tells it from the format version of a frame, whose magic is one bit
 # from this one's.
@@ -40,6 +46,14 @@ class CompactHeader:
     Raises ValueError on values out of range.
     """
 
+    kind: ClassVar = "compact"
+    precision_bits: ClassVar = PRECISION_BITS
+    model: ClassVar = ""
+    tokenizer: ClassVar = ""
+    window: ClassVar = 0
+    overlap: ClassVar = 0
+    prompt_name: ClassVar = ""
+
     arithmetic_version: int = 0
     """1 to 7; 0 if stored."""
     fingerprint: bytes = b""
@@ -57,15 +71,13 @@ class CompactHeader:
         if len(self.prompt_sha256) not in (0, expected):
             raise ValueError(f"prompt's hash has {len(self.prompt_sha256)} bytes, expected 4")
 
-    def overhead(self, lanes: int, payload_bytes: int) -> int:
-        """Returns how many bytes a coded frame takes beyond a stored one, payloads apart."""
-        sizes = encode_varint(payload_bytes) + (encode_varint(lanes) if lanes > 1 else b"")
-        return len(self.fingerprint + self.prompt_sha256 + sizes) + PREFIX_BYTES
-
 
 @dataclasses.dataclass(frozen=True)
 class CompactSegment(SegmentSizes):
     """The sizes of a compact frame. Raises ValueError on values that no frame can have."""
+
+    is_short: ClassVar = True
+    mismatch: ClassVar = "it was made with another model or prompt than these, or it is damaged"
 
     raw_checksum: bytes
     """First 4 bytes of the raw bytes' checksum; none if stored, where the CRC-32 is enough."""
@@ -118,6 +130,12 @@ class CompactWriter:
         checksum = raw_checksum[:PREFIX_BYTES]
         segment = CompactSegment(method, raw_bytes, lanes, len(payload), checksum)
         self._take(self._header, segment, payload)
+
+    def coding_overhead(self, lanes: int, payload_bytes: int) -> int:
+        """Returns how many bytes a coded frame takes beyond a stored one, payloads apart."""
+        sizes = encode_varint(payload_bytes) + (encode_varint(lanes) if lanes > 1 else b"")
+        hashes = self._header.fingerprint + self._header.prompt_sha256
+        return len(hashes + sizes) + PREFIX_BYTES
 
     def finish(self) -> None:
         """Writes the frame; nothing can be taken after it."""
@@ -178,7 +196,9 @@ def _read_flags(stream: ByteReader) -> int:
     method, has_arithmetic = flags & _METHOD, flags >> _ARITHMETIC_SHIFT & MAX_ARITHMETIC_VERSION
     is_known = flags == _ALWAYS | method if method == Method.STORED else has_arithmetic
     if not flags & _ALWAYS or (method and not is_known):
-        raise CorruptFrameError(f"{_WHAT} has flags {flags:02x}, which none has: get it again")
+        raise CorruptFrameError(
+            f"{_WHAT} has flags {flags:02x}, expected those of a frame: download it again"
+        )
     if not method:
         raise UnsupportedVersionError(f"{_WHAT} has method 0: it needs a newer lmcompress")
     return flags

@@ -9,6 +9,7 @@ import dataclasses
 import enum
 import io
 import zlib
+from typing import ClassVar
 
 from lmcompress.errors import CorruptFrameError, TruncatedFrameError, UnsupportedVersionError
 from lmcompress.format.wire import MAX_VARINT, ByteReader, encode_varint
@@ -24,6 +25,8 @@ MAX_SEGMENT_BYTES = 1 << 30
 MAX_TOKEN_BYTES = 1024
 """The most raw bytes that one token of a tokenizer other than "bytes" may stand for; longer tokens
 are never used."""
+PRECISION_BITS = 24
+"""Of every frame that this version writes."""
 FIRST_SKIPPABLE_TAG = 128
 END_MARKER = 0
 
@@ -54,13 +57,15 @@ class Method(enum.IntEnum):
 class FrameHeader:
     """What a decoder must know of a whole frame. Raises ValueError on values out of range."""
 
+    kind: ClassVar = "full"
+
     model: str
     """The model's name: 1 to 255 bytes of UTF-8 without control characters."""
     fingerprint: bytes
     """16 bytes: hash of the quantized weights, configuration and tokenizer."""
     arithmetic_version: int
     tokenizer: str = "bytes"
-    precision_bits: int = 24
+    precision_bits: int = PRECISION_BITS
     """A row of frequencies sums to 2**precision_bits; 9 to 32."""
     window: int = 0
     """Tokens per model window; 0 if the model streams."""
@@ -99,7 +104,7 @@ class FrameHeader:
         }
         if self.tokenizer != "bytes":
             values[_Tag.TOKENIZER] = self.tokenizer.encode()
-        if self.precision_bits != 24:
+        if self.precision_bits != PRECISION_BITS:
             values[_Tag.PRECISION_BITS] = encode_varint(self.precision_bits)
         if self.window:
             values[_Tag.CONTEXT_POLICY] = encode_varint(self.window) + encode_varint(self.overlap)
@@ -158,6 +163,9 @@ class SegmentSizes:
 class Segment(SegmentSizes):
     """A segment's header. Raises ValueError on values that no segment can have."""
 
+    is_short: ClassVar = False
+    mismatch: ClassVar = "the file is damaged, or the model computes other numbers here"
+
     payload_crc32: int
     raw_checksum: bytes
     """`raw_checksum` of the raw bytes."""
@@ -171,7 +179,7 @@ class Segment(SegmentSizes):
             raise ValueError(f"raw checksum has {len(self.raw_checksum)} bytes, expected 8")
 
     def pack(self, chain: int) -> bytes:
-        """Returns the bytes that stand before the payload.
+        """Returns the bytes that come before the payload.
 
         `chain` is the CRC-32 of the header before, from which this one's goes on: no segment can
         be moved.

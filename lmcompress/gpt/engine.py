@@ -24,7 +24,7 @@ class BlockEngine(abc.ABC):
     def predict(
         self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None = None
     ) -> npt.NDArray[np.float32]:
-        """Returns weights (steps, lanes, vocab_size) after each of tokens (lanes, steps).
+        """Returns freqs (steps, lanes, vocab_size) after each of tokens (lanes, steps).
 
         `logits`, if given, is filled with the exact logits, of the same shape.
         """

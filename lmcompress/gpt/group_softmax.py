@@ -45,7 +45,7 @@ class ReferenceGroups:
         self.sums: Integers = self._by_group.sum(axis=2)
 
     def members(self, groups: Integers) -> Floats:
-        """Returns weights within one group for each row, (n, GROUP_SIZE)."""
+        """Returns freqs within one group for each row, (n, GROUP_SIZE)."""
         count = self._by_group.shape[1]
         rows = np.arange(len(groups))
         chosen = self._by_group[rows, np.minimum(groups, count - 1)]

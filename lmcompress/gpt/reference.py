@@ -185,7 +185,7 @@ class ExactGPT:
         self.rotary = rotary and tuple(torch.tensor(t, device=self.device) for t in rotary)
 
     def frequencies(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
-        """Returns next-symbol weights after each of the tokens.
+        """Returns next-symbol frequencies, less one, after each of the tokens.
 
         Args:
           tokens: int64 (B, T), the tokens at positions cache.position and up.
@@ -329,14 +329,14 @@ def integer_exponents(logits: Tensor) -> Tensor:
 
 
 def integer_softmax(logits: Tensor) -> Tensor:
-    """Turns logits (..., V) into weights, int64, >= 0, that sum to 2**PRECISION_BITS - V."""
+    """Turns logits (..., V) into frequencies less one, int64, that sum to 2**PRECISION_BITS - V."""
     vocab_size = logits.shape[-1]
     budget = (1 << PRECISION_BITS) - vocab_size
     z = integer_exponents(logits)
     largest = z.amax(-1, keepdim=True)
     e = exp2_negative(largest - z, LOGIT_SCALE_BITS)
-    weights = torch.div(e * budget, e.sum(-1, keepdim=True), rounding_mode="floor")
+    freqs = torch.div(e * budget, e.sum(-1, keepdim=True), rounding_mode="floor")
     index = torch.arange(vocab_size, device=z.device)
     first = torch.where(z == largest, index, vocab_size).amin(-1, keepdim=True)
-    remainder = budget - weights.sum(-1, keepdim=True)
-    return weights.scatter_add(-1, first, remainder)  # the rounding goes where it costs least
+    remainder = budget - freqs.sum(-1, keepdim=True)
+    return freqs.scatter_add(-1, first, remainder)  # the rounding goes where it costs least

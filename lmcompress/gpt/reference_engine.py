@@ -31,7 +31,7 @@ class TorchEngine:
     def predict(
         self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None = None
     ) -> npt.NDArray[np.float32]:
-        """Returns weights (steps, lanes, vocab_size) after each of tokens (lanes, steps).
+        """Returns freqs (steps, lanes, vocab_size) after each of tokens (lanes, steps).
 
         `logits`, if given, is filled with the exact logits, of the same shape.
         """
@@ -40,8 +40,8 @@ class TorchEngine:
             part = slice(start, start + found.shape[1])
             if logits is not None:
                 logits[part] = found.transpose(0, 1).cpu().numpy()
-            weights = integer_softmax(found)  # at most 2**24: exact in float32
-            parts.append(weights.transpose(0, 1).to(torch.float32).contiguous().cpu().numpy())
+            freqs = integer_softmax(found)  # at most 2**24: exact in float32
+            parts.append(freqs.transpose(0, 1).to(torch.float32).contiguous().cpu().numpy())
             start = part.stop
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 

@@ -17,11 +17,11 @@ from lmcompress.adaptive.logistic import (
     squash_table,
     stretch_tables,
 )
-from lmcompress.codec.byte_segments import decode_segment, encode_segment
 from lmcompress.codec.lanes import LaneLayout
 from lmcompress.codec.predictor import UniformPredictor
 from lmcompress.format.frame import Method
-from lmcompress.range_coder import PRECISION_BITS, check_weights
+from lmcompress.range_coder import PRECISION_BITS, check_freqs
+from tests.support.coding import decoded, encoded
 
 TEXT = b"".join(
     b"item %d costs %d pounds and %d pence\r\n" % (i, i * 7 % 90, i % 12) for i in range(99)
@@ -29,7 +29,7 @@ TEXT = b"".join(
 
 
 def mixed(raw: bytes, lanes: int, block: int = 7) -> bytes:
-    [payload] = encode_segment(raw, UniformPredictor(), lanes, block, [Method.MIXED])
+    [payload] = encoded(raw, UniformPredictor(), lanes, block, [Method.MIXED])
     return payload
 
 
@@ -63,7 +63,7 @@ def test_tables_never_change() -> None:
 def test_what_was_mixed_comes_back(raw: bytes, lanes: int) -> None:
     payload = mixed(raw, lanes)
 
-    assert decode_segment(payload, len(raw), UniformPredictor(), lanes, Method.MIXED) == raw
+    assert decoded(payload, len(raw), UniformPredictor(), lanes, Method.MIXED) == raw
 
 
 @pytest.mark.parametrize("block", [1, 2, 50, 10_000])
@@ -105,7 +105,7 @@ def test_bit_weights_are_ones_that_the_coder_inverts() -> None:
 
         bits, rows = stage.predict(np.frombuffer(raw, np.uint8).astype(np.int32), weights)
 
-        check_weights(rows)
+        check_freqs(rows)
         assert len(bits) == 8 * len(raw)
         assert (rows.sum(axis=1) == (1 << PRECISION_BITS) - 2).all()
 

@@ -20,7 +20,7 @@ from lmcompress.benchmark.harness import (
 )
 from lmcompress.benchmark.provenance import describe_run
 from lmcompress.codec import scoring
-from lmcompress.codec.stream import CodecConfig
+from lmcompress.codec.config import CodecConfig
 from lmcompress.errors import LmcompressError, MissingDependencyError, ModelNotFoundError
 
 TEXT = b"It was the best of times, it was the worst of times; the age of foolishness.\n" * 8

@@ -10,7 +10,7 @@ import pytest
 
 from lmcompress.cli.main import lmcompress
 from lmcompress.cli.options import byte_count
-from lmcompress.codec.stream import DEFAULT_SEGMENT_BYTES
+from lmcompress.codec.config import DEFAULT_SEGMENT_BYTES
 from tests.support.command_line import TEXT, Run, assert_one_line_error, names
 
 

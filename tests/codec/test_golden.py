@@ -11,9 +11,10 @@ import pytest
 
 import lmcompress
 from lmcompress import CodecConfig, Prompt
-from lmcompress.codec.prompt import lanes_of
+from lmcompress.codec.prompt import prompt_lanes
 from lmcompress.format.compact import CompactReader
-from lmcompress.format.frame import FrameReader, Method
+from lmcompress.format.frame import Method
+from lmcompress.format.full import FrameReader
 from lmcompress.models.store import load_model
 
 ROOT = Path(__file__).parents[1] / "golden"
@@ -112,7 +113,7 @@ def test_golden_file_after_a_prompt_in_lanes_decodes(
     monkeypatch.setenv("LMCOMPRESS_MODELS", str(MODELS["compact1"]))
     raw = (path.parent / "raw.bin").read_bytes()
     text = raw[len(raw) // 2 :] * 40
-    assert lanes_of(len(text)) > 1
+    assert prompt_lanes(len(text)) > 1
     # How many lanes are automatic for a file may change, that of a prompt may not.
     monkeypatch.setattr("lmcompress.codec.lanes.AUTO_MAX_LANES", 2)
     config = CodecConfig(prompt=Prompt(text, "forty"))

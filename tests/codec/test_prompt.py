@@ -11,7 +11,7 @@ import pytest
 import lmcompress
 from lmcompress import CodecConfig, Prompt
 from lmcompress.codec.predictor import ContextPolicy
-from lmcompress.codec.prompt import primer_of
+from lmcompress.codec.session import Session
 from lmcompress.errors import CorruptFrameError, PromptNotFoundError
 from lmcompress.format.frame import read_frames
 from lmcompress.models.store import Model
@@ -60,18 +60,21 @@ def test_threads_and_what_was_read_before_change_no_bit(tiny_model: Model) -> No
     other = CodecConfig(prompt=Prompt(RECORDS[0], "other"))
     lmcompress.compress(raw, tiny_model, other)  # takes the kept prompt's place
 
-    for _ in range(2):  # read anew, then kept: a use must not change what is kept
+    for _ in range(2):  # read again, then kept: a use must not change what is kept
         again = CodecConfig(prompt=PROMPT, threads=2)
         assert lmcompress.compress(raw, tiny_model, again) == expected
 
 
-def test_a_prompt_is_read_anew_for_another_context(tiny_model: Model) -> None:
+def test_a_prompt_is_read_again_for_another_context(tiny_model: Model) -> None:
     assert tiny_model.weights is not None
-    long, short = (
-        primer_of(PROMPT, tiny_model, ContextPolicy(32, overlap), "cpu", 1) for overlap in (8, 4)
-    )
+    lengths = []
+    for overlap in (8, 4):
+        session = Session(tiny_model, CodecConfig(prompt=PROMPT), ContextPolicy(32, overlap))
+        with session.open_decoder(1) as opened:
+            assert opened.prompt is not None
+            lengths.append(len(opened.prompt.context))
 
-    assert (len(long.context), len(short.context)) == (8, 4)
+    assert lengths == [8, 4]
 
 
 def test_each_segment_begins_with_the_prompt(tiny_model: Model) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 import lmcompress
 from lmcompress import CodecConfig
-from lmcompress.codec.byte_segments import decode_segment, encode_segment
 from lmcompress.codec.lanes import LaneLayout
 from lmcompress.codec.predictor import ContextPolicy, GPTPredictor, UniformPredictor, new_predictor
+from lmcompress.codec.session import Session
 from lmcompress.codec.stream import FrameCompressor, compress_stream, decompress_stream
 from lmcompress.errors import (
     CorruptFrameError,
@@ -24,8 +24,10 @@ from lmcompress.errors import (
     TruncatedFrameError,
     UnsupportedVersionError,
 )
-from lmcompress.format.frame import FrameReader, Method
+from lmcompress.format.frame import Method
+from lmcompress.format.full import FrameReader
 from lmcompress.models.store import DEFAULT_MODEL, Model
+from tests.support.coding import decoded, encoded
 
 TEXT = b"It was the best of times,\r\nit was the worst of times. " * 9
 
@@ -47,22 +49,22 @@ def test_lanes_cut_and_join_without_loss(raw_bytes: int, lanes: int) -> None:
 def test_uniform_predictor_costs_8_bits_a_byte(lanes: int) -> None:
     raw = bytes(np.random.default_rng(0).integers(0, 256, 5000, np.uint8))
 
-    [payload] = encode_segment(raw, UniformPredictor(), lanes, 10)
+    [payload] = encoded(raw, UniformPredictor(), lanes, 10)
 
     assert abs(len(payload) - len(raw)) <= 8
-    assert decode_segment(payload, len(raw), UniformPredictor(), lanes) == raw
+    assert decoded(payload, len(raw), UniformPredictor(), lanes) == raw
 
 
 @pytest.mark.parametrize(("device", "most"), [("cpu", 16), ("cuda", 256)])
 def test_automatic_lanes_have_8_kib_and_are_more_on_a_gpu(
-    device: str, most: int, monkeypatch: pytest.MonkeyPatch
+    device: str, most: int, tiny_model: Model, token_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lmcompress.codec.stream.resolve_device", lambda _: device)
-    config = CodecConfig()
+    monkeypatch.setattr("lmcompress.codec.session.resolve_device", lambda _: device)
+    of_bytes, of_tokens = Session(tiny_model), Session(token_model)
 
-    assert [config.lanes_for(kib << 10) for kib in (1, 8, 100, 16 << 10)] == [1, 1, 12, most]
-    assert [config.lanes_for_tokens(n << 10) for n in (1, 2, 25, 4 << 10)] == [1, 1, 12, most]
-    assert CodecConfig(lanes=3).lanes_for(1 << 20) == 3
+    assert [of_bytes.lanes_for(kib << 10) for kib in (1, 8, 100, 16 << 10)] == [1, 1, 12, most]
+    assert [of_tokens.lanes_for(n << 10) for n in (1, 2, 25, 4 << 10)] == [1, 1, 12, most]
+    assert Session(tiny_model, CodecConfig(lanes=3)).lanes_for(1 << 20) == 3
 
 
 @pytest.mark.parametrize("adaptive", [False, True], ids=["direct", "adaptive"])
@@ -98,11 +100,11 @@ def test_the_encoder_writes_the_same_bytes_for_any_block(tiny_model: Model, bloc
     policy = ContextPolicy.of(tiny_model.weights)
     methods = [Method.CODED, Method.MIXED]
     predictor = new_predictor(tiny_model.weights, 3, 40, policy)
-    expected = encode_segment(TEXT, predictor, 3, 40, methods)
+    expected = encoded(TEXT, predictor, 3, 40, methods)
 
     predictor = new_predictor(tiny_model.weights, 3, block, policy)
 
-    assert encode_segment(TEXT, predictor, 3, block, methods) == expected
+    assert encoded(TEXT, predictor, 3, block, methods) == expected
 
 
 def test_segments_decode_alone(tiny_model: Model) -> None:
@@ -190,8 +192,9 @@ def test_every_flipped_byte_and_every_truncation_is_found(tiny_model: Model) -> 
 
 
 def test_a_wrong_payload_with_right_checksum_gives_no_wrong_bytes(tiny_model: Model) -> None:
-    from lmcompress.codec.stream import frame_header
-    from lmcompress.format.frame import FrameWriter, raw_checksum
+    from lmcompress.codec.requirements import frame_header
+    from lmcompress.format.frame import raw_checksum
+    from lmcompress.format.full import FrameWriter
 
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -265,8 +268,9 @@ def test_a_model_without_a_symbol_for_each_byte_is_refused(tmp_path) -> None:  #
 
 @pytest.mark.parametrize("window", [0, 49])
 def test_a_window_that_the_model_does_not_have_is_refused(window: int, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from lmcompress.codec.stream import frame_header
-    from lmcompress.format.frame import FrameWriter, raw_checksum
+    from lmcompress.codec.requirements import frame_header
+    from lmcompress.format.frame import raw_checksum
+    from lmcompress.format.full import FrameWriter
     from tests.support.exactness import random_weights
 
     model, sink = Model("gpt-2", random_weights("gpt-2"), {}, tmp_path), io.BytesIO()
@@ -281,8 +285,9 @@ def test_a_window_that_the_model_does_not_have_is_refused(window: int, tmp_path)
 def test_a_newer_arithmetic_is_refused(tiny_model: Model) -> None:
     import dataclasses
 
-    from lmcompress.codec.stream import frame_header
-    from lmcompress.format.frame import FrameWriter, raw_checksum
+    from lmcompress.codec.requirements import frame_header
+    from lmcompress.format.frame import raw_checksum
+    from lmcompress.format.full import FrameWriter
 
     header = dataclasses.replace(frame_header(tiny_model, ContextPolicy()), arithmetic_version=99)
     sink = io.BytesIO()
@@ -302,10 +307,9 @@ def test_texts_longer_than_the_context_come_back(name: str) -> None:
     policy = ContextPolicy.of(weights)
     assert policy == ContextPolicy(48, 12)
 
-    [payload] = encode_segment(TEXT, new_predictor(weights, 2, 30, policy), 2, 30)
-    decoded = decode_segment(payload, len(TEXT), new_predictor(weights, 2, 12, policy), 2)
+    [payload] = encoded(TEXT, new_predictor(weights, 2, 30, policy), 2, 30)
 
-    assert decoded == TEXT
+    assert decoded(payload, len(TEXT), new_predictor(weights, 2, 12, policy), 2) == TEXT
 
 
 @pytest.mark.parametrize("engine_of", ["reference", "kernels"])

@@ -25,7 +25,8 @@ from lmcompress.errors import (
     TruncatedFrameError,
     UnsupportedModelError,
 )
-from lmcompress.format.frame import FrameReader, FrameWriter, Method, raw_checksum
+from lmcompress.format.frame import Method, raw_checksum
+from lmcompress.format.full import FrameReader, FrameWriter
 from lmcompress.format.wire import encode_varint
 from lmcompress.gpt.cuda.group_softmax import DeviceGroups
 from lmcompress.gpt.reference_engine import TorchEngine
@@ -34,6 +35,7 @@ from lmcompress.tokenizer.bpe import tokenizer_of
 
 pytest.importorskip("tokenizers")
 
+from tests.support.coding import opened
 from tests.support.token_model import MISSING, SPECIAL, TEXT
 
 PNG = b"\x89PNG\r\n\x1a\n" + np.random.default_rng(2).integers(0, 256, 600, np.uint8).tobytes()
@@ -114,7 +116,7 @@ def test_the_encoder_writes_the_same_bytes_for_any_block(token_model: Model, blo
 
     def encoded(block: int) -> bytes:
         predictor = new_token_predictor(token_model.weights, 3, 40, policy)  # type: ignore[arg-type]
-        return encode_tokens(symbols, predictor, 3, block)
+        return encode_tokens(symbols, opened(predictor, 3, block))
 
     assert encoded(block) == encoded(5)
 
@@ -129,11 +131,11 @@ def test_logits_that_stay_on_the_device_give_the_same_bytes(token_model: Model) 
         engine = TorchEngine(weights, "cpu", max_steps=3)
         return DeviceTokenPredictor(weights, engine, policy, DeviceGroups(spelled, "cpu"))
 
-    payload = encode_tokens(symbols, predictor(), 3, 7)
+    payload = encode_tokens(symbols, opened(predictor(), 3, 7))
 
-    expected = encode_tokens(symbols, new_token_predictor(weights, 3, 7, policy), 3, 7)
-    assert payload == expected
-    assert decode_tokens(payload, len(TEXT), predictor(), 3) == TEXT
+    on_host = new_token_predictor(weights, 3, 7, policy)
+    assert payload == encode_tokens(symbols, opened(on_host, 3, 7))
+    assert decode_tokens(payload, len(TEXT), opened(predictor(), 3)) == TEXT
 
 
 def test_decoding_needs_no_tokenizer(
@@ -170,7 +172,7 @@ def test_an_escape_in_a_run_costs_little_more_than_its_byte(token_model: Model) 
     noise = np.random.default_rng(0).integers(0, 256, 4000, np.uint8).tobytes()
     predictor = new_token_predictor(token_model.weights, 1, 64, ContextPolicy(24, 6))
 
-    payload = encode_tokens(table.escaped(noise), predictor, 1, 64)
+    payload = encode_tokens(table.escaped(noise), opened(predictor, 1, 64))
 
     assert len(payload) < len(noise) + 16
 
@@ -246,7 +248,7 @@ def test_no_bytes_is_an_error_of_the_payload(token_model: Model) -> None:
     predictor = new_token_predictor(token_model.weights, 1, 1, ContextPolicy(24, 6))
 
     with pytest.raises(CorruptFrameError):
-        decode_tokens(b"", 10, predictor, 1)
+        decode_tokens(b"", 10, opened(predictor, 1))
 
 
 def test_a_changed_table_is_another_model(token_model: Model) -> None:

@@ -10,7 +10,7 @@ import pytest
 from lmcompress.benchmark import harness
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.records import read_jsonl
-from lmcompress.codec.stream import CodecConfig
+from lmcompress.codec.config import CodecConfig
 from lmcompress.corpora.registry import info, split_range
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 

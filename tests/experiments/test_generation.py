@@ -17,15 +17,15 @@ from experiments.support.generation import (
     Draw,
     ModelSource,
     fill,
+    freqs_of_sizes,
     price,
     runs_of,
-    weights_of_sizes,
 )
 from lmcompress import CodecConfig
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.records import read_rows
 from lmcompress.models.store import Model, load_model
-from lmcompress.range_coder import check_weights
+from lmcompress.range_coder import check_freqs
 
 RAW = b"It was the best of times, it was the worst of times; it was the age of wisdom"
 FREE = np.arange(len(RAW)) % 20 >= 10
@@ -35,9 +35,9 @@ def test_a_codecs_probabilities_halve_with_each_bit() -> None:
     sizes = [30] * 256
     sizes[65], sizes[66] = 29, 28
 
-    weights = weights_of_sizes(sizes)
+    weights = freqs_of_sizes(sizes)
 
-    check_weights(weights)
+    check_freqs(weights)
     frequencies = 1 + weights[0]
     assert frequencies[66] / frequencies[65] == pytest.approx(256, rel=1e-3)
     assert frequencies[65] / frequencies[67] == pytest.approx(256, rel=0.02)

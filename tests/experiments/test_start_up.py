@@ -12,7 +12,7 @@ import torch
 
 import lmcompress
 from experiments import start_up
-from lmcompress.codec.predictor import resolve_device
+from lmcompress.codec.session import resolve_device
 from lmcompress.gpt.cpu import matmul
 from lmcompress.system import gpu
 from tests.support.command_line import TEXT

@@ -16,7 +16,7 @@ from experiments.support.table_1_tables import derived_texts, lines_of, publishe
 from lmcompress.benchmark.harness import ModelCodec
 from lmcompress.benchmark.provenance import describe_run
 from lmcompress.benchmark.records import Record
-from lmcompress.codec.stream import CodecConfig
+from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import Model
 
 TEXT = b"It was the best of times,\r\nit was the worst of times; the age of wisdom. " * 60

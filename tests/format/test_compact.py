@@ -105,7 +105,7 @@ def test_any_header_and_sizes_read_back(
     frame = pack_compact(header, segment, payload)
 
     assert read_all(frame) == [(header, [(segment, payload)])]
-    overhead = header.overhead(lanes, len(payload))
+    overhead = CompactWriter(io.BytesIO(), header).coding_overhead(lanes, len(payload))
     assert len(frame) == len(payload) + overhead + len(STORED) - 3
 
 

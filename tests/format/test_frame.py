@@ -16,17 +16,9 @@ from lmcompress.errors import (
     LmcompressError,
     TruncatedFrameError,
 )
-from lmcompress.format.frame import (
-    FrameHeader,
-    FrameReader,
-    FrameTotals,
-    FrameWriter,
-    Method,
-    Segment,
-    check_raw,
-    raw_checksum,
-    read_frames,
-)
+from lmcompress.format.frame import Method, check_raw, raw_checksum, read_frames
+from lmcompress.format.full import FrameReader, FrameWriter
+from lmcompress.format.header import FrameHeader, FrameTotals, Segment
 from lmcompress.format.wire import MAX_VARINT
 
 HEADER = FrameHeader("tiny-7m", bytes(range(16)), 1, window=1024, overlap=128)

@@ -12,15 +12,9 @@ from typing import BinaryIO
 import pytest
 
 from lmcompress.errors import CorruptFrameError, UnsupportedVersionError
-from lmcompress.format.frame import (
-    MAX_SEGMENT_BYTES,
-    FrameHeader,
-    FrameReader,
-    FrameWriter,
-    Method,
-    Segment,
-)
-from lmcompress.format.header import MAGIC, unpack_fields
+from lmcompress.format.frame import Method
+from lmcompress.format.full import FrameReader, FrameWriter
+from lmcompress.format.header import MAGIC, MAX_SEGMENT_BYTES, FrameHeader, Segment, unpack_fields
 from lmcompress.format.wire import MAX_VARINT, encode_varint
 
 HEADER = FrameHeader("tiny-7m", bytes(range(16)), 1, window=1024, overlap=128)

@@ -11,8 +11,8 @@ import torch
 from lmcompress.gpt.cpu.group_softmax import FastGroups
 from lmcompress.gpt.cuda.group_softmax import DeviceGroups
 from lmcompress.gpt.group_softmax import ReferenceGroups
-from lmcompress.range_coder import check_weights, symbol_bits
-from lmcompress.tokenizer.groups import FLAT, GroupSums, group_weights
+from lmcompress.range_coder import check_freqs, symbol_bits
+from lmcompress.tokenizer.groups import FLAT, GroupSums, group_freqs
 from lmcompress.tokenizer.vocabulary import GROUP_SIZE
 
 Groups = Callable[[np.ndarray, np.ndarray], GroupSums]
@@ -58,12 +58,12 @@ def test_both_levels_are_weights_that_the_coder_takes(scale: float, groups_of: G
     found = groups_of(random_logits(scale, 1000), random_mask(1000))
     last = np.array([0, 1, 1000, (1 << 24) - 6] * 5)
 
-    upper = group_weights(found.sums, last)
+    upper = group_freqs(found.sums, last)
 
-    check_weights(upper)
+    check_freqs(upper)
     assert np.array_equal(upper[:, -1], last)
     for group in range(5):
-        check_weights(found.members(np.full(20, group)))
+        check_freqs(found.members(np.full(20, group)))
 
 
 def test_groups_without_a_share_are_flat() -> None:
@@ -82,7 +82,7 @@ def test_the_expected_cost_of_two_levels_is_below_a_hundredth_of_a_bit(
     probs = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     probs /= probs.sum(axis=1, keepdims=True)
     found = FastGroups(logits, np.ones(vocab_size, np.bool_))
-    upper = group_weights(found.sums, np.full(4, 1 << 10))  # an escape of 2**-14, as at first
+    upper = group_freqs(found.sums, np.full(4, 1 << 10))  # an escape of 2**-14, as at first
 
     bits = np.empty_like(probs)
     for group in range(vocab_size // GROUP_SIZE):

@@ -185,7 +185,7 @@ class _Group:
             call()
         head = self.model.output
         if out is not None:
-            kernels.weights_from_logits(
+            kernels.freqs_from_logits(
                 plan.sums, self.scale, head.scale, self.model.logit_table, self.lanes, out
             )
         if logits is not None:

@@ -1,4 +1,4 @@
-"""Group sums and weights of large vocabularies in numba: bit-equal to `groups.py`, row by row."""
+"""Group sums and frequencies of large vocabularies in numba: equal to the definition."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FastGroups:
         sum_groups(logits, is_spelled, _TABLE, self._exponents, self.sums)
 
     def members(self, groups: np.ndarray) -> np.ndarray:
-        """Returns weights within one group for each row, (n, GROUP_SIZE)."""
+        """Returns freqs within one group for each row, (n, GROUP_SIZE)."""
         out = np.empty((len(groups), _SIZE), np.float32)
         member_weights(self._exponents, self.sums, groups, _TABLE, out)
         return out
@@ -66,7 +66,7 @@ def sum_groups(logits, is_spelled, table, exponents, sums):
 
 @kernel
 def member_weights(exponents, sums, groups, table, out):
-    """out[row] = weights within the row's group; flat where the group has no share."""
+    """out[row] = frequencies within the row's group; flat where the group has no share."""
     budget = _TOTAL - _SIZE
     for m in range(out.shape[0]):
         g = groups[m]

@@ -256,7 +256,7 @@ def activate_quantize(sums, s, ws, bias, activation, table, q, levels, per_level
 
 
 @kernel
-def weights_from_logits(sums, s, ws, table, lanes, out):
+def freqs_from_logits(sums, s, ws, table, lanes, out):
     """Integer softmax of logits (sums * s) * ws; rows (lane, step) go to out[step, lane]."""
     vocab_size = sums.shape[1]
     steps = sums.shape[0] // lanes

@@ -152,7 +152,7 @@ class TeamEngine(BlockEngine):
         args = sums, self._scale[part], head.scale
         if out is not None:
             table = self._model.logit_table
-            kernels.weights_from_logits(*args, table, high - low, out[:, low:high])
+            kernels.freqs_from_logits(*args, table, high - low, out[:, low:high])
         if logits is not None:
             kernels.logits_rows(*args, high - low, logits[:, low:high])
 

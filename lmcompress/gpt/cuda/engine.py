@@ -2,7 +2,7 @@
 
 Every buffer is allocated once. One pass over a given number of steps is a fixed list of launches,
 kept as a CUDA graph after its first run: the position is a number on the device, so one graph
-serves all positions. Weights cross the bus while the next steps are computed.
+serves all positions. Frequencies cross the bus while the next steps are computed.
 
 On the CPU the same launches run in Triton's interpreter, which is how tests check their bits.
 """
@@ -58,7 +58,7 @@ class _State:
         self.queries = self._new(rows, config.n_head, config.head_dim, dtype=torch.int8)
         self.query_scales = self._new(rows, config.n_head)
         self.attended = self._new(rows, config.n_head * config.head_dim)
-        self.weights = self._new(rows * config.vocab_size)
+        self.freqs = self._new(rows * config.vocab_size)
         self.rings = []
         for window in model.windows:
             # A pass's keys enter before its first query looks: room for both.
@@ -92,12 +92,12 @@ class _Plan:
             self._product(layer["up"], self._add(layer["proj"], *next(norms)))
             self._product(layer["down"], self._activate(layer["up"], layer["down"]))
             self._product(following, self._add(layer["down"], *next(norms)))
-        self.weights = state.weights[: self._rows * self._model.config.vocab_size]
-        self.weights = self.weights.view(steps, state.lanes, self._model.config.vocab_size)
+        self.freqs = state.freqs[: self._rows * self._model.config.vocab_size]
+        self.freqs = self.freqs.view(steps, state.lanes, self._model.config.vocab_size)
         self._frequencies()
 
     def run(self) -> None:
-        """Fills `weights` (steps, lanes, vocab_size) with what follows `tokens`."""
+        """Fills `freqs` (steps, lanes, vocab_size) with what follows `tokens`."""
         if self._graph is None and self._wants_graph and self._has_run:  # the first run compiled
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
@@ -212,7 +212,7 @@ class _Plan:
         block = min(_VOCAB_BLOCK, triton.next_power_of_2(head.width))
         self._launch(
             kernels.frequencies, self._sums(head), state.scale, head.scale,
-            model.logit_table, self.weights, state.lanes, self._steps, head.width, BLOCK=block,
+            model.logit_table, self.freqs, state.lanes, self._steps, head.width, BLOCK=block,
         )  # fmt: skip
 
 
@@ -238,7 +238,7 @@ class CudaEngine:
 
     @torch.no_grad()
     def advance(self, tokens: npt.NDArray[np.int64]) -> Tensor:
-        """Reads tokens (lanes, steps), at most `max_steps`; leaves the weights on the device.
+        """Reads tokens (lanes, steps), at most `max_steps`; leaves the frequencies on the device.
 
         Returns:
           float32 (steps, lanes, vocab_size), which the next call overwrites.
@@ -246,13 +246,13 @@ class CudaEngine:
         Raises:
           ValueError: If the model has no embedding for a position.
         """
-        return self._pass(tokens).weights
+        return self._pass(tokens).freqs
 
     @torch.no_grad()
     def predict(
         self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None = None
     ) -> npt.NDArray[np.float32]:
-        """Returns weights (steps, lanes, vocab_size) after each of tokens (lanes, steps).
+        """Returns freqs (steps, lanes, vocab_size) after each of tokens (lanes, steps).
 
         `logits`, if given, is filled with the exact logits, of the same shape.
         """
@@ -261,7 +261,7 @@ class CudaEngine:
         for start in range(0, tokens.shape[1], self.max_steps):
             part = slice(start, start + self.max_steps)
             plan = self._pass(tokens[:, part])
-            self._transfer.send(plan.weights, out[part])
+            self._transfer.send(plan.freqs, out[part])
             if logits is not None:
                 logits[part] = plan.logits().cpu().numpy()
         self._transfer.wait()

@@ -15,7 +15,7 @@ from torch import Tensor
 from lmcompress.gpt.constants import EXPONENT_MASK, LOGIT_SCALE_BITS, PRECISION_BITS
 from lmcompress.gpt.reference import integer_exponents
 from lmcompress.gpt.tables import EXP2_BITS, exp2_table
-from lmcompress.range_coder import Weights
+from lmcompress.range_coder import Freqs
 from lmcompress.tokenizer.groups import FLAT, Integers
 from lmcompress.tokenizer.vocabulary import GROUP_SIZE
 
@@ -30,7 +30,9 @@ class DeviceGroups:
         self._table = torch.tensor(exp2_table(LOGIT_SCALE_BITS), device=device)
 
     @torch.no_grad()
-    def __call__(self, logits: Tensor | Weights, _: npt.NDArray[np.bool_]) -> TorchGroups:
+    def __call__(
+        self, logits: Tensor | npt.NDArray[np.float32], _: npt.NDArray[np.bool_]
+    ) -> TorchGroups:
         """Takes exact logits (n, V); which tokens are spelled is known already."""
         z = integer_exponents(torch.as_tensor(logits, device=self._table.device))
         z = torch.where(self._is_spelled, z, _UNSPELLED)
@@ -48,17 +50,17 @@ class TorchGroups:
         self.sums: Integers = by_group.sum(2).cpu().numpy()
 
     @torch.no_grad()
-    def members(self, groups: Integers) -> Weights:
-        """Returns weights within one group for each row, (n, GROUP_SIZE)."""
+    def members(self, groups: Integers) -> Freqs:
+        """Returns freqs within one group for each row, (n, GROUP_SIZE)."""
         device, (rows, count, _) = self._by_group.device, self._by_group.shape
         which = torch.tensor(groups, device=device)
         chosen = self._by_group[torch.arange(rows, device=device), which.clamp(max=count - 1)]
         total = chosen.sum(1, keepdim=True)
         is_flat = (which[:, None] >= count) | (total == 0)
         budget = (1 << PRECISION_BITS) - GROUP_SIZE
-        weights = torch.div(chosen * budget, total.clamp(min=1), rounding_mode="floor")
+        freqs = torch.div(chosen * budget, total.clamp(min=1), rounding_mode="floor")
         place = torch.arange(GROUP_SIZE, device=device)
         is_largest = chosen == chosen.amax(1, keepdim=True)
         first = torch.where(is_largest, place, GROUP_SIZE).amin(1, keepdim=True)
-        weights = weights.scatter_add(1, first, budget - weights.sum(1, keepdim=True))
-        return torch.where(is_flat, FLAT, weights).float().cpu().numpy()
+        freqs = freqs.scatter_add(1, first, budget - freqs.sum(1, keepdim=True))
+        return torch.where(is_flat, FLAT, freqs).float().cpu().numpy()

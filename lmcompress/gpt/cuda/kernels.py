@@ -276,7 +276,7 @@ def frequencies(
     """Integer softmax of logits (sums * s) * ws; row (lane, step) goes to out[step, lane].
 
     Reads a row four times, a block at a time, so that any vocabulary fits: for its maximum, the sum
-    of exponentials, the sum of weights, and the weights.
+    of exponentials, the sum of frequencies, and the frequencies.
     """
     row, is_row = _rows(rows, ROWS)
     block = tl.arange(0, BLOCK)[None, :]
@@ -305,6 +305,6 @@ def frequencies(
     for start in range(0, vocab_size, BLOCK):
         column = start + block
         z = _logit_exponents(line, is_row, scale, ws, column, vocab_size)
-        weights = exp2_negative(largest - z, table).to(tl.int64) * budget // total
-        weights += tl.where(column == first, left, 0)
-        tl.store(target + column, weights.to(tl.float32), is_row & (column < vocab_size))
+        freqs = exp2_negative(largest - z, table).to(tl.int64) * budget // total
+        freqs += tl.where(column == first, left, 0)
+        tl.store(target + column, freqs.to(tl.float32), is_row & (column < vocab_size))

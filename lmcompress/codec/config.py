@@ -1,0 +1,47 @@
+"""How to compress and decompress: what a caller chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+from lmcompress.codec.prompt import Prompt
+from lmcompress.format.header import MAX_SEGMENT_BYTES
+
+DEFAULT_SEGMENT_BYTES = 16 << 20
+MAX_LANES = 4096
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes done since its last call."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecConfig:
+    """How to compress and decompress; with `lanes` given, device and threads change no bit."""
+
+    lanes: int | Literal["auto"] = "auto"
+    """Streams that the model steps through together: more are faster, fewer compress better.
+
+    Automatic: by the size of the segment, and more of them on a GPU.
+    """
+    segment_bytes: int = DEFAULT_SEGMENT_BYTES
+    adaptive: bool = True
+    """Whether online models may learn from the segment; left out where they do not help."""
+    prompt: Prompt | None = None
+    """A text to read first; the decoder needs it too."""
+    compact: bool = False
+    """Whether to write a compact frame: some 20 bytes of header, no names, one segment."""
+    device: str = "auto"
+    """auto, cpu, cuda, or reference: the plain definition, slow, for tests."""
+    threads: int | None = None
+    """CPU threads; None means one for each core that this process may run on."""
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if self.lanes != "auto" and not 1 <= self.lanes <= MAX_LANES:
+            raise ValueError(f"lanes is {self.lanes}, expected 1 to {MAX_LANES} or auto")
+        if not 1 <= self.segment_bytes <= MAX_SEGMENT_BYTES:
+            raise ValueError(
+                f"segment-bytes is {self.segment_bytes}, expected 1 to {MAX_SEGMENT_BYTES}"
+            )

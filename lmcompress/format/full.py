@@ -1,0 +1,207 @@
+"""The full `.lmc` frame: a header, segments that each decode alone, an end marker.
+
+docs/format.md holds the byte layout. A checksum covers every byte of a frame, and a declared size
+is believed only when the bytes are there. The checksums find damage; they do not stop a forger.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from lmcompress.errors import CorruptFrameError, TruncatedFrameError, UnsupportedVersionError
+from lmcompress.format.compact import COMPACT_MAGIC
+from lmcompress.format.frame import raw_checksum
+from lmcompress.format.header import (
+    END_MARKER,
+    FORMAT_VERSION,
+    MAGIC,
+    MAX_HEADER_BYTES,
+    RAW_CHECKSUM_BYTES,
+    FrameHeader,
+    FrameTotals,
+    Method,
+    Segment,
+    unpack_fields,
+)
+from lmcompress.format.wire import ByteReader, require_crc32, write_all
+
+
+class FrameWriter:
+    """Writes one frame in one pass; the sink need not seek and is not closed."""
+
+    def __init__(self, sink: BinaryIO, header: FrameHeader) -> None:
+        """Writes the header at once."""
+        self.header = header
+        self.bytes_written = 0
+        self._sink = sink
+        self._raw_bytes = 0
+        self._num_segments = 0
+        self._is_finished = False
+        self._chain = 0
+        self._write_header(header.pack())
+
+    def write_stored(self, raw: bytes) -> None:
+        """Writes a segment whose payload is the raw bytes."""
+        self._write_segment(
+            Segment(Method.STORED, len(raw), 0, len(raw), zlib.crc32(raw), raw_checksum(raw)), raw
+        )
+
+    def write_coded(
+        self,
+        raw_bytes: int,
+        lanes: int,
+        payload: bytes,
+        raw_checksum: bytes,
+        method: Method = Method.CODED,
+    ) -> None:
+        """Writes a segment that the coder made; raises ValueError if no reader would take it."""
+        crc32 = zlib.crc32(payload)
+        self._write_segment(
+            Segment(method, raw_bytes, lanes, len(payload), crc32, raw_checksum), payload
+        )
+
+    def coding_overhead(self, lanes: int, payload_bytes: int) -> int:
+        """Returns 0: the few bytes of sizes that a stored segment lacks are not counted."""
+        return 0
+
+    def finish(self) -> None:
+        """Writes the end marker; nothing can be written after it."""
+        self._write_header(FrameTotals(self._raw_bytes, self._num_segments).pack(self._chain))
+        self._is_finished = True
+
+    def _write_segment(self, segment: Segment, payload: bytes) -> None:
+        self.header.check_segment(segment)
+        self._write_header(segment.pack(self._chain))
+        self._write(payload)
+        self._raw_bytes += segment.raw_bytes
+        self._num_segments += 1
+
+    def _write_header(self, packed: bytes) -> None:
+        self._write(packed)
+        self._chain = int.from_bytes(packed[-4:], "little")
+
+    def _write(self, data: bytes) -> None:
+        if self._is_finished:
+            raise ValueError("the frame is finished: expected no more writes")
+        write_all(self._sink, data)
+        self.bytes_written += len(data)
+
+
+class FrameReader:
+    """Reads one frame: the header at construction, then an iterator of its segments.
+
+    Yields (segment, payload); the payload's CRC-32 was checked. Raises CorruptFrameError,
+    TruncatedFrameError or UnsupportedVersionError. What comes after the end marker is left unread:
+    `read_frames` looks at it.
+    """
+
+    def __init__(self, source: BinaryIO | ByteReader, *, skip_payloads: bool = False) -> None:
+        """Reads the header; with `skip_payloads`, payloads come as b"" and are not checked."""
+        self._stream = source if isinstance(source, ByteReader) else ByteReader(source)
+        self._skip_payloads = skip_payloads
+        self._totals: FrameTotals | None = None
+        self.header, self._chain = _read_header(self._stream)
+        self._segments = self._read_segments()
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the end marker was read and agreed with the segments."""
+        return self._totals is not None
+
+    @property
+    def totals(self) -> FrameTotals:
+        """The end marker's totals; raises ValueError before the last segment was read."""
+        if self._totals is None:
+            raise ValueError("totals stand at the frame's end: iterate over all segments first")
+        return self._totals
+
+    def __iter__(self) -> Iterator[tuple[Segment, bytes]]:
+        """Returns the reader: segments come once."""
+        return self
+
+    def __next__(self) -> tuple[Segment, bytes]:
+        """Reads the next segment."""
+        return next(self._segments)
+
+    def _read_segments(self) -> Iterator[tuple[Segment, bytes]]:
+        raw_bytes = num_segments = 0
+        while (method := self._read_method()) != END_MARKER:
+            name = f"segment {num_segments + 1}"
+            segment = self._read_segment_header(method, name)
+            yield segment, self._read_payload(segment, name)
+            raw_bytes += segment.raw_bytes
+            num_segments += 1
+        self._totals = self._read_end(FrameTotals(raw_bytes, num_segments))
+
+    def _read_method(self) -> int:
+        self._stream.take_crc32(self._chain)
+        return self._stream.read_u8("a frame without an end marker")
+
+    def _read_segment_header(self, method: int, name: str) -> Segment:
+        stream, what = self._stream, f"the header of {name}"
+        if method not in set(Method):
+            raise CorruptFrameError(
+                f"{name} has method {method}, expected 0 to 3: download it again"
+            )
+        payload_bytes = raw_bytes = stream.read_varint(what)
+        lanes = 0
+        if method != Method.STORED:
+            lanes, payload_bytes = stream.read_varint(what), stream.read_varint(what)
+        crc32, checksum = stream.read_u32(what), stream.read(RAW_CHECKSUM_BYTES, what)
+        self._chain = stream.check_crc32(what)
+        try:
+            segment = Segment(Method(method), raw_bytes, lanes, payload_bytes, crc32, checksum)
+            self.header.check_segment(segment)
+        except ValueError as exc:
+            raise CorruptFrameError(f"{what} is damaged: {exc}") from exc
+        return segment
+
+    def _read_payload(self, segment: Segment, name: str) -> bytes:
+        what = f"the payload of {name}"
+        if self._skip_payloads:
+            self._stream.skip(segment.payload_bytes, what)
+            return b""
+        payload = self._stream.read(segment.payload_bytes, what)
+        require_crc32(self._stream.take_crc32(), segment.payload_crc32, what)
+        return payload
+
+    def _read_end(self, found: FrameTotals) -> FrameTotals:
+        stream, what = self._stream, "the end marker"
+        declared = FrameTotals(stream.read_varint(what), stream.read_varint(what))
+        stream.check_crc32(what)
+        if declared != found:
+            raise CorruptFrameError(
+                f"found {found.num_segments} segments of {found.raw_bytes} raw bytes, expected "
+                f"{declared.num_segments} of {declared.raw_bytes}: segments were lost or added"
+            )
+        return declared
+
+
+def _read_header(stream: ByteReader) -> tuple[FrameHeader, int]:
+    offset, what = stream.position, "the frame's header"
+    stream.take_crc32()
+    magic = stream.read_up_to(len(MAGIC))
+    if magic != MAGIC[: len(magic)]:
+        where = "not an .lmc file" if offset == 0 else f"after a frame, byte {offset} on, no frame"
+        expected = f"{MAGIC.hex()} or {COMPACT_MAGIC.hex()}"
+        raise CorruptFrameError(f"{where}: starts with {magic.hex()}, expected {expected}")
+    if len(magic) < len(MAGIC):
+        raise TruncatedFrameError(
+            f"found {len(magic)} bytes, expected an .lmc file: download it again"
+        )
+    version = stream.read_u8(what)
+    if version == 0:
+        raise CorruptFrameError("found format version 0, expected 1: the file is damaged")
+    if version > FORMAT_VERSION:
+        raise UnsupportedVersionError(
+            f"the file has format version {version}, expected {FORMAT_VERSION}: "
+            "it needs a newer lmcompress"
+        )
+    header_bytes = stream.read_varint(what)
+    if header_bytes > MAX_HEADER_BYTES:
+        raise CorruptFrameError(f"{what} has {header_bytes} bytes, expected <= {MAX_HEADER_BYTES}")
+    fields = stream.read(header_bytes, what)
+    crc32 = stream.check_crc32(what)
+    return unpack_fields(fields), crc32
