@@ -20,7 +20,7 @@ from lmcompress.gpt import reference
 from lmcompress.gpt.cpu import matmul, tensor_parallel
 from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
 from lmcompress.gpt.cpu.select import cpu_engine
-from lmcompress.gpt.cpu.tensor_parallel import TeamEngine
+from lmcompress.gpt.cpu.tensor_parallel import TensorParallelEngine
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.gpt.reference_engine import TorchEngine
 from lmcompress.models.store import DEFAULT_MODEL, load_model
@@ -115,7 +115,7 @@ def test_kernels_with_wide_inputs_equal_the_reference(
 
 
 @pytest.mark.parametrize("name", ["llama", "neox", "gpt-1", "gpt-2", "qwen-2", "qwen-3"])
-def test_a_team_equals_the_reference_over_paths_batches_and_threads(name: str) -> None:
+def test_shared_products_equal_the_reference_over_paths_batches_and_threads(name: str) -> None:
     model, tokens = wide(random_weights(name), 12), random_tokens(8)
     expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
     cpu_model = CpuModel(model)
@@ -123,7 +123,9 @@ def test_a_team_equals_the_reference_over_paths_batches_and_threads(name: str) -
 
     for path, lanes, threads in itertools.product(PATHS, (1, 3, 8), (1, 2, 3)):
         cuts = cuts_for(path)
-        with contextlib.closing(TeamEngine(cpu_model, lanes, max(cuts), threads)) as engine:
+        with contextlib.closing(
+            TensorParallelEngine(cpu_model, lanes, max(cuts), threads)
+        ) as engine:
             found = run(engine, tokens[:lanes], cuts)
         assert np.array_equal(found, expected[:, :lanes]), (path, lanes, threads)
 
@@ -139,7 +141,7 @@ def test_kernels_start_anew_after_a_reset(name: str) -> None:
     assert np.array_equal(engine.predict(tokens), first)
 
 
-def test_wide_inputs_with_ngrams_are_exact_too_and_no_teams() -> None:
+def test_wide_inputs_with_ngrams_are_exact_too_and_not_shared() -> None:
     model, tokens = wide(random_weights("ngrams"), 12), random_tokens(2)
     expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
     cpu_model = CpuModel(model)
@@ -150,23 +152,23 @@ def test_wide_inputs_with_ngrams_are_exact_too_and_no_teams() -> None:
     assert not tensor_parallel.fits(cpu_model)
 
 
-def test_a_team_gives_the_logits_and_starts_anew_as_lanes_side_by_side_do() -> None:
+def test_shared_products_give_the_logits_that_lanes_side_by_side_give() -> None:
     model, tokens = wide(random_weights("llama"), 12), random_tokens(3)
     cpu_model = CpuModel(model)
-    alone, team = CpuEngine(cpu_model, 3, 16, 1), TeamEngine(cpu_model, 3, 16, 2)
+    alone, shared = CpuEngine(cpu_model, 3, 16, 1), TensorParallelEngine(cpu_model, 3, 16, 2)
 
-    for engine in (alone, team):
+    for engine in (alone, shared):
         engine.read(tokens[:, :30])
         engine.reset()
-    expected, found = (engine.logits(tokens) for engine in (alone, team))
+    expected, found = (engine.logits(tokens) for engine in (alone, shared))
 
     assert np.array_equal(found, expected)
 
 
-def test_nobody_waits_for_a_team_member_that_was_interrupted(
+def test_nobody_waits_for_a_thread_that_was_interrupted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = TeamEngine(CpuModel(wide(random_weights("llama"), 12)), 3, 16, 2)
+    engine = TensorParallelEngine(CpuModel(wide(random_weights("llama"), 12)), 3, 16, 2)
     evaluate = engine._kernel
 
     def interrupted(thread: int, *args: object) -> None:
@@ -180,7 +182,7 @@ def test_nobody_waits_for_a_team_member_that_was_interrupted(
     engine.close()  # waits for the other thread
 
 
-def test_a_team_takes_weights_that_no_cache_holds_and_few_lanes(
+def test_products_are_shared_for_large_weights_and_few_lanes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = wide(random_weights("llama"), 12)
@@ -188,7 +190,7 @@ def test_a_team_takes_weights_that_no_cache_holds_and_few_lanes(
     assert isinstance(cpu_engine(model, 1, 1, 2), CpuEngine)
 
     monkeypatch.setattr(tensor_parallel, "LARGE_BYTES", 1)
-    assert isinstance(cpu_engine(model, 1, 1, 2), TeamEngine)
+    assert isinstance(cpu_engine(model, 1, 1, 2), TensorParallelEngine)
     assert isinstance(cpu_engine(model, 3, 1, 2), CpuEngine)  # lanes enough for both
     assert isinstance(cpu_engine(model, 1, 1, 1), CpuEngine)  # nobody to share with
     assert isinstance(cpu_engine(random_weights("llama"), 1, 1, 2), CpuEngine)  # of bytes

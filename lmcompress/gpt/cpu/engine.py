@@ -20,7 +20,7 @@ import numpy.typing as npt
 from lmcompress.gpt import constants
 from lmcompress.gpt.cpu import kernels, matmul
 from lmcompress.gpt.cpu.attention import attention_kernels
-from lmcompress.gpt.cpu.matmul_int16 import WideLinear
+from lmcompress.gpt.cpu.matmul_int16 import Int16Linear
 from lmcompress.gpt.engine import BlockEngine
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.gpt.tables import exp2_table
@@ -65,7 +65,7 @@ class _Linear:
         return self.by_pytorch.bind(q, out)
 
 
-Linear = _Linear | WideLinear
+Linear = _Linear | Int16Linear
 
 
 class CpuModel:
@@ -74,19 +74,19 @@ class CpuModel:
     def __init__(self, weights: ExactWeights) -> None:
         config = weights.config
         self.weights, self.config = weights, config
-        self.is_wide = config.activation_bits > 8
+        self.has_int16_inputs = config.activation_bits > 8
         self.grid = (
             np.float32(config.activation_levels),
             np.float32(1 / config.activation_levels),
         )
-        linear: type[Linear] = WideLinear if self.is_wide else _Linear
+        linear: type[Linear] = Int16Linear if self.has_int16_inputs else _Linear
         self.output = linear(weights, "token_embedding" if config.tied else "output")
         self.layers = [
             {name: linear(weights, f"blocks.{i}.{name}") for name in ("qkv", "proj", "up", "down")}
             for i in range(config.n_layer)
         ]
         self.linears = [self.output, *(y for layer in self.layers for y in layer.values())]
-        self._has_kernels = not self.is_wide and all(
+        self._has_kernels = not self.has_int16_inputs and all(
             matmul.fits(linear.depth, linear.width) for linear in self.linears
         )
         self.windows = [window or config.context_length for window in config.attention_windows]
@@ -113,7 +113,7 @@ class CpuModel:
         """Whether PyTorch takes part in a pass over so many rows; lays the weights out for it."""
         if self.is_fused(num_rows):
             return False
-        rest = [y for y in self.linears if not (isinstance(y, WideLinear) and y.has_kernel)]
+        rest = [y for y in self.linears if not (isinstance(y, Int16Linear) and y.has_kernel)]
         for linear in rest:
             _ = linear.by_pytorch
         return bool(rest)
@@ -149,7 +149,7 @@ class _Group:
         self.x = np.empty((rows, config.n_embd), np.float32)
         self.scale = np.empty(rows, np.float32)
         widest = max(config.n_embd, config.n_head * D, config.mlp_hidden)
-        dtypes = (np.float32, np.float32) if model.is_wide else (np.int8, np.int32)
+        dtypes = (np.float32, np.float32) if model.has_int16_inputs else (np.int8, np.int32)
         self.quantized = np.empty(rows * widest, dtypes[0])
         self.sums = np.empty(rows * max(y.width for y in model.linears), dtypes[1])
         self.rings = []

@@ -64,11 +64,11 @@ class InstructionSet:
     """A smaller tile's activation rows, for what the larger leaves over."""
     row_columns: int
     """Weight rows of a tile of one activation row."""
-    lanes: int
+    sums_per_register: int
     """Sums of 32 bits in a register."""
     step: int
     """Products that one step along the depth takes of each row."""
-    is_wide: bool
+    q_is_int16: bool
     """Whether activations come as 16-bit integers, and not as bytes."""
 
 
@@ -88,7 +88,7 @@ def first_supported(*sets: InstructionSet) -> InstructionSet | None:
 
 _ISA = first_supported(VNNI, AVX2) or AVX2  # where neither is supported, nothing calls it
 DEPTH_STEP, WIDTH_STEP = _ISA.step, _ISA.row_columns
-_ROWS, _IS_WIDE = _ISA.rows, _ISA.is_wide
+_ROWS, _Q_IS_INT16 = _ISA.rows, _ISA.q_is_int16
 
 
 def make_tile(rows: int, isa: InstructionSet) -> Any:
@@ -113,7 +113,7 @@ def _emit_tile(builder: Any, isa: InstructionSet, rows: int, columns: int, args:
     """Emits a loop over the depth with rows x columns accumulators, then their sums."""
     q, w, out = (builder.inttoptr(a, ir.PointerType(I8)) for a in args[:3])
     depth, width = args[3:]
-    sums_type = ir.VectorType(I32, isa.lanes)
+    sums_type = ir.VectorType(I32, isa.sums_per_register)
     load_q, load_w, multiply = (_emit_vnni if isa is VNNI else _emit_avx2)(builder, sums_type)
     entry = builder.block
     loop, done = builder.append_basic_block("depth"), builder.append_basic_block("done")
@@ -131,7 +131,7 @@ def _emit_tile(builder: Any, isa: InstructionSet, rows: int, columns: int, args:
     _emit_prefetches(builder, w, builder.add(depth, k), columns, columns * isa.step)
     results = []
     for m in range(rows):
-        activations = load_q(address(q, m, 2 if isa.is_wide else 1))
+        activations = load_q(address(q, m, 2 if isa.q_is_int16 else 1))
         row = zip(sums[m], weights, strict=True)
         results += [multiply(total, activations, weight) for total, weight in row]
     following = builder.add(k, ir.Constant(I64, isa.step))
@@ -197,11 +197,11 @@ def _emit_avx2(builder: Any, sums_type: Any) -> _Emitters:
 def make_multiply(isa: InstructionSet) -> Callable[..., Any]:
     """Returns what kernels call to go over all tiles, by the addresses of q, w and out.
 
-    Rows of q are 16-bit integers where `isa.is_wide`, else bytes; `count` rows of w give as many
+    Rows of q are 16-bit integers where `isa.q_is_int16`, else bytes; `count` rows of w give as many
     columns of out, whose rows are `width` long.
     """
     rows, few, columns, width_step = isa.rows, isa.few_rows, isa.columns, isa.row_columns
-    item_bytes = 2 if isa.is_wide else 1
+    item_bytes = 2 if isa.q_is_int16 else 1
     tile_of_rows, tile_of_few, tile_of_one = (make_tile(n, isa) for n in (rows, few, 1))
 
     @device_function
@@ -248,16 +248,16 @@ def product(q, w, offset, out):
     num_rows, depth = q.shape
     width = w.shape[0]
     q_at, w_at, out_at = q.ctypes.data, w.ctypes.data, out.ctypes.data
-    if _IS_WIDE:
-        wide = q.astype(np.int16)
-        q_at = wide.ctypes.data
+    if _Q_IS_INT16:
+        words = q.astype(np.int16)
+        q_at = words.ctypes.data
     _multiply(q_at, w_at, out_at, num_rows, depth, width, width)
     if offset.shape[0]:
         for m in range(num_rows):
             for n in range(width):
                 out[m, n] -= offset[n]
-    if _IS_WIDE:
-        wide[0, 0] = 0  # only its address was used above: keeps it alive until here
+    if _Q_IS_INT16:
+        words[0, 0] = 0  # only its address was used above: keeps it alive until here
 
 
 @kernel
@@ -293,7 +293,7 @@ def beats_pytorch(num_rows: int) -> bool:
 
 def offsets(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
     """Returns what must be taken off each sum: 128 times the weight row's sum, or nothing."""
-    if _IS_WIDE:
+    if _Q_IS_INT16:
         return np.empty(0, np.int32)
     sums: npt.NDArray[np.int64] = 128 * w.astype(np.int64).sum(axis=1)
     return sums.astype(np.int32)

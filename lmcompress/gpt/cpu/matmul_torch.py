@@ -52,7 +52,7 @@ class PyTorchProduct:
             out.copy_(torch.mm(q.to(self._weight.dtype), self._weight))
 
 
-class WideProduct:
+class FloatProduct:
     """Weights for inputs wider than 8 bits, exact in float32.
 
     An input q is cut into 256 * high + low with |low| <= 128 and |high| <= 128: integers that

@@ -12,7 +12,7 @@ def cpu_engine(weights: ExactWeights, lanes: int, max_steps: int, threads: int) 
     """Returns the fastest engine; the bits do not depend on it."""
     model = cpu_model(weights)
     if threads > 1 and tensor_parallel.fits(model):
-        count = tensor_parallel.team_size(threads)
+        count = tensor_parallel.thread_count(threads)
         if count > 1 and tensor_parallel.pays(model, lanes, count):
-            return tensor_parallel.TeamEngine(model, lanes, max_steps, count)
+            return tensor_parallel.TensorParallelEngine(model, lanes, max_steps, count)
     return CpuEngine(model, lanes, max_steps, threads)

@@ -1,4 +1,4 @@
-"""Exact evaluation on the CPU by threads that share each product: for weights of many megabytes.
+"""Tensor parallelism on the CPU: threads share each product (Shoeybi et al., 2019).
 
 `engine.py` gives each thread lanes of its own, so each reads all weights at every step, and one
 lane has one thread. Where weights do not fit the caches, reading them is what takes the time of a
@@ -19,25 +19,25 @@ import numpy.typing as npt
 
 from lmcompress.gpt.cpu import barrier, kernels
 from lmcompress.gpt.cpu.engine import CpuModel
-from lmcompress.gpt.cpu.matmul_int16 import WideLinear
-from lmcompress.gpt.cpu.tensor_parallel_kernel import team_kernel
+from lmcompress.gpt.cpu.matmul_int16 import Int16Linear
+from lmcompress.gpt.cpu.tensor_parallel_kernel import tensor_parallel_pass
 from lmcompress.gpt.engine import BlockEngine
 from lmcompress.system.cpus import usable_cpus
 
 LARGE_BYTES = 16 << 20
-"""Weights from which on a team is faster: they do not fit the caches of a core or two."""
+"""Weights from which on sharing products is faster: they do not fit the caches of a core or two."""
 
 
 def fits(model: CpuModel) -> bool:
-    """Whether a team can evaluate this model here: wide products by our kernels, equal windows."""
+    """Whether threads can share this model's products: our 16-bit kernels, equal windows."""
     if model.config.ngram_orders:
         return False
-    has_kernels = all(isinstance(y, WideLinear) and y.has_kernel for y in model.linears)
+    has_kernels = all(isinstance(y, Int16Linear) and y.has_kernel for y in model.linears)
     return has_kernels and len(set(model.windows)) == 1 and barrier.IS_USABLE
 
 
 def pays(model: CpuModel, lanes: int, threads: int) -> bool:
-    """Whether a team is faster than lanes side by side, as measured with 135 MB of weights.
+    """Whether it is faster than lanes side by side, as measured with 135 MB of weights.
 
     On two cores, one lane: decoding 1.6 times, encoding 1.5 times as fast. With two lanes a thread
     decoding still gains a fifth, but encoding loses as much.
@@ -45,12 +45,12 @@ def pays(model: CpuModel, lanes: int, threads: int) -> bool:
     return lanes <= threads and sum(y.rows.nbytes for y in model.linears) >= LARGE_BYTES
 
 
-def team_size(threads: int) -> int:
+def thread_count(threads: int) -> int:
     """Returns how many of so many threads have a core here; more would spin for each other."""
     return min(threads, usable_cpus())
 
 
-class TeamEngine(BlockEngine):
+class TensorParallelEngine(BlockEngine):
     """Steps `lanes` streams of one model, all threads through the same products."""
 
     def __init__(self, model: CpuModel, lanes: int, max_steps: int, threads: int) -> None:
@@ -67,11 +67,11 @@ class TeamEngine(BlockEngine):
         self._queries = np.empty(rows * config.n_head * config.head_dim, np.int8)
         self._query_scales = np.empty(rows * config.n_head, np.float32)
         self._seen = np.empty(rows * config.n_head * config.head_dim, np.float32)
-        self._kernel = team_kernel(config.head_dim)
-        self._constants = self._layout()
+        self._kernel = tensor_parallel_pass(config.head_dim)
+        self._constants = self._kernel_constants()
         self._pool = ThreadPoolExecutor(max(1, threads - 1), "lmcompress")
 
-    def _layout(self) -> tuple[Any, ...]:
+    def _kernel_constants(self) -> tuple[Any, ...]:
         """Returns what stays the same from step to step, as the kernel takes it."""
         model, config = self._model, self.config
         arrays: Any = model.weights.arrays

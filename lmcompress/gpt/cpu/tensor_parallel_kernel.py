@@ -1,4 +1,4 @@
-"""A pass through the whole network by a team of threads, in one compiled call of each.
+"""A pass through the network by threads that share each product, in one compiled call each.
 
 Products are split by columns, so that each weight is read by one thread, attention by heads, all
 else by rows. Threads meet ten times a layer. Sums are integers, and nothing else is split that is
@@ -19,7 +19,7 @@ from lmcompress.gpt.cpu.kernels import (
     embed_positions,
     embed_tokens,
 )
-from lmcompress.gpt.cpu.matmul_int16_kernel import COLUMN_STEP, wide_columns
+from lmcompress.gpt.cpu.matmul_int16 import COLUMN_STEP, product_columns
 from lmcompress.jit.compiler import device_function, kernel
 
 
@@ -33,11 +33,11 @@ def _part(count, thread, threads):
 def _columns(q, w_at, out, thread, threads):
     """This thread's columns of out = q @ w.T."""
     first, stop = _part(out.shape[1] // COLUMN_STEP, thread, threads)
-    wide_columns(q, w_at, out, first * COLUMN_STEP, stop * COLUMN_STEP)
+    product_columns(q, w_at, out, first * COLUMN_STEP, stop * COLUMN_STEP)
 
 
 @functools.cache
-def team_kernel(head_dim: int) -> Callable[..., Any]:
+def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
     """Returns the kernel for heads of so many channels."""
     kernels = attention_kernels(head_dim)
     enter, look, leave = kernels.enter, kernels.look, kernels.leave

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lmcompress.gpt.cpu import matmul, matmul_int16_kernel
+from lmcompress.gpt.cpu import matmul, matmul_int16
 from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
 from tests.support.exactness import random_tokens, random_weights, run
 
@@ -39,13 +39,13 @@ def test_other_shapes_are_left_to_the_other_path() -> None:
     assert not matmul.fits(256, 257)
 
 
-needs_avx2 = pytest.mark.skipif(not matmul_int16_kernel.is_usable(), reason="needs AVX2")
+needs_avx2 = pytest.mark.skipif(not matmul_int16.is_usable(), reason="needs AVX2")
 
 
 @needs_avx2
 @pytest.mark.parametrize("num_rows", [*range(1, 17), 100])
 @pytest.mark.parametrize(("depth", "width"), [(16, 8), (48, 1024), (1536, 24)])
-def test_products_of_wide_inputs_are_rounded_exact_sums(
+def test_products_of_16_bit_inputs_are_rounded_exact_sums(
     num_rows: int, depth: int, width: int
 ) -> None:
     rng = np.random.default_rng(num_rows)
@@ -55,7 +55,7 @@ def test_products_of_wide_inputs_are_rounded_exact_sums(
     q[0, 0] = 2046  # a sum of odd 127s, which float32 does not hold
     out = np.full((num_rows, width), -1, np.float32)
 
-    matmul_int16_kernel.wide_product(q, w, out)
+    matmul_int16.product(q, w, out)
 
     sums = q.astype(np.int64) @ w.T.astype(np.int64)
     assert np.array_equal(out, sums.astype(np.float32))
@@ -63,9 +63,9 @@ def test_products_of_wide_inputs_are_rounded_exact_sums(
 
 
 def test_wide_inputs_whose_sums_could_overflow_are_left_to_the_other_path() -> None:
-    assert not matmul_int16_kernel.fits(1024, 8, 1 << 31)
-    assert not matmul_int16_kernel.fits(24, 8, 1 << 20)
-    assert not matmul_int16_kernel.fits(32, 7, 1 << 20)
+    assert not matmul_int16.fits(1024, 8, 1 << 31)
+    assert not matmul_int16.fits(24, 8, 1 << 20)
+    assert not matmul_int16.fits(32, 7, 1 << 20)
 
 
 @needs_avx2
@@ -78,7 +78,7 @@ def test_wide_inputs_give_equal_bits_with_and_without_the_kernel(
     weights, tokens = dataclasses.replace(weights, config=config), random_tokens(8)
     with_kernel = run(CpuEngine(CpuModel(weights), 8, 40, 1), tokens, [40])
 
-    monkeypatch.setattr(matmul_int16_kernel, "fits", lambda *shape: False)
+    monkeypatch.setattr(matmul_int16, "fits", lambda *shape: False)
     without = run(CpuEngine(CpuModel(weights), 8, 40, 1), tokens, [40])
 
     assert np.array_equal(with_kernel, without)
