@@ -2,7 +2,7 @@
 
 A bucket holds the 15 counters of four bits of a byte in one context, in one cache line. A counter
 is an adaptive probability and how often it was seen; a map from both to the probability that held
-in such cases (learned, for each context) tells how far counters of this file can be believed.
+in such cases, learned for each context, tells how far to trust the counters of this file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HASH_BITS = (1 << 44) - 1
 _FRESH = np.uint32(1 << 31)
 _CERTAINTY_SHIFT = TOTAL_BITS - (CERTAINTIES.bit_length() - 1)
 _WELL_KNOWN = 24
-"""A counter seen so often is as sure as it gets."""
+"""The largest count of a counter."""
 
 
 @lean_kernel
@@ -74,7 +74,7 @@ def start_contexts(S, i):
 
 @lean_kernel
 def probe_buckets(S, i):
-    """Says where each context's bucket for the next four bits would lie, before it is needed."""
+    """Computes and prefetches each context's bucket for the next four bits."""
     lane, mask = S.lanes[i], (S.slots.shape[0] >> 4) - 1
     for j in range(_CONTEXTS):
         h = hash_with(lane.hashes[j], lane.c0)
@@ -98,7 +98,7 @@ def find_buckets(S, i):
         elif slots[second] == check:
             lane.buckets[j] = second
         else:
-            # The one whose first counter has seen less gives way.
+            # Replace the one whose first counter has seen less.
             less = (slots[second + 1] & 1023) < (slots[first + 1] & 1023)
             chosen = second if less else first
             slots[chosen] = check
@@ -117,8 +117,8 @@ def node_of(c0, bit):
 def predict_contexts(S, i, bit):
     """Sets each context's inputs for lane i's bit; returns how many orders were seen before.
 
-    Without branches, which could not be foretold: what was never seen has a class of its own in
-    the maps, where nobody minds what it learns, and its inputs are masked.
+    Without branches, since they would be mispredicted: what was never seen has a class of its own
+    in the maps, where what it learns does not matter, and its inputs are masked.
     """
     lane, shared = S.lanes[i], S.shared[0]
     node, hits = node_of(lane.c0, bit), 0

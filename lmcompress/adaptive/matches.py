@@ -1,6 +1,6 @@
 """Match models: the byte that followed the last time the same bytes were read.
 
-A match goes on past a wrong byte, with its misses remembered, until a better one is found or too
+A match continues past a wrong byte, remembering its misses, until a better one is found or too
 many of the last sixteen bytes were wrong: records differ in a field and agree again after it.
 """
 
@@ -96,7 +96,7 @@ def learn_matches(S, i, bit, y):
 
 @lean_kernel
 def probe_matches(S, i):
-    """Says where lane i's newest bytes, up to lane.at, stand in the index, or will."""
+    """Returns the index slot of lane i's newest bytes, up to lane.at."""
     lane, size = S.lanes[i], S.match_index.shape[0] // MATCHES
     step = S.shared[0].step
     for m in range(MATCHES):
@@ -111,7 +111,7 @@ def probe_matches(S, i):
 
 @lean_kernel
 def end_matches(S, i, c):
-    """Follows lane i's matches past byte c, which stands at lane.at, and looks for better ones."""
+    """Follows lane i's matches past byte c, which is at lane.at, and looks for better ones."""
     lane, shared = S.lanes[i], S.shared[0]
     step, end = shared.step, shared.end
     for m in range(MATCHES):
@@ -144,13 +144,13 @@ def _follow(lane, m, c, shared):
 
 @lean_kernel
 def _begins_lane(at, shared):
-    """Returns whether what stands at a position does not follow what stands before it."""
+    """Returns whether a position begins a lane, so that it does not follow the byte before it."""
     return at >= shared.base and (at - shared.base) % shared.end == 0
 
 
 @lean_kernel
 def _bytes_before(at, shared):
-    """Returns how many bytes of its lane, but no more than were read, stand before a position."""
+    """Returns how many bytes of its lane, of those read, precede a position."""
     if at < shared.base:
         return min(at, shared.step + 1)
     return min((at - shared.base) % shared.end, shared.step + 1)

@@ -34,7 +34,7 @@ _START_RATE, _LAST_RATE = 60, 3
 
 @lean_kernel
 def clamp(x, limit):
-    """Returns x within -limit .. limit."""
+    """Returns x clamped to -limit .. limit."""
     return -limit if x < -limit else (limit if x > limit else x)
 
 
@@ -48,7 +48,7 @@ def set_learning_rate(shared, active):
 
 @lean_kernel
 def start_gpt(lane, weights):
-    """Takes over the GPT's weights (256) for the next byte."""
+    """Takes the GPT's freqs (256) for the next byte."""
     total = np.int64(0)
     for v in range(256):
         lane.cumulative[v] = total
@@ -123,7 +123,7 @@ def mix(S, i, bit, hits):
 
 @lean_kernel
 def _correct(S, i, mixed):
-    """Returns the mean of the mixed probability and what came of it in three contexts."""
+    """Returns the mean of the mixed probability and its correction in three contexts."""
     lane, shared = S.lanes[i], S.shared[0]
     lane.map_column = (mixed + LIMIT + 1) // MAP_STEP
     lane.fraction = (mixed + LIMIT + 1) % MAP_STEP

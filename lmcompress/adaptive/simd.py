@@ -1,4 +1,4 @@
-"""A mixer's two loops as vector code: numba's compiler unrolls the first into single products.
+"""A mixer's two loops as vector code, which LLVM does not vectorise on its own.
 
 Weights and inputs are 32-bit integers, products and sums 64-bit: exact, so that the order of a sum
 does not matter.

@@ -1,4 +1,4 @@
-"""The stage itself: the same sequence of predictions and lessons for encoder and decoder."""
+"""The stage itself: encoder and decoder predict and learn in the same sequence."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _end_step(S, active):
 
 @lean_kernel
 def _write(out, row, p):
-    """Writes a bit's weights: the coder adds 1 to each."""
+    """Writes a bit's freqs: the coder adds 1 to each."""
     out[row, 1] = np.float32((p << (PRECISION_BITS - TOTAL_BITS)) - 1)
     out[row, 0] = np.float32(((TOTAL - p) << (PRECISION_BITS - TOTAL_BITS)) - 1)
 
@@ -155,7 +155,7 @@ def _decode_end(addresses, bits, symbols):
 
 
 class AdaptiveStage:
-    """Stands between a predictor of bytes and the coder, for one segment."""
+    """Sits between a predictor of bytes and the coder, for one segment."""
 
     def __init__(
         self,
@@ -165,9 +165,9 @@ class AdaptiveStage:
         min_size_bits: int = MIN_SIZE_BITS,
         without: Collection[str] = (),
     ) -> None:
-        """Begins with what `primed` has learned, if given; that is copied, not changed.
+        """Starts from a copy of what `primed` has learned, if given.
 
-        `without` leaves out some of `state.PARTS`: what it makes, no file can say how to decode.
+        `without` leaves out some of `state.PARTS`, for measurements only: no file can record it.
         """
         before = primed.state if primed else None
         self.state: State = new_state(lanes, steps, before, min_size_bits, without)

@@ -1,7 +1,7 @@
-"""What the adaptive stage knows: two record arrays and three plain ones, all integers.
+"""The adaptive stage's state: two record arrays and three plain ones, all integers.
 
-Records, not dozens of arrays: compiled code takes them by their addresses. Fields are no wider than
-their values, and unsigned where they are indices, which then need no check for being negative.
+Records rather than dozens of arrays, since compiled code takes them by address. Fields are as wide
+as their values need, and indices are unsigned, so that no check for negative ones is compiled in.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MIN_MATCH = (5, 12, 24)
 """Shortest match of each match model; the first looks in its own lane, the others in all."""
 MATCHES = len(MIN_MATCH)
 PARTS = (*CONTEXTS, *(f"match {n}" for n in MIN_MATCH), "probability maps")
-"""What can be left out, to see what it is worth; files are made with all."""
+"""Parts that can be left out to measure what they are worth; files are made with all."""
 
 # Inputs of the mixers: two each, of a context, the GPT, a match model, order 1 (and a constant).
 GPT_INPUT = 2 * len(CONTEXTS)
@@ -117,10 +117,10 @@ def new_state(
 ) -> State:
     """Returns the state before the first byte of a segment of so many lanes and steps.
 
-    It has at least 2**min_size_bits buckets, and leaves out some of PARTS.
+    It has at least 2**min_size_bits buckets, and lacks the PARTS that `without` names.
 
-    With `primed`, the state after another text, it goes on from what that has taught: its tables,
-    its bytes to match, and the context that its last lane ended in.
+    With `primed`, the state after another text, it continues from that: its tables, its bytes to
+    match, and the context in which its last lane ended.
     """
     base = len(primed.history) if primed else 0
     streams = np.zeros(lanes, LANE)

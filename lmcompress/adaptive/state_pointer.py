@@ -1,4 +1,4 @@
-"""A state by the addresses of its arrays: one argument for compiled code to unpack, and not five.
+"""Passes a state to compiled code as one array of addresses instead of five arrays.
 
 A decoder calls nine times a step; unpacking arrays of records took longer than some of the calls.
 """
@@ -28,13 +28,13 @@ _STATE = types.NamedTuple(_ARRAYS, State)
 
 
 def addresses_of(state: State) -> npt.NDArray[np.int64]:
-    """Returns each array's address and length, (10,): good for as long as the state lives."""
+    """Returns each array's address and length, (10,); valid while the state is alive."""
     return np.array([(array.ctypes.data, len(array)) for array in state], np.int64).ravel()
 
 
 @intrinsic
 def state_at(_typing: Any, addresses: Any) -> Any:
-    """Returns the state whose arrays `addresses_of` told."""
+    """Returns the state whose addresses these are."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         numbers = make_array(signature.args[0])(context, builder, args[0]).data

@@ -1,7 +1,7 @@
 """Segments of bytes: encoding and decoding side by side.
 
-Between predictor and coder is a stage: the adaptive one, or one that hands frequencies on. All
-methods that a segment is tried with share what the predictor says.
+A stage sits between predictor and coder: the adaptive one, or one that passes frequencies through.
+The methods tried on a segment share the predictor's output.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lmcompress.range_coder import Freqs, RangeDecoder, RangeEncoder
 
 
 class Stage(Protocol):
-    """Comes between predictor and coder; new for each segment."""
+    """Sits between predictor and coder; new for each segment."""
 
     def encode(self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], freqs: Freqs) -> None:
         """Encodes symbols (n,), step-major, under freqs (steps, lanes, vocab_size)."""
@@ -35,7 +35,7 @@ class Stage(Protocol):
 
 
 class DirectStage:
-    """Hands frequencies on as they are."""
+    """Passes frequencies through unchanged."""
 
     def encode(self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], freqs: Freqs) -> None:
         """Encodes symbols (n,), step-major, under freqs (steps, lanes, vocab_size)."""
@@ -49,7 +49,7 @@ class DirectStage:
 
 
 def new_stage(method: Method, layout: LaneLayout, prompt: PromptState | None = None) -> Stage:
-    """Returns the stage of a method that codes."""
+    """Returns the stage that a coding method uses."""
     if method is Method.CODED:
         return DirectStage()
     return AdaptiveStage(layout.lanes, layout.steps, prompt.stage if prompt else None)
@@ -61,7 +61,7 @@ def encode_segment(
     methods: Sequence[Method] = (Method.CODED,),
     progress: Progress | None = None,
 ) -> list[RangeEncoder]:
-    """Returns, for each method, a coder that holds one segment.
+    """Returns, for each method, the coder with the encoded segment.
 
     Args:
       raw: At least as many bytes as there are lanes.
@@ -87,7 +87,7 @@ def decode_segment(
     method: Method = Method.CODED,
     progress: Progress | None = None,
 ) -> bytes:
-    """Inverts `encode_segment`; damage gives wrong bytes, which the caller's checksum finds."""
+    """Inverts `encode_segment`; damage gives wrong bytes, which the caller's checksum catches."""
     layout, decoder = LaneLayout(raw_bytes, opened.lanes), RangeDecoder(payload)
     stage = new_stage(method, layout, opened.prompt)
     raw = np.zeros(raw_bytes, np.uint8)

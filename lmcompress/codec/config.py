@@ -1,4 +1,4 @@
-"""How to compress and decompress: what a caller chooses."""
+"""Settings for compressing and decompressing."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Progress = Callable[[int], None]
 
 @dataclasses.dataclass(frozen=True)
 class CodecConfig:
-    """How to compress and decompress; with `lanes` given, device and threads change no bit."""
+    """How to compress and decompress. With fixed `lanes`, device and threads change no bit."""
 
     lanes: int | Literal["auto"] = "auto"
     """Streams that the model steps through together: more are faster, fewer compress better.
 
-    Automatic: by the size of the segment, and more of them on a GPU.
+    "auto" chooses by the size of the segment, and takes more on a GPU.
     """
     segment_bytes: int = DEFAULT_SEGMENT_BYTES
     adaptive: bool = True
-    """Whether online models may learn from the segment; left out where they do not help."""
+    """Whether to try the adaptive stage; a segment skips it where it does not help."""
     prompt: Prompt | None = None
-    """A text to read first; the decoder needs it too."""
+    """A text that encoder and decoder read first."""
     compact: bool = False
-    """Whether to write a compact frame: some 20 bytes of header, no names, one segment."""
+    """Whether to write a compact frame: one segment, a header of some 20 bytes, no names."""
     device: str = "auto"
     """auto, cpu, cuda, or reference: the plain definition, slow, for tests."""
     threads: int | None = None

@@ -18,7 +18,7 @@ AUTO_LANE_BYTES = 8192
 AUTO_MAX_LANES = 16
 """More lanes decode no faster on two cores: their keys and values no longer fit the cache."""
 AUTO_MAX_GPU_LANES = 256
-"""A guess: a GPU should step through hundreds in the time of one. No GPU was at hand to measure."""
+"""A guess, not measured on a GPU: it should step through hundreds in the time of one."""
 AUTO_LANE_TOKENS = 2048
 """AUTO_LANE_BYTES in tokens of a large vocabulary: some 8,000 bytes of English."""
 TOKEN_ROWS_PER_THREAD = 128
@@ -26,12 +26,12 @@ TOKEN_ROWS_PER_THREAD = 128
 
 
 def auto_lanes(raw_bytes: int, device: str = "cpu") -> int:
-    """Returns the number of lanes for so many bytes where none is asked for."""
+    """Returns the automatic number of lanes for a segment of bytes."""
     return max(1, min(_most_lanes(device), raw_bytes // AUTO_LANE_BYTES))
 
 
 def auto_token_lanes(num_tokens: int, device: str = "cpu") -> int:
-    """Returns the same for so many tokens."""
+    """Returns the automatic number of lanes for a segment of tokens."""
     return max(1, min(_most_lanes(device), num_tokens // AUTO_LANE_TOKENS))
 
 
@@ -41,7 +41,7 @@ def _most_lanes(device: str) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class LaneLayout:
-    """Which symbol of a segment is which step of which lane: the first lanes may be one longer."""
+    """Maps the symbols of a segment to lanes and steps; the first lanes may be one longer."""
 
     num_symbols: int
     lanes: int
@@ -95,11 +95,11 @@ def segment_blocks(
 
 
 def block_steps(lanes: int, threads: int, device: str = "cpu") -> int:
-    """Returns the steps that an encoder works on at once."""
+    """Returns how many steps an encoder evaluates in one pass."""
     rows = GPU_ROWS if device == "cuda" else ROWS_PER_THREAD * min(threads, lanes)
     return max(1, rows // lanes)
 
 
 def token_block_steps(lanes: int, threads: int) -> int:
-    """Returns the same for a model of tokens."""
+    """Returns how many steps an encoder of tokens evaluates in one pass."""
     return max(1, TOKEN_ROWS_PER_THREAD * min(threads, lanes) // lanes)

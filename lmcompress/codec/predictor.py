@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from lmcompress.tokenizer.vocabulary import TokenTable
 
 ROWS_PER_THREAD = 512
-"""Rows (lanes x steps) that a thread works on at once: large enough for the products, small enough
-that what lies between them stays in the cache."""
+"""Rows (lanes x steps) of one pass of a thread: enough to make products efficient, few enough for
+intermediate results to stay in the cache."""
 GPU_ROWS = 1 << 15
 """Rows of an encoder's block on a GPU: several passes, so that copies and passes overlap."""
 
@@ -33,7 +33,7 @@ _Found = TypeVar("_Found")
 
 
 class Predictor(Protocol):
-    """What the codec asks of a model: deterministic, the same for any cut into calls."""
+    """What the codec asks of a model: deterministic, however the steps are split into calls."""
 
     vocab_size: int
     bos_id: int
@@ -78,8 +78,8 @@ class UniformPredictor:
 class ContextPolicy:
     """How a stream runs past the model's context.
 
-    window 0: on for ever (banded layers with ring buffers). Otherwise after `window` tokens the
-    model starts anew, having read the last `overlap` tokens again.
+    window 0: it never restarts (banded layers with ring buffers). Otherwise the model restarts
+    after `window` tokens, and reads the last `overlap` of them again.
     """
 
     window: int = 0
@@ -133,14 +133,14 @@ class GPTPredictor:
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def logits(self, tokens: npt.NDArray[np.int64]) -> Logits:
-        """Returns exact logits (steps, lanes, vocab_size) after each token, likewise."""
+        """Returns exact logits (steps, lanes, vocab_size); restarts as `predict` does."""
         parts = self._evaluate(tokens, lambda part: self._engine.logits(tokens[:, part]))
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def _evaluate(
         self, tokens: npt.NDArray[np.int64], evaluate: Callable[[slice], _Found]
     ) -> list[_Found]:
-        """Returns what comes of each part of the steps that the context has room for."""
+        """Evaluates the steps part by part, as the context has room; returns the results."""
         parts = []
         for part in self._parts(tokens.shape[1]):
             parts.append(evaluate(part))
@@ -148,7 +148,7 @@ class GPTPredictor:
         return parts
 
     def _parts(self, steps: int) -> Iterator[slice]:
-        """Yields what the context has room for; each part is evaluated before the next."""
+        """Yields the parts that fit into the context; the caller evaluates each before the next."""
         if not self._policy.window:
             yield slice(0, steps)
             return
@@ -192,20 +192,20 @@ class TokenPredictor(GPTPredictor):
         self._new_groups = new_groups
 
     def groups(self, logits: Any) -> GroupSums:
-        """Returns what rows of logits (n, vocab_size) say of groups and their members."""
+        """Returns group sums, and members, from rows of logits (n, vocab_size)."""
         return self._new_groups(logits, self.table.is_spelled)
 
     def rows(self, tokens: npt.NDArray[np.int64]) -> Any:
-        """Returns the same as `logits`, where `groups` works on them: on a GPU they stay there."""
+        """Returns logits where `groups` works on them: on a GPU they stay there."""
         return self.logits(tokens)
 
     def on_host(self, rows: Any) -> Logits:
-        """Returns some of these rows as an array."""
+        """Returns rows of `rows` as an array on the host."""
         return np.asarray(rows)
 
 
 class DeviceTokenPredictor(TokenPredictor):
-    """Likewise, with logits and group sums on a GPU."""
+    """A `TokenPredictor` whose logits and group sums stay on a GPU."""
 
     def rows(self, tokens: npt.NDArray[np.int64]) -> Any:
         """Returns logits as a tensor on the device."""
@@ -216,7 +216,7 @@ class DeviceTokenPredictor(TokenPredictor):
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def on_host(self, rows: Any) -> Logits:
-        """Returns some of these rows as an array."""
+        """Returns rows of `rows` as an array on the host."""
         return np.asarray(rows.cpu())
 
 
@@ -253,7 +253,7 @@ def new_token_predictor(
     device: str = "cpu",
     threads: int = 1,
 ) -> TokenPredictor:
-    """Returns a predictor of tokens, likewise."""
+    """Returns a predictor of tokens on the fastest engine of the device."""
     engine = _engine(weights, lanes, max_steps, device, threads)
     if device == "reference":
         from lmcompress.gpt.group_softmax import ReferenceGroups

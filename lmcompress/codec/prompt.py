@@ -23,7 +23,7 @@ _MIN_SIZE_BITS = 20
 """Room for what comes after a small prompt: 2**20 buckets, 64 MiB."""
 _CONTEXT_BLOCK = 64
 _BYTES_A_LANE, _MAX_LANES = 8192, 16
-"""Part of the format (docs/adaptive.md): a prompt is read in as many lanes for every file."""
+"""Part of the format (docs/adaptive.md): the number of lanes depends on nothing but the prompt."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Prompt:
 
     raw: bytes
     name: str = "prompt"
-    """What a decoder without it asks for."""
+    """How an error names it to a decoder that lacks it."""
 
     def __post_init__(self) -> None:
-        """Checks that there is something to read."""
+        """Checks that it is not empty."""
         if not self.raw:
             raise ValueError("the prompt is empty, expected at least one byte")
 
     @functools.cached_property
     def sha256(self) -> bytes:
-        """SHA-256 of the text: what a file asks for."""
+        """SHA-256 of the text, by which a file refers to it."""
         return hashlib.sha256(self.raw).digest()
 
 
@@ -70,7 +70,7 @@ class PromptState:
         return cls(stage, context)
 
     def read_into(self, predictor: Predictor, lanes: int) -> int:
-        """Has a new predictor read the context but its last byte, which comes next; returns it."""
+        """Feeds a new predictor the context except its last byte; returns that byte."""
         tokens = np.tile(np.append(predictor.bos_id, self.context[:-1]), (lanes, 1))
         for start in range(0, tokens.shape[1], _CONTEXT_BLOCK):
             predictor.predict(tokens[:, start : start + _CONTEXT_BLOCK])
@@ -78,12 +78,12 @@ class PromptState:
 
     @staticmethod
     def last(key: _Key) -> PromptState | None:
-        """Returns the state that was kept last, if it is that of `key`."""
+        """Returns the state kept last if it belongs to `key`."""
         last = _last  # another thread may change it
         return last[1] if last is not None and last[0] == key else None
 
     def keep(self, key: _Key) -> PromptState:
-        """Keeps the state for the next file, in the place of the one before; returns it."""
+        """Keeps the state for the next file, replacing the one before; returns it."""
         global _last
         _last = (key, self)
         return self

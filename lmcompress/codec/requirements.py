@@ -1,4 +1,4 @@
-"""What a frame's header asks of a decoder: model, context policy and prompt, found and checked."""
+"""Finds and checks what a frame's header requires: model, context policy and prompt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lmcompress.models.store import (
 
 
 def new_writer(sink: BinaryIO, session: Session) -> Writer:
-    """Returns what writes the frame that a session's configuration asks for."""
+    """Returns a writer for the kind of frame that the session's configuration asks for."""
     model, prompt = session.model, session.config.prompt
     if session.config.compact:
         return CompactWriter(sink, compact_header(model, prompt))
@@ -60,12 +60,12 @@ def compact_header(model: Model, prompt: Prompt | None = None) -> CompactHeader:
 
 
 def session_for(header: Header, config: CodecConfig, model: AnyModel | None = None) -> Session:
-    """Returns a session that decodes what stands behind a header.
+    """Returns a session that decodes the segments behind a header.
 
     Args:
       header: Of a frame that has a coded segment.
       config: Device, threads, and the prompt if there is one.
-      model: A model to take instead of the one that the header leads to.
+      model: A model to use instead of looking up the one that the header names.
 
     Raises:
       UnsupportedVersionError: If the frame needs a newer lmcompress.

@@ -1,6 +1,6 @@
 """A model ready to code segments: the one place that opens predictors and closes them again.
 
-Device, threads, context policy and prompt are settled once, lanes and block size for each segment.
+Device, threads, context policy and prompt are fixed once, lanes and block size for each segment.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from lmcompress.system.gpu import has_gpu
 AnyPredictor = TypeVar("AnyPredictor", bound=Predictor)
 
 _OVERLAP_STEPS = 64
-"""Steps of a decoder's engine where it must read an overlap or the end of a prompt in one go."""
+"""Steps of a decoder's engine where it must read an overlap or the end of a prompt in one pass."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,23 +46,23 @@ class Opened(Generic[AnyPredictor]):
     block: int
     """Steps to ask the predictor for at once; changes speed only."""
     first_token: int
-    """What every lane begins with."""
+    """The token that every lane begins with."""
     prompt: PromptState | None = None
 
 
 class Session:
-    """A model, and how it is run.
+    """A model, and how to run it.
 
     Raises:
       LmcompressError: If the model cannot read the prompt.
       MissingDependencyError: If the device is not there.
-      ValueError: If the device or the number of threads is none.
+      ValueError: If there is no such device, or fewer than one thread.
     """
 
     def __init__(
         self, model: Model, config: CodecConfig | None = None, policy: ContextPolicy | None = None
     ) -> None:
-        """Takes the policy of new files if none is given."""
+        """Uses the policy of new files if none is given."""
         self.config = config or CodecConfig()
         check_prompt(self.config.prompt, model)
         self.model = model
@@ -78,7 +78,7 @@ class Session:
 
     @contextlib.contextmanager
     def open_encoder(self, lanes: int) -> Iterator[Opened[Predictor]]:
-        """Yields a predictor of bytes that works on many steps at once."""
+        """Yields a predictor of bytes that evaluates many steps in one pass."""
         with self._open(lanes, block_steps(lanes, self.threads, self.device)) as opened:
             yield opened
 
@@ -91,7 +91,7 @@ class Session:
 
     @contextlib.contextmanager
     def open_token_encoder(self, lanes: int) -> Iterator[Opened[TokenPredictor]]:
-        """Yields a predictor of tokens that works on many steps at once."""
+        """Yields a predictor of tokens that evaluates many steps in one pass."""
         with self._open_tokens(lanes, token_block_steps(lanes, self.threads)) as opened:
             yield opened
 
@@ -136,7 +136,7 @@ class Session:
 
     @property
     def _context_length(self) -> int:
-        """The end of a prompt that lanes begin with, in bytes."""
+        """How many of a prompt's last bytes each lane begins with."""
         weights = self.model.weights
         return 1 if weights is None else self.policy.overlap or weights.config.context_length
 
@@ -162,7 +162,7 @@ def resolve_device(device: str) -> str:
 
 
 def resolve_threads(threads: int | None) -> int:
-    """Returns the number of threads to use: as asked, else one a core we may run on."""
+    """Returns the number of threads: as given, else one for each core this process may use."""
     if threads is not None:
         if threads < 1:
             raise ValueError(f"threads is {threads}, expected at least 1")

@@ -32,7 +32,7 @@ MAX_ESCAPED = 1 / 8
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """What a compression came to, in bytes."""
+    """Sizes of a finished compression, in bytes."""
 
     raw_bytes: int
     payload_bytes: int
@@ -66,7 +66,7 @@ class FrameCompressor:
     """Compresses segments one by one into a frame."""
 
     def __init__(self, sink: BinaryIO, model: Model, config: CodecConfig) -> None:
-        """Writes a full frame's header at once; raises ValueError if nothing is to predict."""
+        """Writes a full frame's header at once; raises ValueError if nothing would predict."""
         if model.weights is None and not config.adaptive:
             raise ValueError(f"model {NO_MODEL} without the adaptive stage: nothing would predict")
         self.config = config
@@ -78,8 +78,8 @@ class FrameCompressor:
     def piece_bytes(self) -> int:
         """Bytes to hand over at a time, fewer only at the end.
 
-        One more than a segment where there may be but one: what does not fit is refused before it
-        is compressed.
+        One more than a segment if the frame holds only one, so that input which does not fit is
+        refused before it is compressed.
         """
         return self.config.segment_bytes + (1 if self.config.compact else 0)
 
@@ -115,7 +115,7 @@ class FrameCompressor:
         return size + self._writer.coding_overhead(coded.lanes, size) < len(raw)
 
     def _encode_bytes(self, raw: bytes, progress: Progress | None) -> _Coded:
-        """Returns what the method gives that has the shorter payload."""
+        """Returns the result of the method with the shortest payload."""
         session = self._session
         methods = [Method.CODED] if session.model.weights is not None else []
         methods += [Method.MIXED] if self.config.adaptive else []
@@ -128,7 +128,7 @@ class FrameCompressor:
         return _Coded(method, lanes, payload)
 
     def _encode_tokens(self, raw: bytes, progress: Progress | None) -> _Coded | None:
-        """Returns the payload of tokens, or None for what is not worth the model's time."""
+        """Returns the coded tokens, or None if the segment is not text."""
         session, table = self._session, self._session.model.tokens
         assert table is not None
         symbols = tokenizer_of(session.model.folder, table).encode(raw)
@@ -160,7 +160,7 @@ def decompress_stream(
     for raw in decompressed_segments(source, config or CodecConfig(), model, progress):
         write_all(sink, raw)
         raw_bytes += len(raw)
-        del raw  # a segment is large: not to be kept while the next one is decoded
+        del raw  # a segment is large: do not keep it while the next one is decoded
     return raw_bytes
 
 
@@ -202,7 +202,7 @@ def _decode(segment: Segment, payload: bytes, session: Session, progress: Progre
 def _decode_bytes(
     segment: Segment, payload: bytes, session: Session, progress: Progress | None
 ) -> bytes:
-    try:  # a compact frame's reader could not tell: it does not know that symbols are bytes
+    try:  # only now is it known that symbols are bytes
         segment.check_payload(PRECISION_BITS)
     except ValueError as exc:
         raise CorruptFrameError(f"the frame is damaged: {exc}") from exc

@@ -2,7 +2,7 @@
 
 Each step of each lane is coded in two levels: the group (or, as one group more, the escape), then
 the member of the group (or the byte that no token spells). At a step all lanes' groups come first,
-then all lanes' members. The number of symbols stands before the coder's bytes.
+then all lanes' members. The number of symbols comes before the coder's bytes.
 """
 
 from __future__ import annotations

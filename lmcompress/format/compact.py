@@ -1,4 +1,4 @@
-"""The compact frame: one segment behind a few bytes, for files of which a header is a large part.
+"""The compact frame: one segment behind a few bytes of header, for small files.
 
 It says what a decoder must have in 4 bytes each: the beginning of the model's fingerprint and of
 the prompt's SHA-256. Neither has a name here, and the context policy is the model's own. Damage is

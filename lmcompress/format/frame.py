@@ -27,7 +27,7 @@ __all__ = [
 
 
 class Header(Protocol):
-    """What a decoder must know of a whole frame; "" and 0 are what the frame does not say."""
+    """What a decoder must know about a frame; "" and 0 stand for what the frame does not say."""
 
     @property
     def kind(self) -> str:
@@ -47,7 +47,7 @@ class Header(Protocol):
 
     @property
     def tokenizer(self) -> str:
-        """What the symbols are."""
+        """The kind of symbols, such as bytes."""
 
     @property
     def precision_bits(self) -> int:
@@ -67,11 +67,11 @@ class Header(Protocol):
 
     @property
     def prompt_name(self) -> str:
-        """What to call the prompt where it is missing."""
+        """How an error names a missing prompt."""
 
 
 class Segment(Protocol):
-    """What both kinds of frames say of a segment."""
+    """What both kinds of frames say about a segment."""
 
     @property
     def method(self) -> Method:
@@ -119,7 +119,7 @@ class Writer(Protocol):
         """Writes a segment that the coder made; raises ValueError if no reader would take it."""
 
     def coding_overhead(self, lanes: int, payload_bytes: int) -> int:
-        """Returns how many bytes a coded segment takes beyond a stored one, payloads apart."""
+        """Returns the bytes of a coded segment beyond those of a stored one, without payloads."""
 
     def finish(self) -> None:
         """Ends the frame; nothing can be written after it."""

@@ -26,7 +26,7 @@ MAX_TOKEN_BYTES = 1024
 """The most raw bytes that one token of a tokenizer other than "bytes" may stand for; longer tokens
 are never used."""
 PRECISION_BITS = 24
-"""Of every frame that this version writes."""
+"""Precision of the frames that this version writes."""
 FIRST_SKIPPABLE_TAG = 128
 END_MARKER = 0
 
@@ -55,7 +55,7 @@ class Method(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class FrameHeader:
-    """What a decoder must know of a whole frame. Raises ValueError on values out of range."""
+    """What a decoder must know about a frame. Raises ValueError on values out of range."""
 
     kind: ClassVar = "full"
 
@@ -74,7 +74,7 @@ class FrameHeader:
     prompt_sha256: bytes = b""
     """32 bytes: SHA-256 of the text that the decoder must have read before; none if empty."""
     prompt_name: str = ""
-    """What to call that text where it is missing."""
+    """How an error names that text where it is missing."""
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -121,7 +121,7 @@ class FrameHeader:
 
 @dataclasses.dataclass(frozen=True)
 class SegmentSizes:
-    """What segments of every frame have. Raises ValueError on values that none can have."""
+    """Fields of segments in every kind of frame. Raises ValueError on impossible values."""
 
     method: Method
     raw_bytes: int
@@ -161,7 +161,7 @@ class SegmentSizes:
 
 @dataclasses.dataclass(frozen=True)
 class Segment(SegmentSizes):
-    """A segment's header. Raises ValueError on values that no segment can have."""
+    """A segment's header. Raises ValueError on impossible values."""
 
     is_short: ClassVar = False
     mismatch: ClassVar = "the file is damaged, or the model computes other numbers here"
@@ -193,7 +193,7 @@ class Segment(SegmentSizes):
 
 @dataclasses.dataclass(frozen=True)
 class FrameTotals:
-    """What the end marker says of the whole frame."""
+    """The totals that the end marker holds."""
 
     raw_bytes: int
     num_segments: int

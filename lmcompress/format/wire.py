@@ -1,7 +1,7 @@
 """Bytes on the wire: canonical varints, reads that check themselves, writes that are whole.
 
 A varint is an unsigned LEB128 integer: 7 bits a byte, lowest first, the top bit set on all but the
-last byte. Only the shortest encoding is accepted, of 63 bits at most: a number has one form.
+last byte. Only the shortest encoding is accepted, of 63 bits at most: each number has one form.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class ByteReader:
         if len(data) < num_bytes:
             raise TruncatedFrameError(
                 f"the file ends inside {what}: found {len(data)} bytes, expected {num_bytes}: "
-                "it was cut short, get it again"
+                "it was cut short: download or copy it again"
             )
         return data
 

@@ -78,7 +78,7 @@ class GPTConfig:
     activation_bits: int = 8
     """Bits of what enters a linear layer in exact evaluation, sign included; weights have 8."""
     bos_id: int = 0
-    """Token that stands before the first symbol of every stream."""
+    """Token before the first symbol of every stream."""
 
     def __post_init__(self) -> None:
         for name, kinds in (
@@ -195,7 +195,7 @@ class GPTConfig:
 
     @property
     def streams(self) -> bool:
-        """Whether the network can run on for ever: every layer banded, positions that wrap."""
+        """Whether the network can run without restarts: every layer banded, positions that wrap."""
         return all(self.attention_windows) and self.rotary_period > 0
 
     @property

@@ -1,4 +1,4 @@
-"""The numbers that every implementation of exact evaluation shares: grids, scales, constants.
+"""Grids, scales and other constants that every implementation of exact evaluation shares.
 
 A change of any of them changes frequencies, and so raises ARITHMETIC_VERSION.
 """

@@ -11,7 +11,7 @@ from lmcompress.gpt.config import GPTConfig
 
 
 class BlockEngine(abc.ABC):
-    """Evaluates tokens in blocks of at most `max_steps` steps, whichever way a block is."""
+    """Evaluates tokens in blocks of at most `max_steps` steps; subclasses evaluate a block."""
 
     def __init__(self, config: GPTConfig, lanes: int, max_steps: int) -> None:
         self.config, self.lanes, self.max_steps = config, lanes, max_steps
@@ -39,7 +39,7 @@ class BlockEngine(abc.ABC):
         return out
 
     def read(self, tokens: npt.NDArray[np.int64]) -> None:
-        """Reads tokens (lanes, steps) for those that come after them."""
+        """Reads tokens (lanes, steps) as context, without predicting."""
         self._evaluate(tokens, None, None)
 
     def _new_output(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

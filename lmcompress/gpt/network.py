@@ -1,6 +1,6 @@
 """The float GPT, for training and scoring.
 
-One file in nanoGPT's manner. `exact.py` evaluates the same network with integer reductions; the
+One file in nanoGPT's manner. `reference.py` evaluates the same network with integer reductions; the
 two agree up to quantization. Shapes: B sequences, T tokens, H heads, D channels of a head.
 """
 

@@ -1,4 +1,4 @@
-"""Which rows of the n-gram table a token adds to its embedding: hashes of it and those before.
+"""Hashed n-grams: the rows of a table that add to a token's embedding.
 
 They add capacity without products: of each order, one row of a table is read. Hashed n-gram
 embeddings of bytes are those of Pagnoni et al. (2024), "Byte Latent Transformer", section 3.2.1.

@@ -5,9 +5,9 @@ GPT-1: Radford et al. (2018), size of the released vocabulary. GPT-2: Radford et
 table 2.1. The three small byte-level Transformers: Delétang et al. (2024); their sizes are in the
 issues of the paper's repository, and the linear layers without biases are our choice.
 
-Two of GPT-3's rows cannot be meant as printed. XL has 24 heads of 128 channels beside a width of
+Two of GPT-3's rows cannot be meant as printed. XL has 24 heads of 128 channels and a width of
 2,048, which would give 1.5 billion parameters, not 1.3: we take 16 heads. 13B has a width of 5,140
-beside 40 heads of 128 channels: we take 5,120. The paper says that its locally banded layers
+and 40 heads of 128 channels: we take 5,120. The paper says that its locally banded layers
 alternate with dense ones, but not how wide the band is: we take an eighth of the context.
 """
 

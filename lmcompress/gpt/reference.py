@@ -193,7 +193,7 @@ class ExactGPT:
 
         Returns:
           int64 (B, T, vocab_size), >= 0, each row summing to 2**PRECISION_BITS - vocab_size.
-          The coder uses 1 + weight as a symbol's frequency.
+          The coder adds the one to each.
         """
         return integer_softmax(self.logits(tokens, cache))
 

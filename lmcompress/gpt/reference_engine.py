@@ -53,12 +53,12 @@ class TorchEngine:
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def device_logits(self, tokens: npt.NDArray[np.int64]) -> torch.Tensor:
-        """Returns the same, left on the device."""
+        """Returns what `logits` returns, as a tensor on the device."""
         parts = [found.transpose(0, 1) for found in self._evaluate(tokens)]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def read(self, tokens: npt.NDArray[np.int64]) -> None:
-        """Reads tokens (lanes, steps) for those that come after them."""
+        """Reads tokens (lanes, steps) as context, without predicting."""
         for _ in self._evaluate(tokens):
             pass
 

@@ -1,9 +1,9 @@
 """Machine code on disk: a file for each kernel and the types of its arguments.
 
-numba numbers such files, by an index for each function. Two processes that compile at once may take
-the same number, and then run each other's code; an index that a power failure cut short stops every
-start. Here a file is named after all that tells its code from other code, appears whole or not at
-all, and is passed over where it does not read back as it was written.
+numba numbers such files and keeps an index for each function. Two processes that compile at the
+same time may take the same number, and then run each other's code; an index cut short by a power
+failure breaks every start. Here a file is named after everything that identifies its code, appears
+whole or not at all, and is ignored if its checksum is wrong.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _UNUSED_SECONDS = 30 * 24 * 3600
 
 
 class CodeFiles:
-    """What numba's cache keeps machine code in; `IndexDataCacheFile` is numba's own."""
+    """Stores machine code for numba's cache, in place of its `IndexDataCacheFile`."""
 
     def __init__(self, folder: Path) -> None:
-        """Takes the folder of one version's code."""
+        """Stores the code of one version, in `folder`."""
         self._folder = folder
 
     def load(self, key: tuple[Any, ...]) -> Any:
@@ -41,7 +41,7 @@ class CodeFiles:
         return pickle.loads(data) if content[:_DIGEST_BYTES] == _digest(data) else None
 
     def save(self, key: tuple[Any, ...], code: Any) -> None:
-        """Saves machine code; raises OSError or LmcompressError where that cannot be."""
+        """Saves machine code; raises OSError or LmcompressError if it cannot."""
         data: bytes = dumps(code)
         with replace_atomically(self._path(key), overwrite=True) as file:
             file.write(_digest(data) + data)

@@ -1,8 +1,8 @@
 """Compiling kernels with numba: strict IEEE, no GIL, machine code cached on disk.
 
-numba notices a change of the file that a kernel stands in, but not of what the kernel inlines or
-freezes from other files: stale code would give other bits. So the cache lies in a folder that is
-named after the text of the packages that kernels are made from.
+numba notices when the file of a kernel changes, but not when other files do from which the kernel
+inlines functions or freezes constants: stale code would give other bits. So the cache folder is
+named after a hash of the packages that kernels are made from.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from lmcompress.system.cache import cache_home
 
 _log = logging.getLogger(__name__)
 _SOURCES = ("adaptive", "gpt", "jit", "tokenizer", "range_coder.py")
-"""What kernels, and all that they inline or freeze, come from."""
+"""Where kernels, and all that they inline or freeze, come from."""
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a kernel, at its first call for the types of its arguments."""
+    """Compiles a kernel at its first call with arguments of given types."""
     return _compile(function)
 
 
 def lean_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a kernel that allocates nothing, and becomes a part of each kernel that calls it.
+    """Compiles a kernel that allocates nothing and is inlined into each kernel that calls it.
 
-    Its arrays are not counted as they are passed on, nor, inlined, passed on at all.
+    Passing it arrays costs no reference counting.
     """
     return _compile(function, _nrt=False, forceinline=True)
 
@@ -49,8 +49,8 @@ def lean_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     identity = _identity(function)
     if function.__closure__:
-        # The linker knows machine code by names, and takes for one what two processes gave the same
-        # name to: what a function closes over has to be a part of its name.
+        # The linker identifies machine code by name: two closures of one function need different
+        # names, or code that another process cached for one would be run for the other.
         tag = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
         function.__qualname__ = f"{function.__qualname__}_{tag}"
     folder = _cache_folder()
@@ -70,16 +70,16 @@ def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
 
 
 def _index_key(identity: str, signature: Any, codegen: Any) -> tuple[Any, ...]:
-    """Returns what numba is to find machine code by in a cache that holds one version's.
+    """Returns the key of cached machine code.
 
-    Its own key has what a function closes over as pickled: with a number that is new in each
-    process where that is another compiled function, so that nothing would ever be found.
+    numba's own key pickles what a function closes over. A compiled function pickles with a number
+    that is new in each process, so its code would never be found.
     """
     return signature, codegen.magic_tuple(), identity
 
 
 def _identity(value: Any) -> str:
-    """Returns what tells a compiled function, or a value it closes over, from all others."""
+    """Returns text that identifies a compiled function, or a value that it closes over."""
     function = getattr(value, "py_func", None) or getattr(value, "_defn", None) or value
     if isinstance(value, bool | int | float | str | np.generic) or dataclasses.is_dataclass(value):
         return repr(value)
@@ -90,13 +90,13 @@ def _identity(value: Any) -> str:
 
 
 def _save_if_possible(save: Callable[..., None]) -> Callable[..., None]:
-    """Returns what saves machine code and goes on where the disk is full: it is compiled anew."""
+    """Returns a `save` that logs and goes on if the disk is full: the code is compiled again."""
 
     def save_or_go_on(*args: Any) -> None:
         try:
             save(*args)
         except (OSError, LmcompressError) as exc:
-            _log.info("machine code could not be kept, the next start compiles anew: %s", exc)
+            _log.info("machine code could not be cached, the next start compiles again: %s", exc)
 
     return save_or_go_on
 
@@ -122,7 +122,7 @@ def _cache_folder() -> Path | None:
         return folder
     except (OSError, LmcompressError) as exc:
         _log.warning(
-            "machine code cannot be kept (%s), so each start compiles anew: set NUMBA_CACHE_DIR",
+            "machine code cannot be cached (%s), every start compiles again: set NUMBA_CACHE_DIR",
             exc,
         )
         return None

@@ -1,4 +1,4 @@
-"""What the CPU path's hand-written loops emit over and over: loads, and sums across registers."""
+"""LLVM code that hand-written loops share: loads, stores, and sums across registers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def declare(builder: Any, name: str, returned: Any, arguments: list[Any]) -> Any
 
 
 def load(builder: Any, pointer: Any, vector: Any, offset: int = 0) -> Any:
-    """Emits a load of a vector, so many bytes behind a pointer to bytes."""
+    """Emits a load of a vector at an offset in bytes from a pointer to bytes."""
     at = builder.gep(pointer, [ir.Constant(I64, offset)]) if offset else pointer
     return builder.load(builder.bitcast(at, ir.PointerType(vector)), align=1)
 

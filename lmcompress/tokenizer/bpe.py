@@ -1,8 +1,8 @@
 """Text into tokens, for the encoder: a model's tokenizer, checked span by span.
 
-Any cut of the text into tokens whose bytes are the text decodes to it, so what the tokenizer gives
-is compared with the text; what differs is cut in halves until it agrees or one character is left,
-which goes through the escape, as do bytes that are no UTF-8.
+Any sequence of tokens whose bytes are the text decodes to it, so the tokenizer's output is compared
+with the text. A span that differs is halved until it agrees or one character is left, which is
+escaped, as are bytes that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from lmcompress.tokenizer.vocabulary import Symbols, TokenTable, parse_tokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
 _PIECE_CHARACTERS = 1 << 15
-"""Text that is tokenized at once, up to the next line: bounds memory."""
+"""Text tokenized in one call, up to the next line: bounds memory."""
 _PIECE = re.compile(rf"(?s).{{1,{_PIECE_CHARACTERS}}}(?:[^\n]{{0,{_PIECE_CHARACTERS}}}\n)?")
 _SPANS = re.compile("[\udc80-\udcff]+|[^\udc80-\udcff]+")
-"""Bytes that are no UTF-8, as `surrogateescape` spells them, or text."""
+"""Bytes that are not UTF-8, as `surrogateescape` spells them, or text."""
 
 
 class TextTokenizer:
-    """Cuts any bytes into symbols of a table whose bytes they are.
+    """Cuts any bytes into symbols that spell them.
 
     Raises:
       MissingDependencyError: Without the `tokenizers` package.
@@ -86,7 +86,7 @@ def _spans(raw: bytes) -> Iterator[str]:
 
 
 def _plain(tokenizer_json: str) -> str:
-    """Returns the tokenizer without what would change the text or find special tokens in it."""
+    """Returns the tokenizer without normalisers and special tokens, which would change the text."""
     parts = parse_tokenizer(tokenizer_json)
     parts |= dict.fromkeys(("normalizer", "post_processor", "truncation", "padding"))
     added = parts.get("added_tokens") or []
@@ -96,7 +96,7 @@ def _plain(tokenizer_json: str) -> str:
 
 @functools.lru_cache(maxsize=4)
 def tokenizer_of(folder: Path, table: TokenTable) -> TextTokenizer:
-    """Returns the tokenizer that lies in the folder of the model of a table.
+    """Returns the tokenizer from the folder of a table's model.
 
     Raises:
       ModelNotFoundError: If there is none.

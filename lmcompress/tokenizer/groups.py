@@ -2,7 +2,7 @@
 
 A token is coded as its group of `GROUP_SIZE` ids, then as its place in the group (word classes:
 Goodman, 2001): with an alphabet of all ids, each symbol would cost the coder a pass over all of
-them. Both levels share a budget out by integers, so the frequencies depend on nothing but those.
+them. Both levels divide a budget in integers, so the frequencies depend on nothing else.
 
 Shapes: n rows, G groups.
 """
@@ -42,7 +42,7 @@ def group_freqs(sums: Integers, last: Integers) -> Freqs:
 
     Args:
       sums: Numerators by group, (n, G).
-      last: Frequency, less one, of the symbol after the groups, (n,): all groups give alike.
+      last: Frequency, less one, of the symbol after the groups, (n,).
 
     Returns:
       Integer-valued, >= 0; each row sums to 2**PRECISION_BITS - (G + 1).
@@ -53,7 +53,7 @@ def group_freqs(sums: Integers, last: Integers) -> Freqs:
 
 
 def share(numerators: Integers, budget: Integers) -> Integers:
-    """Shares budget (n, 1) out by numerators (n, K); what is left goes to the first largest."""
+    """Divides budget (n, 1) by numerators (n, K); the remainder goes to the first largest."""
     freqs: Integers = numerators * budget // numerators.sum(axis=1, keepdims=True)
     rows = np.arange(len(freqs))
     freqs[rows, numerators.argmax(axis=1)] += (budget - freqs.sum(axis=1, keepdims=True))[:, 0]

@@ -50,7 +50,7 @@ class TokenTable:
 
     @property
     def escape(self) -> int:
-        """The first symbol that is no token: the byte 0."""
+        """The first symbol that is not a token: the byte 0."""
         return self.num_groups * GROUP_SIZE
 
     @functools.cached_property
@@ -133,7 +133,7 @@ class TokenTable:
 
         Args:
           text: The tokenizer, a byte-level BPE. Special tokens get no bytes.
-          vocab_size: Tokens of the model; those that the tokenizer does not know get no bytes.
+          vocab_size: Tokens of the model; those unknown to the tokenizer get no bytes.
 
         Raises:
           UnsupportedModelError: If it is a tokenizer of another kind or of another model.

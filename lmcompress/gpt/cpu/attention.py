@@ -1,4 +1,4 @@
-"""The attention kernel of the CPU path, in numba: bit-equal to `exact.integer_attention`.
+"""The attention kernel of the CPU path, in numba: bit-equal to `reference.integer_attention`.
 
 Key/value caches are rings: position p of a lane lies in slot p % capacity, so the last `window`
 positions are one run of slots or two. The rules of `kernels.py` hold here too.

@@ -2,7 +2,7 @@
 
 Left to itself, LLVM reads and writes the sums over values in memory for each key: 16 nanoseconds a
 key, where 1.5 are enough. Integer sums: the same bits as the plain loops, which take their place
-on processors without AVX2 and for heads that are no multiple of 16 channels.
+on processors without AVX2 and for heads whose channels are not a multiple of 16.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A barrier for threads inside compiled code: they spin for each other, without Python's lock.
+"""A barrier for threads inside compiled code: they spin, without Python's lock.
 
 Waiting in Python costs tens of microseconds, as much as the product of a small matrix; this costs
-less than one where every thread has a core. Who waits for long lets others run.
+less than one if every thread has a core. A thread that waits for long yields its core.
 """
 
 from __future__ import annotations

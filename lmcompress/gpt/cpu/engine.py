@@ -138,7 +138,7 @@ def cpu_model(weights: ExactWeights) -> CpuModel:
 
 
 class _Group:
-    """State and scratch of some lanes, evaluated on one thread."""
+    """State and scratch memory of some lanes, evaluated on one thread."""
 
     def __init__(self, model: CpuModel, lanes: int, max_steps: int) -> None:
         config = model.config
@@ -195,8 +195,8 @@ class _Group:
 class _Plan:
     """All calls of one pass over a fixed number of steps, their arguments bound once.
 
-    A decoder makes the same few dozen calls for every step: it should not slice arrays each time.
-    Without output the last product is left unread: tokens are read for those that come after them.
+    A decoder makes the same few dozen calls for every step, and should not slice arrays each time.
+    Without output the last product is not read: the tokens are context only.
     """
 
     def __init__(self, group: _Group, steps: int, has_output: bool) -> None:
@@ -347,13 +347,13 @@ class CpuEngine(BlockEngine):
             )
             for group, s in zip(self._groups, self._slices, strict=True)
         ]
-        # The first runs here: a thread that is woken for each step of a decoder comes late.
+        # The first runs here: waking a thread for each step of a decoder takes too long.
         others = [] if self._pool is None else [self._pool.submit(job) for job in jobs[1:]]
         try:
             with self._on_one_core:
                 jobs[0]()
         finally:
-            wait(others)  # nobody is to use these arrays after an error either
+            wait(others)  # nothing may use these arrays after an error either
         for future in others:
             future.result()
 

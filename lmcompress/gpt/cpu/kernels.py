@@ -1,4 +1,4 @@
-"""Fused CPU kernels of the exact GPT, in numba: bit-equal to `exact.py`, row by row.
+"""Fused CPU kernels of the exact GPT, in numba: bit-equal to `reference.py`, row by row.
 
 No fast-math, so LLVM neither reorders nor contracts floating-point operations; integer loops
 vectorise. Two devices keep float loops vectorised as well: magnitudes are compared as the integers

@@ -1,4 +1,4 @@
-"""Attention over int8 keys and values in Triton: bit-equal to `exact.integer_attention`.
+"""Attention over int8 keys and values in Triton: bit-equal to `reference.integer_attention`.
 
 Key/value caches are rings: position p of a lane lies in slot p % capacity. The rules of
 `kernels.py` hold here too. No single pass can do this softmax: an exponential is rounded after
@@ -63,7 +63,7 @@ def _heads(
 ):  # fmt: skip
     """Normalises, rotates and quantizes HEADS heads, from head FIRST on, of rows of a product.
 
-    Where RING, into (lanes, HEADS, capacity, D), else into (rows, HEADS, D); scales likewise.
+    Into (lanes, HEADS, capacity, D) where RING, else into (rows, HEADS, D); scales too.
     """
     index, pair = tl.arange(0, ROWS * HEAD_BLOCK), tl.arange(0, HALF_BLOCK)
     row = tl.program_id(0).to(tl.int64) * ROWS + index // HEAD_BLOCK

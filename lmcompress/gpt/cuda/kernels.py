@@ -1,4 +1,4 @@
-"""Fused Triton kernels of the exact GPT: bit-equal to `exact.py`, a few whole rows a program.
+"""Fused Triton kernels of the exact GPT: bit-equal to `reference.py`, a few whole rows a program.
 
 What keeps the bits: `launch` forbids the contraction of a * b + c; divisions are `div_rn` (a plain
 / is approximate on a GPU); sums run over integers; rounding to nearest even adds and subtracts

@@ -1,4 +1,4 @@
-"""From the device to the host while the device computes on."""
+"""Copies from the device to the host while the device goes on computing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Transfer:
     """Copies results to pinned arrays on a stream of its own; plain copies where there is no GPU.
 
     A result is first copied on the device, to one of two places in turn, so that the next pass may
-    overwrite it at once.
+    overwrite it.
     """
 
     def __init__(self, device: torch.device) -> None:
