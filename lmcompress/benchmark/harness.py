@@ -23,7 +23,7 @@ from lmcompress.codec import scoring
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.session import Session, resolve_device, resolve_threads
 from lmcompress.errors import LmcompressError, MissingDependencyError
-from lmcompress.format.frame import read_frames
+from lmcompress.format.file import read_frames
 from lmcompress.format.header import FORMAT_VERSION
 from lmcompress.metrics import (
     adjusted_compression_rate,

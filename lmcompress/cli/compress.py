@@ -157,7 +157,7 @@ def _decompress(
 
 def _declared_raw_bytes(source: BinaryIO) -> int | None:
     """Returns the raw size that a file declares, for the bar; None of a pipe or a bad file."""
-    from lmcompress.format.frame import read_frames
+    from lmcompress.format.file import read_frames
 
     if input_bytes(source) is None:
         return None

@@ -68,7 +68,7 @@ def describe_file(source: BinaryIO) -> dict[str, Any]:
 
     Rates are None for an empty file; what depends on the model's size is None if it is not at hand.
     """
-    from lmcompress.format.frame import read_frames
+    from lmcompress.format.file import read_frames
 
     counted = _Counted(source)
     frames = [

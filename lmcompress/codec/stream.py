@@ -19,7 +19,8 @@ from lmcompress.codec.requirements import new_writer, session_for
 from lmcompress.codec.session import Session
 from lmcompress.codec.token_segments import decode_tokens, encode_tokens
 from lmcompress.errors import CorruptFrameError, LmcompressError
-from lmcompress.format.frame import Method, Reader, Segment, check_raw, raw_checksum, read_frames
+from lmcompress.format.file import read_frames
+from lmcompress.format.frame import Method, Reader, Segment, check_raw, raw_checksum
 from lmcompress.format.header import PRECISION_BITS
 from lmcompress.format.wire import read_some, write_all
 from lmcompress.models.store import NO_MODEL, AnyModel, Model

@@ -1,18 +1,17 @@
 """Frames: what `full.py` and `compact.py`, which write and read them, have in common.
 
-A file is one or more frames, each a header and segments. Only bytes are known here, neither model
-nor coder; docs/format.md holds the byte layout and what is promised about it.
+A frame is a header and segments. Only bytes are known here, neither model nor coder; docs/format.md
+holds the byte layout and what is promised about it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from lmcompress.errors import CorruptFrameError
 from lmcompress.format.header import RAW_CHECKSUM_BYTES, FrameTotals, Method
-from lmcompress.format.wire import ByteReader
 
 __all__ = [
     "Header",
@@ -22,7 +21,6 @@ __all__ = [
     "Writer",
     "check_raw",
     "raw_checksum",
-    "read_frames",
 ]
 
 
@@ -162,23 +160,3 @@ def check_raw(segment: Segment, raw: bytes) -> None:
         f"decoded bytes do not match the segment's checksum: found {found.hex()} over {len(raw)} "
         f"bytes, expected {expected.hex()} over {segment.raw_bytes} bytes: {segment.mismatch}"
     )
-
-
-def read_frames(source: BinaryIO, *, skip_payloads: bool = False) -> Iterator[Reader]:
-    """Yields a reader for each frame; a file is one or more frames, and nothing else.
-
-    Raises:
-      ValueError: If a reader was not exhausted before the next is asked for.
-      CorruptFrameError: Also if the bytes after a frame are not another frame.
-    """
-    from lmcompress.format.compact import COMPACT_MAGIC, CompactReader
-    from lmcompress.format.full import FrameReader
-
-    stream = ByteReader(source)
-    while stream.position == 0 or not stream.at_end():
-        is_compact = stream.peek(len(COMPACT_MAGIC)) == COMPACT_MAGIC
-        new_reader = CompactReader if is_compact else FrameReader
-        reader: Reader = new_reader(stream, skip_payloads=skip_payloads)
-        yield reader
-        if not reader.is_exhausted:
-            raise ValueError("iterate over all segments of a frame before taking the next frame")

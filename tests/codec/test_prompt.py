@@ -13,7 +13,7 @@ from lmcompress import CodecConfig, Prompt
 from lmcompress.codec.predictor import ContextPolicy
 from lmcompress.codec.session import Session
 from lmcompress.errors import CorruptFrameError, PromptNotFoundError
-from lmcompress.format.frame import read_frames
+from lmcompress.format.file import read_frames
 from lmcompress.models.store import Model
 from tests.support.command_line import Run, assert_one_line_error
 

@@ -31,7 +31,7 @@ from lmcompress.format.compact import (
     CompactWriter,
     pack_compact,
 )
-from lmcompress.format.frame import read_frames
+from lmcompress.format.file import read_frames
 from lmcompress.format.header import Method, with_crc32
 from lmcompress.format.wire import PIECE_BYTES, encode_varint
 from lmcompress.models.store import Model

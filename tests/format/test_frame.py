@@ -16,7 +16,8 @@ from lmcompress.errors import (
     LmcompressError,
     TruncatedFrameError,
 )
-from lmcompress.format.frame import Method, check_raw, raw_checksum, read_frames
+from lmcompress.format.file import read_frames
+from lmcompress.format.frame import Method, check_raw, raw_checksum
 from lmcompress.format.full import FrameReader, FrameWriter
 from lmcompress.format.header import FrameHeader, FrameTotals, Segment
 from lmcompress.format.wire import MAX_VARINT
