@@ -1,7 +1,7 @@
 """Softmax numerators of large vocabularies, summed over groups of tokens: the definition.
 
-The numerators are those of `reference.integer_softmax` over the tokens that a text spells, integers up
-to 2**30, and their sums over a group stay below 2**39. Tokens that no text spells have numerator 0.
+The numerators are those of `reference.integer_softmax` over the tokens that a text spells: integers
+up to 2**30. Their sums over a group stay below 2**39. Tokens that no text spells have numerator 0.
 `cpu/` and `cuda/` give the same bits.
 
 Shapes: n rows, V tokens, G groups.

@@ -1,7 +1,7 @@
 """Group sums of large vocabularies where the logits are: on a GPU, rows of V logits stay there.
 
 Of each row only the sums of its groups, and later the members of one group, come back: 2.5 kB
-instead of 200 for a vocabulary of 49,152. Bit-equal to `groups.py`.
+instead of 200 for a vocabulary of 49,152. Bit-equal to `group_softmax.py`.
 """
 
 from __future__ import annotations

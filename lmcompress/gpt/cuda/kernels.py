@@ -98,7 +98,7 @@ def norm_scale(squares, factor, eps_sum, NUMERATOR: tl.constexpr):
     factor64 = factor.to(tl.float64)
     floor = tl.minimum((factor64 * eps_sum) * factor64, MOST_FLOOR).to(tl.int64)
     n = (squares + floor) << NORM_SHIFT
-    root = tl.sqrt(n.to(tl.float64)).to(tl.int64)  # off by one at most: settled as exact.py does
+    root = tl.sqrt(n.to(tl.float64)).to(tl.int64)  # off by one at most, settled below
     for _ in tl.static_range(2):
         root = root - (root * root > n).to(tl.int64)
         root = root + ((root + 1) * (root + 1) <= n).to(tl.int64)
