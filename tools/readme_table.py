@@ -87,9 +87,9 @@ def _note(rates: Sequence[Record], speeds: Speeds) -> str:
     )
     kinds = ", ".join(f"{name} is `{corpus}`" for name, corpus in FILES.items())
     return (
-        f"Lower is better; 8 is the uncompressed file. **The model's bytes are not included**, except in "
-        f'"with the model", which adds the {_model_bytes(rates, DEFAULT_MODEL):,} bytes of '
-        f"{DEFAULT_MODEL} once to the {len(ours)} files of {raw / 1e6:.1f} MB. Counted so, "
+        "Lower is better; 8 is the uncompressed file. **The model's bytes are not included**, "
+        f'except in "with the model", which adds the {_model_bytes(rates, DEFAULT_MODEL):,} bytes '
+        f"of {DEFAULT_MODEL} once to the {len(ours)} files of {raw / 1e6:.1f} MB. Counted so, "
         f"lmcompress breaks even at {sizes}.\n\n"
         f"{kinds}. Speeds: {speeds.raw_bytes:,} bytes of `{speeds.corpus}` on {speeds.machine}; "
         f"{speeds.threads} threads, one for classical codecs."
