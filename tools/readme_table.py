@@ -83,14 +83,14 @@ def _note(rates: Sequence[Record], speeds: Speeds) -> str:
     ours = [record for record in rates if record.codec == DEFAULT_MODEL]
     raw = sum(record.raw_bytes for record in ours)
     sizes = " and ".join(
-        f"{break_even_bytes(rates, rival) / 1e6:.0f} MB against {rival}" for rival in RIVALS
+        f"with {rival} at {break_even_bytes(rates, rival) / 1e6:.0f} MB" for rival in RIVALS
     )
     kinds = ", ".join(f"{name} is `{corpus}`" for name, corpus in FILES.items())
     return (
         "Lower is better; 8 is the uncompressed file. **The model's bytes are not included**, "
         f'except in "with the model", which adds the {_model_bytes(rates, DEFAULT_MODEL):,} bytes '
-        f"of {DEFAULT_MODEL} once to the {len(ours)} files of {raw / 1e6:.1f} MB. Counted so, "
-        f"lmcompress breaks even at {sizes}.\n\n"
-        f"{kinds}. Speeds: {speeds.raw_bytes:,} bytes of `{speeds.corpus}` on {speeds.machine}; "
-        f"{speeds.threads} threads, one for classical codecs."
+        f"of {DEFAULT_MODEL} once to the {len(ours)} files of {raw / 1e6:.1f} MB. Counted "
+        f"that way, lmcompress breaks even {sizes} of such data.\n\n"
+        f"Columns: {kinds}. Speeds: {speeds.raw_bytes:,} bytes of `{speeds.corpus}` on "
+        f"{speeds.machine}; {speeds.threads} threads, one for classical codecs."
     )
