@@ -25,7 +25,7 @@ from lmcompress.report.figures import plot_bits_per_byte
 from lmcompress.report.tables import rate_table, replace_between_markers
 
 NAME = "default_against_classical"
-ROOT = Path(__file__).resolve().parent.parent
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 CORPORA = (
     "canterbury/alice29.txt",
     "canterbury/asyoulik.txt",
@@ -55,9 +55,8 @@ def main(quick: bool, model: str, threads: int | None, derive: bool) -> None:
         records = read_jsonl(folder / "records.jsonl")
         write_derived(records, names, folder)
         if not quick:
-            readme = ROOT / "README.md"
-            text = readme_text(readme.read_text("utf-8"), records)
-            readme.write_text(text, "utf-8", newline="\n")
+            text = page_text(PAGE.read_text("utf-8"), records)
+            PAGE.write_text(text, "utf-8", newline="\n")
 
 
 def codecs(model: str, threads: int | None) -> list[Codec]:
@@ -104,8 +103,8 @@ def in_order(records: Iterable[Record], names: Sequence[str]) -> list[Record]:
     return sorted(shown, key=lambda record: (names.index(record.corpus), record.codec))
 
 
-def readme_text(text: str, records: Iterable[Record]) -> str:
-    """Returns the README with the table of rates that the records give."""
+def page_text(text: str, records: Iterable[Record]) -> str:
+    """Returns docs/results.md with the table of rates that the records give."""
     return replace_between_markers(text, NAME, rate_table(in_order(records, CORPORA)))
 
 

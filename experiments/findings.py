@@ -1,9 +1,9 @@
-"""The paper's findings beside what the records here say, question by question.
+"""The paper's findings compared with our records, question by question.
 
     python -m experiments.findings [--quick]
 
-Measures nothing: reads the records of the paper's other experiments, and writes the table that
-stands in the README. Published figures are marked; they come from published.tsv, Table 2's from
+Measures nothing: reads the records of the paper's other experiments, and writes the table in
+docs/paper.md. Published figures are marked; they come from published.tsv, Table 2's from
 here.
 """
 
@@ -25,7 +25,7 @@ from lmcompress.models.store import DEFAULT_MODEL
 from lmcompress.report.tables import replace_between_markers
 
 NAME = "findings"
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "paper.md"
 PAPER_TABLE_2 = "helps small models, hurts large ones (38M: ASCII 6.4 %, BPE 20K 9.0 %)"
 """Published: Delétang et al. (2024), Table 2."""
 _ERRORS = 2
@@ -199,7 +199,7 @@ def _span(rates: Sequence[float]) -> str:
 
 
 def markdown() -> str:
-    """Returns the table as it stands in the README."""
+    """Returns the table, as it is in docs/paper.md."""
     note = (
         "**Published** is what the paper prints (Delétang et al., 2024: 1 GB of each kind, models "
         "trained on enwik8); measured is what the records in results/ give, rates in percent of "
@@ -208,20 +208,20 @@ def markdown() -> str:
     return markdown_of(table(), note).replace("---:", "---")  # sentences, not figures
 
 
-def readme_text(text: str) -> str:
-    """Returns the README with the table that the records give."""
+def page_text(text: str) -> str:
+    """Returns docs/paper.md with the table that the records give."""
     return replace_between_markers(text, NAME, markdown())
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="The same table into results/quick; README stays.")
+@click.option("--quick", is_flag=True, help="The table into results/quick; the page stays.")
 def main(quick: bool) -> None:
     """Sets the paper's findings beside ours."""
     with result_folder(NAME, quick) as folder:
         write_texts({"table.md": markdown()}, folder)
         if not quick:
-            text = readme_text(README.read_text("utf-8"))
-            README.write_text(text, "utf-8", newline="\n")
+            text = page_text(PAGE.read_text("utf-8"))
+            PAGE.write_text(text, "utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
-"""The rules that no single module can keep: who may import whom, and that documents are true."""
+"""The rules that no single module can keep: who may import whom, which names are public."""
 
 from __future__ import annotations
 
 import ast
-import doctest
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +11,9 @@ import pytest
 from importlinter.cli import lint_imports
 
 import lmcompress
-from lmcompress.cli.main import main
 from lmcompress.training.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
 HEAVY = ("torch", "numba", "pandas", "matplotlib")
 
 
@@ -66,42 +62,3 @@ def test_there_are_training_configurations() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_training_configuration_parses(path: Path) -> None:
     assert TrainConfig.from_toml(path).name == path.stem
-
-
-@pytest.mark.parametrize(
-    "text",
-    [*re.findall(r"```python\n(.*?)```", README, re.DOTALL), lmcompress.__doc__],
-    ids=["README", "lmcompress"],
-)
-def test_documented_python_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    test = doctest.DocTestParser().get_doctest(text, {}, "documentation", None, None)
-    report: list[str] = []
-    results = doctest.DocTestRunner().run(test, out=report.append)
-
-    assert results.attempted > 0
-    assert results.failed == 0, "".join(report)
-
-
-SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-COMMANDS = re.findall(r"(?:^| -m )lmcompress (\w+)([^#\n]*)", SHELL, re.MULTILINE)
-
-
-@pytest.mark.parametrize(("command", "arguments"), COMMANDS, ids=lambda value: value.strip())
-def test_documented_command_has_its_options(
-    command: str, arguments: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([command, "--help"]) == 0
-
-    text = capsys.readouterr().out
-    for option in re.findall(r"(?<=\s)--?[a-z][\w-]*", arguments):
-        assert re.search(rf"{option}\b", text), option
-
-
-def test_readme_opens_with_the_two_lines() -> None:
-    lines = [line for line in README.splitlines() if line.startswith("python3 -m venv ")]
-
-    assert len(lines) == 2
-    assert lines[0].endswith(" && .venv/bin/lmcompress demo")
-    assert lines[1].endswith(" && .venv/bin/python -m pytest -q -n 2")
-    assert README.index(lines[1]) < README.index("\n## ")

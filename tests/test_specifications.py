@@ -57,7 +57,7 @@ def test_a_stream_starts_anew_as_the_page_says(name: str) -> None:
 
 
 def test_the_page_is_of_this_version_of_the_arithmetic() -> None:
-    assert re.search(r"version (\d+) of the\narithmetic", PAGE.read_text("utf-8"))[1] == str(
+    assert re.search(r"Version (\d+) of the arithmetic", PAGE.read_text("utf-8"))[1] == str(
         ARITHMETIC_VERSION
     )
 

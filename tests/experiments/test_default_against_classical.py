@@ -90,12 +90,12 @@ def test_corpora_of_the_experiment_are_known_test_text(experiment):
 def test_committed_tables_equal_those_made_from_the_committed_records(experiment):
     folder = RESULTS / experiment.NAME
     records = read_jsonl(folder / "records.jsonl")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = experiment.PAGE.read_text(encoding="utf-8")
 
     texts = experiment.derived_texts(records, experiment.CORPORA)
 
     assert {name: (folder / name).read_text(encoding="utf-8") for name in texts} == texts
-    assert experiment.readme_text(readme, records) == readme
+    assert experiment.page_text(page, records) == page
 
 
 def test_committed_rows_of_the_default_model_are_the_embedded_ones(experiment):

@@ -119,9 +119,9 @@ def test_results_are_of_the_models_in_the_package(name: str) -> None:
     assert {row["fingerprint"] for row in rows} - {"", bytes(16).hex()} <= here
 
 
-def test_findings_and_the_readme_are_those_of_the_records() -> None:
-    readme = findings.README.read_text("utf-8")
+def test_findings_and_their_page_are_those_of_the_records() -> None:
+    page = findings.PAGE.read_text("utf-8")
 
     assert committed(findings.NAME, {"table.md": ""})["table.md"] == findings.markdown()
-    assert findings.readme_text(readme) == readme
+    assert findings.page_text(page) == page
     assert len(findings.table()) == 5

@@ -1,0 +1,96 @@
+"""The table of the README: rates with and without the model's bytes, and speeds.
+
+Everything is computed from the records; a model's bytes are counted once for all files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lmcompress.benchmark.records import Record
+from lmcompress.metrics import bits_per_byte
+from lmcompress.models.store import DEFAULT_MODEL
+from tools.headline import LABELS, STAGE, Speeds
+
+NAME = "headline"
+CODECS = (DEFAULT_MODEL, "zpaq-5", STAGE, "xz-9e", "zstd-22", "gzip-9")
+FILES = {
+    "novel": "calgary/book1",
+    "Wikipedia": "enwik/enwik8.head-4150000@3000000+1000000",
+    "Python": "code/python-3.11.7-stdlib.py.txt@0+1000000",
+    "JSON": "logs/us-sba-data-catalog.json",
+}
+"""Column heading -> corpus."""
+RIVALS = ("xz-9e", "zpaq-5")
+
+
+def markdown(rates: Sequence[Record], speeds: Speeds) -> str:
+    """Returns the table and what must be known to read it."""
+    num_files = len({record.corpus for record in rates})
+    header = [
+        "bits per byte",
+        *FILES,
+        f"{num_files} files",
+        "with the model",
+        "compress kB/s",
+        "decompress kB/s",
+    ]
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1)]
+    lines += [_row(codec, rates, speeds) for codec in CODECS]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\n{_note(rates, speeds)}"
+
+
+def break_even_bytes(rates: Iterable[Record], rival: str) -> float:
+    """Returns the raw bytes from which on the model pays for its own bytes.
+
+    At the rates over all files, which do not fall with size as those of real files would.
+    """
+    rates = list(rates)
+    gain = _rate(rates, rival) - _rate(rates, DEFAULT_MODEL)
+    return 8 * _model_bytes(rates, DEFAULT_MODEL) / gain
+
+
+def _row(codec: str, rates: Sequence[Record], speeds: Speeds) -> list[str]:
+    speed = next(row for row in speeds.rows if row.codec == codec)
+    found = [record for record in rates if record.codec == codec]
+    of_file = {record.corpus: record.bits_per_byte for record in found}
+    columns = [
+        *(of_file[corpus] for corpus in FILES.values()),
+        _rate(found, codec),
+        _rate(found, codec, _model_bytes(found, codec)),
+    ]
+    cells = [f"{rate:.3f}" for rate in columns]
+    return [LABELS.get(codec, codec), *cells, _speed(speed.compress), _speed(speed.decompress)]
+
+
+def _speed(speed: float) -> str:
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.0f}"
+
+
+def _rate(rates: Iterable[Record], codec: str, extra_bytes: int = 0) -> float:
+    """Returns the bits of all files over the bytes of all files."""
+    found = [record for record in rates if record.codec == codec]
+    compressed = sum(record.compressed_bytes or 0 for record in found)
+    return bits_per_byte(compressed + extra_bytes, sum(record.raw_bytes for record in found))
+
+
+def _model_bytes(rates: Iterable[Record], codec: str) -> int:
+    return next(record.model_bytes for record in rates if record.codec == codec)
+
+
+def _note(rates: Sequence[Record], speeds: Speeds) -> str:
+    ours = [record for record in rates if record.codec == DEFAULT_MODEL]
+    raw = sum(record.raw_bytes for record in ours)
+    sizes = " and ".join(
+        f"with {rival} at {break_even_bytes(rates, rival) / 1e6:.0f} MB" for rival in RIVALS
+    )
+    kinds = ", ".join(f"{name} is `{corpus}`" for name, corpus in FILES.items())
+    return (
+        "Lower is better; 8 is the uncompressed file. **The model's bytes are not included**, "
+        f'except in "with the model", which adds the {_model_bytes(rates, DEFAULT_MODEL):,} bytes '
+        f"of {DEFAULT_MODEL} once to the {len(ours)} files of {raw / 1e6:.1f} MB. Counted "
+        f"that way, lmcompress breaks even {sizes} of such data.\n\n"
+        f"Columns: {kinds}. Speeds: {speeds.raw_bytes:,} bytes of `{speeds.corpus}` on "
+        f"{speeds.machine}; {speeds.threads} threads, one for classical codecs."
+    )
