@@ -36,7 +36,7 @@ def test_text_becomes_tokens_without_an_escape() -> None:
 
 
 def test_a_special_token_in_the_text_is_plain_text() -> None:
-    parts = [TEXT, SPECIAL.encode(), TEXT]
+    parts = [TEXT, SPECIAL.encode(), TEXT, TEXT]
 
     symbols = TOKENIZER.encode(b"".join(parts))
 
