@@ -1,3 +1,5 @@
+"""Classical codecs give back any bytes, and are at their best settings."""
+
 from __future__ import annotations
 
 import bz2
