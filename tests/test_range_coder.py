@@ -128,6 +128,72 @@ def test_a_short_payload_decodes_and_wastes_two_bytes_at_most(
     assert len(short) <= len(encoder.payload())
 
 
+def test_the_end_of_the_last_interval_is_not_a_point_in_it() -> None:
+    # constriction's first interval is [0, 2**64), and a frequency is worth 2**40 - 1 of it. The
+    # first symbol, [1, 2) of the frequencies, leaves 2**40 - 1 from L = 2**40 - 1 on, where a
+    # frequency is worth 2**16 - 1; the second, [65534, 65535), leaves M = L + 65534 * 65535 to
+    # M + 65535. M is 1 mod 2**16, so the first number from M on whose two lowest bytes are zero is
+    # the end of the interval: a decoder would take it for the next symbol.
+    weights = np.array([[0, 0, (1 << PRECISION_BITS) - 3]] * 2, np.float32)
+    weights[1] = [65533, 0, (1 << PRECISION_BITS) - 3 - 65533]
+    check_freqs(weights)
+    symbols = np.array([1, 1], np.int32)
+    encoder = RangeEncoder()
+    encoder.encode(symbols, weights)
+
+    assert np.array_equal(
+        RangeDecoder(long_payload(encoder.short_payload())).decode(weights), symbols
+    )
+
+
 def test_all_modules_mean_the_same_precision() -> None:
     # Defined three times: what reads headers must not import NumPy, nor the GPT the coder.
     assert PRECISION_BITS == compact.PRECISION_BITS == constants.PRECISION_BITS
+
+
+LETTERS = "AIX"
+PROBABILITIES = {
+    "": (0.45, 0.30, 0.25),
+    "A": (0.20, 0.60, 0.20),
+    "AI": (0.20, 0.45, 0.35),
+    "AIX": (0.60, 0.20, 0.20),
+}
+"""Of A, I and X after the letters before them.
+
+The worked example of Delétang et al. (2024), Figure 1 and appendix A: "AIXI" has the interval
+[0.322, 0.341) and the code 0101010. Its letters' probabilities are the figure's; those of the other
+letters are ours, chosen to give this interval.
+"""
+
+
+def letter_weights(before: str) -> np.ndarray:
+    return weights_from(np.array([PROBABILITIES[before]]))
+
+
+def letters_of(payload: bytes) -> str:
+    """Returns the first four letters of a payload, or those up to one that the table lacks."""
+    decoder, text = RangeDecoder(payload), ""
+    while text in PROBABILITIES:
+        text += LETTERS[decoder.decode(letter_weights(text))[0]]
+    return text
+
+
+def test_aixi_becomes_a_number_in_the_papers_interval() -> None:
+    encoder = RangeEncoder()
+    for i, letter in enumerate("AIXI"):
+        encoder.encode(np.array([LETTERS.index(letter)], np.int32), letter_weights("AIXI"[:i]))
+
+    assert 0.3222 <= int.from_bytes(encoder.payload()[:4], "little") / 2**32 < 0.3411
+    assert letters_of(encoder.payload()) == "AIXI"
+
+
+@pytest.mark.parametrize("rest", [0, 1, 0x1FFFFFF, 0x1ABCDEF])
+def test_0101010_becomes_aixi_whatever_follows(rest: int) -> None:
+    assert letters_of((0b0101010 << 25 | rest).to_bytes(4, "little")) == "AIXI"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0.3221, "AIXA"), (0.3223, "AIXI"), (0.3410, "AIXI"), (0.3412, "AIXX")]
+)
+def test_the_interval_ends_where_the_papers_does(number: float, text: str) -> None:
+    assert letters_of(int(number * 2**32).to_bytes(4, "little")) == text

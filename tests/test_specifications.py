@@ -63,9 +63,14 @@ def test_the_page_is_of_this_version_of_the_arithmetic() -> None:
 
 
 def stage_text(num_bytes: int) -> bytes:
-    """Returns lines that repeat, change in places and end, words, numbers and other letters."""
+    """Returns lines that repeat, change in places and end, words, numbers and other letters.
+
+    Every other line ends in one of two ways after 49 bytes that are the same: where it ends as the
+    last but one did, a match of 40 bytes is found. À has the byte 128, and a word goes on after it.
+    """
     lines = [
         f"{i % 7};the quick brown fox number {i} jumps over the lazy dogs, été {i * i % 13}\n"
+        f"Àrivers of the town run by Àroads and roads by the {('sea', 'old mill')[i % 2]}\n"
         for i in range(num_bytes)
     ]
     return "".join(lines).encode()[:num_bytes]

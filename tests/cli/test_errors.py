@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from lmcompress.cli.errors import error_line
+from lmcompress.cli.main import lmcompress
 from tests.support.command_line import TEXT, Run, assert_one_line_error, names
 
 
@@ -226,7 +228,39 @@ def test_verbose_shows_where_an_error_came_from(run: Run, tmp_path: Path) -> Non
     assert logging.getLogger("lmcompress").handlers == []
 
 
-def test_lack_of_memory_is_one_line() -> None:
-    assert error_line(MemoryError(), "big") == (
-        "big: not enough memory: use smaller --segment-bytes, fewer --lanes or a smaller model"
-    )
+class TooLarge(io.RawIOBase):
+    """A stream that there is no memory to read."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer: object) -> int:
+        raise MemoryError
+
+
+OUT_OF_MEMORY = "not enough memory: use smaller --segment-bytes, fewer --lanes or a smaller model"
+
+
+@pytest.mark.parametrize(
+    "argv", [("compress", "-m", "tiny", "-o", "out"), ("test",)], ids=["compress", "test"]
+)
+def test_lack_of_memory_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(TooLarge())))
+
+    assert_one_line_error(run(*argv, "-"), f"-: {OUT_OF_MEMORY}")
+    assert names(tmp_path) == []
+
+
+def test_lack_of_memory_outside_a_file_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def greedy() -> None:
+        raise MemoryError
+
+    monkeypatch.setitem(lmcompress.commands, "greedy", greedy)
+
+    assert_one_line_error(run("greedy"), OUT_OF_MEMORY)

@@ -86,6 +86,15 @@ def test_text_is_coded_and_what_is_none_is_stored(token_model: Model) -> None:
     assert methods(lmcompress.compress(PNG, token_model)) == [Method.STORED]
 
 
+@pytest.mark.parametrize(("num_escaped", "method"), [(125, Method.CODED), (126, Method.STORED)])
+def test_one_byte_in_eight_may_be_escaped(
+    token_model: Model, num_escaped: int, method: Method
+) -> None:
+    raw = (TEXT * 8)[: 1000 - num_escaped] + b"\xff" * num_escaped
+
+    assert methods(lmcompress.compress(raw, token_model)) == [method]
+
+
 def test_the_header_names_tokens(token_model: Model) -> None:
     header = FrameReader(io.BytesIO(lmcompress.compress(TEXT, token_model))).header
 
@@ -273,17 +282,14 @@ def test_a_prompt_is_refused(token_model: Model) -> None:
         lmcompress.score(TEXT, token_model, CodecConfig(prompt=Prompt(TEXT)))
 
 
-def test_a_score_is_near_the_size_of_the_file(token_model: Model) -> None:
+@pytest.mark.parametrize("raw", [TEXT * 3, TEXT * 3 + MISSING], ids=["text", "escapes"])
+def test_a_score_is_near_the_size_of_the_file(token_model: Model, raw: bytes) -> None:
     config = CodecConfig(lanes=2)
 
-    score = lmcompress.score(TEXT * 3, token_model, config)
+    score = lmcompress.score(raw, token_model, config)
 
-    payload_bits = 8 * next(
-        segment.payload_bytes
-        for segment, _ in FrameReader(
-            io.BytesIO(lmcompress.compress(TEXT * 3, token_model, config))
-        )
-    )
+    frame = lmcompress.compress(raw, token_model, config)
+    payload_bits = 8 * next(s.payload_bytes for s, _ in FrameReader(io.BytesIO(frame)))
     assert abs(payload_bits - score.quantized_code_length_bits) < 64
     assert score.ideal_code_length_bits == pytest.approx(score.quantized_code_length_bits, rel=0.01)
 

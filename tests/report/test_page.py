@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,11 +12,9 @@ from typing import Any
 import pytest
 
 from lmcompress.cli import report
-from lmcompress.errors import LmcompressError
 from lmcompress.report import summary
 from lmcompress.report.page import build_page
 from lmcompress.report.results import frame_of, read_results
-from lmcompress.report.svg import inline_svg
 from tests.support.command_line import Run, assert_one_line_error
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,26 +177,6 @@ def test_the_committed_results_are_all_on_the_page() -> None:
         assert f'<section id="{one.name}"' in page
         assert page.count(f'id="{one.name}-{one.figures[0].stem}-') > 0 if one.figures else True
     assert page == build_page(read_results(ROOT / "results"))
-
-
-def test_an_inlined_figure_has_ids_of_its_own_and_the_pages_colours() -> None:
-    root = ElementTree.fromstring(inline_svg(SVG, "x-", 'a "label"'))
-    text = ElementTree.tostring(root, encoding="unicode")
-
-    assert root.get("aria-label") == 'a "label"'
-    assert {e.get("id") for e in root.iter() if e.get("id")} == {"x-p1", "x-m1"}
-    for part in ("url(#x-p1)", 'href="#x-m1"', "fill: var(--paper)", "stroke: var(--ink)"):
-        assert part in text
-    assert "color-mix(in srgb, var(--ink) 50%, var(--paper))" in text
-    assert "#0072b2" in text
-    assert "who made it" not in text
-    assert "red" not in text
-
-
-@pytest.mark.parametrize("text", ["", "<svg", "<html/>"])
-def test_what_is_no_svg_is_refused(text: str) -> None:
-    with pytest.raises(LmcompressError, match="a figure"):
-        inline_svg(text, "x-", "a figure")
 
 
 def test_sources_are_counted_by_run_and_named_once() -> None:

@@ -75,7 +75,7 @@ def test_file_that_appears_meanwhile_is_not_overwritten(tmp_path):
 
 
 def test_one_of_many_writers_wins(tmp_path):
-    path, barrier, refused = tmp_path / "out", threading.Barrier(8), []
+    path, barrier, refused = tmp_path / "out", threading.Barrier(8, timeout=30), []
 
     def compete(number: int) -> None:
         try:

@@ -1,0 +1,118 @@
+"""Each finding says yes of records that bear it out, and no of records that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from experiments import figure_4, findings
+from experiments.support import modalities
+from experiments.support.paper import LADDER
+from lmcompress.benchmark.harness import chunked_name
+from lmcompress.benchmark.records import Record
+from lmcompress.models.store import DEFAULT_MODEL
+from tests.support.record_factory import make_record
+
+TEXT, EXTRACT = "enwik8@0+1000", "enwik/enwiki-2021-extract.part3@0+1000"
+IMAGES, SPEECH = "kodak-patches@0+1000", "librispeech-8bit@0+1000"
+PARAMETERS = (50_000, 200_000, 800_000, 3_200_000, 6_400_000)
+FALLING, RISING = (500, 450, 400, 350, 300), (300, 350, 400, 450, 500)
+
+
+def ladder(corpus: str, sizes: Sequence[int]) -> list[Record]:
+    """Returns what each model of the ladder makes of 1,000 bytes in chunks."""
+    return [
+        make_record(
+            chunked_name(name, modalities.CHUNK_BYTES), corpus, size, num_parameters=parameters
+        )
+        for name, size, parameters in zip(LADDER, sizes, PARAMETERS, strict=True)
+    ]
+
+
+def gzip(corpus: str, size: int) -> Record:
+    return make_record(chunked_name("gzip-9", modalities.CHUNK_BYTES), corpus, size)
+
+
+def test_rates_fall_with_size_on_the_texts_on_which_each_does() -> None:
+    both = ladder(TEXT, FALLING) + ladder(EXTRACT, FALLING)
+    one = ladder(TEXT, FALLING) + ladder(EXTRACT, (500, 450, 400, 350, 360))
+    none = ladder(TEXT, RISING) + ladder(EXTRACT, RISING)
+
+    assert findings.falls_with_size(both)["agrees"] == "yes"
+    assert findings.falls_with_size(one)["agrees"] == "in 1 of 2 cases"
+    assert findings.falls_with_size(none)["agrees"] == "no"
+
+
+def test_the_adjusted_rate_turns_up_where_the_best_model_has_smaller_and_larger_ones() -> None:
+    # Two bytes a parameter add 0.1 to 12.8 at 1 MB, 0.0001 to 0.0128 at 1 GB.
+    first_then_last = ladder(EXTRACT, (500, 499, 498, 497, 400))
+    second_last = ladder(EXTRACT, (900, 400, 350, 300, 310))
+
+    assert findings.turns_up(ladder(EXTRACT, RISING))["agrees"] == "no"
+    assert findings.turns_up(first_then_last)["agrees"] == "no"
+    assert findings.turns_up(second_last)["agrees"] == "yes"
+    assert findings.turns_up(ladder(EXTRACT, FALLING))["agrees"] == "in 2 of 4 cases"
+
+
+def test_models_of_text_lose_where_gzip_is_better() -> None:
+    worse = ladder(IMAGES, (1300,) * 5) + ladder(SPEECH, (1300,) * 5)
+    one_better = ladder(IMAGES, (1300,) * 5) + ladder(SPEECH, (1300, 1300, 1300, 1300, 390))
+    better = ladder(IMAGES, (600,) * 5) + ladder(SPEECH, (390,) * 5)
+    classical = [gzip(IMAGES, 700), gzip(SPEECH, 400)]
+
+    assert findings.loses_on_foreign_data(worse + classical)["agrees"] == "yes"
+    assert findings.loses_on_foreign_data(one_better + classical)["agrees"] == "in 9 of 10 cases"
+    assert findings.loses_on_foreign_data(better + classical)["agrees"] == "no"
+
+
+def prefix_row(modality: str, codec: str, change: float, error: float) -> dict[str, Any]:
+    return {
+        "modality": modality,
+        "codec": codec,
+        "kind": figure_4.FILES if codec == "gzip-9" else figure_4.SCORED,
+        "num_parameters": 0 if codec == "gzip-9" else 1000,
+        "lengths": [figure_4.SHORT, figure_4.LONG],
+        "mean_rates": [0.9, 0.9 + change],
+        "standard_errors": [error, error],
+        "mean_change": change,
+        "standard_error_of_change": error,
+    }
+
+
+def by_length(change: float, error: float, change_of_gzip: float = 0.0) -> str:
+    """Returns what is said where every model's rate changes so from short to long."""
+    rows = [
+        prefix_row(modality, codec, change if codec == DEFAULT_MODEL else change_of_gzip, error)
+        for modality in figure_4.DRAWN
+        for codec in ("gzip-9", DEFAULT_MODEL)
+    ]
+    return str(findings.falls_with_length(rows)["agrees"])
+
+
+def test_rates_fall_with_length_by_more_than_two_standard_errors() -> None:
+    assert by_length(-0.3, 0.1) == "yes"
+    assert by_length(-0.3, 0.2) == by_length(0.3, 0.1) == "no"
+
+
+def test_a_classical_codecs_header_is_no_evidence_of_learning() -> None:
+    assert by_length(0.3, 0.1, change_of_gzip=-1.0) == "no"
+
+
+def vocabulary_row(width: int, vocab_size: int, bits_per_byte: float) -> dict[str, Any]:
+    return {
+        "width": width,
+        "vocab_size": vocab_size,
+        "tokenizer": "bytes" if vocab_size == 256 else f"BPE {vocab_size:,}",
+        "bits_per_byte": bits_per_byte,
+        "raw_bytes_seen": 1000,
+    }
+
+
+def test_larger_vocabularies_help_where_bytes_are_not_the_best() -> None:
+    narrow = [vocabulary_row(32, 256, 4.0), vocabulary_row(32, 1000, 3.0)]
+    helped = [vocabulary_row(64, 256, 3.5), vocabulary_row(64, 1000, 2.5)]
+    harmed = [vocabulary_row(64, 256, 2.0), vocabulary_row(64, 1000, 2.5)]
+
+    assert findings.gains_from_vocabulary(narrow + helped)["agrees"] == "yes"
+    assert findings.gains_from_vocabulary(narrow + harmed)["agrees"] == "in 1 of 2 cases"
+    assert findings.gains_from_vocabulary(harmed)["agrees"] == "no"
