@@ -134,15 +134,15 @@ def test_the_end_of_the_last_interval_is_not_a_point_in_it() -> None:
     # frequency is worth 2**16 - 1; the second, [65534, 65535), leaves M = L + 65534 * 65535 to
     # M + 65535. M is 1 mod 2**16, so the first number from M on whose two lowest bytes are zero is
     # the end of the interval: a decoder would take it for the next symbol.
-    weights = np.array([[0, 0, (1 << PRECISION_BITS) - 3]] * 2, np.float32)
-    weights[1] = [65533, 0, (1 << PRECISION_BITS) - 3 - 65533]
-    check_freqs(weights)
+    freqs = np.array([[0, 0, (1 << PRECISION_BITS) - 3]] * 2, np.float32)
+    freqs[1] = [65533, 0, (1 << PRECISION_BITS) - 3 - 65533]
+    check_freqs(freqs)
     symbols = np.array([1, 1], np.int32)
     encoder = RangeEncoder()
-    encoder.encode(symbols, weights)
+    encoder.encode(symbols, freqs)
 
     assert np.array_equal(
-        RangeDecoder(long_payload(encoder.short_payload())).decode(weights), symbols
+        RangeDecoder(long_payload(encoder.short_payload())).decode(freqs), symbols
     )
 
 
@@ -166,22 +166,22 @@ letters are ours, chosen to give this interval.
 """
 
 
-def letter_weights(before: str) -> np.ndarray:
-    return weights_from(np.array([PROBABILITIES[before]]))
+def letter_freqs(before: str) -> np.ndarray:
+    return freqs_from(np.array([PROBABILITIES[before]]))
 
 
 def letters_of(payload: bytes) -> str:
     """Returns the first four letters of a payload, or those up to one that the table lacks."""
     decoder, text = RangeDecoder(payload), ""
     while text in PROBABILITIES:
-        text += LETTERS[decoder.decode(letter_weights(text))[0]]
+        text += LETTERS[decoder.decode(letter_freqs(text))[0]]
     return text
 
 
 def test_aixi_becomes_a_number_in_the_papers_interval() -> None:
     encoder = RangeEncoder()
     for i, letter in enumerate("AIXI"):
-        encoder.encode(np.array([LETTERS.index(letter)], np.int32), letter_weights("AIXI"[:i]))
+        encoder.encode(np.array([LETTERS.index(letter)], np.int32), letter_freqs("AIXI"[:i]))
 
     assert 0.3222 <= int.from_bytes(encoder.payload()[:4], "little") / 2**32 < 0.3411
     assert letters_of(encoder.payload()) == "AIXI"
