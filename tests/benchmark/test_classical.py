@@ -80,11 +80,19 @@ def ppmd(raw: bytes, order: int, memory_bytes: int) -> bytes:
     return b"".join(pieces) + bytes(encoder.flush())
 
 
+def zstd(raw: bytes, level: int) -> bytes:
+    zstandard = package("zstandard")
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        level, source_size=len(raw), enable_ldm=True
+    )
+    return bytes(zstandard.ZstdCompressor(compression_params=parameters).compress(raw))
+
+
 WEAKER: dict[tuple[str, str], Callable[[bytes], bytes]] = {
     ("gzip-9", "level 6"): lambda raw: gzip.compress(raw, 6),
     ("bzip2-9", "blocks of 100 kB"): lambda raw: bz2.compress(raw, 1),
     ("xz-9e", "not extreme"): lambda raw: lzma.compress(raw, preset=9),
-    ("zstd-22", "level 19"): lambda raw: package("zstandard").compress(raw, 19),
+    ("zstd-22", "level 19"): lambda raw: zstd(raw, 19),
     ("brotli-11", "quality 10"): lambda raw: package("brotli").compress(raw, quality=10, lgwin=24),
     ("brotli-11", "window 64 kB"): lambda raw: package("brotli").compress(raw, lgwin=16),
     ("bzip3-511m", "blocks of 65 kB"): lambda raw: package("bz3").compress(raw, 65 << 10),
