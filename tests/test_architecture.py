@@ -13,6 +13,7 @@ import pytest
 from importlinter.cli import lint_imports
 
 import lmcompress
+from lmcompress import errors
 from lmcompress.cli.main import main
 from lmcompress.training.config import TrainConfig
 
@@ -46,11 +47,12 @@ def test_public_names_are_sorted_and_exact() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
+    exceptions = {name for name in vars(errors) if name.endswith("Error")}
     at_run_time = {(f"lmcompress.{home}", name) for name, home in lmcompress._HOMES.items()}
 
     assert lmcompress.__all__ == sorted(lmcompress.__all__)
     assert for_type_checkers == at_run_time
-    assert set(lmcompress.__all__) == {name for _, name in at_run_time} | {"LmcompressError"}
+    assert set(lmcompress.__all__) == {name for _, name in at_run_time} | exceptions
     assert {getattr(lmcompress, name).__name__ for name in lmcompress.__all__} == set(
         lmcompress.__all__
     )
