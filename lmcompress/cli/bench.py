@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmcompress.cli.errors import for_each
+from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.options import (
     codec_config,
     device_options,
@@ -71,10 +71,12 @@ def bench(
 
     if plot:
         check_suffix(Path(plot))
-    loaded: dict[str, bytes] = {}
-    code = for_each(files, lambda name: loaded.update({name: _load(name)}))
+    loaded, errors = {}, FileErrors()
+    for name in files:
+        with errors.reported(name):
+            loaded[name] = _load(name)
     if not loaded:
-        return code
+        return errors.exit_code
     from lmcompress.benchmark.harness import run_benchmark
     from lmcompress.benchmark.records import to_csv, to_json
 
@@ -85,7 +87,7 @@ def bench(
         to_csv(records, Path(csv), overwrite=force)
     if plot:
         plot_bits_per_byte(records, Path(plot), overwrite=force)
-    return code
+    return errors.exit_code
 
 
 @click.command(

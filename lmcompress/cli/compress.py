@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from lmcompress.cli.errors import for_each
+from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.options import (
     codec_config,
     compact_option,
@@ -64,15 +64,16 @@ def compress(
     """
     from lmcompress.models.store import check_model
 
-    check_output(files, output, to_stdout)
+    _check_output(files, output, to_stdout)
     config = codec_config(**options)
     check_model(model)  # one error, not one per file
-
-    def action(name: str) -> None:
-        target = _target(output, to_stdout or name == STANDARD, name + SUFFIX)
-        _compress(name, target, model, config, force=force, quiet=quiet)
-
-    return for_each(files, action)
+    errors = FileErrors()
+    for name in files:
+        with errors.reported(name):
+            to_stream = to_stdout or name == STANDARD
+            target = output or (STANDARD if to_stream else name + SUFFIX)
+            _compress(name, target, model, config, force=force, quiet=quiet)
+    return errors.exit_code
 
 
 def _compress(
@@ -114,16 +115,16 @@ def decompress(
 
     The file holds all settings: no option of `compress` has to be repeated, except --prompt.
     """
-    check_output(files, output, to_stdout)
+    _check_output(files, output, to_stdout)
     config = codec_config(**options)
-
-    def action(name: str) -> None:
-        default = None if output or to_stdout or name == STANDARD else _without_suffix(name)
-        target = _target(output, to_stdout or name == STANDARD, default)
-        with open_input(name) as source, open_output(target, source=name, force=force) as sink:
-            _decompress(name, source, sink, config, model_override, quiet=quiet)
-
-    return for_each(files, action)
+    errors = FileErrors()
+    for name in files:
+        with errors.reported(name):
+            to_stream = to_stdout or name == STANDARD
+            target = output or (STANDARD if to_stream else _without_suffix(name))
+            with open_input(name) as source, open_output(target, source=name, force=force) as sink:
+                _decompress(name, source, sink, config, model_override, quiet=quiet)
+    return errors.exit_code
 
 
 @click.command(
@@ -138,12 +139,11 @@ def decompress(
 def test(files: tuple[str, ...], model_override: str | None, quiet: bool, **options: Any) -> int:
     """Decompress each FILE.lmc and check it, without writing anything."""
     config = codec_config(**options)
-
-    def action(name: str) -> None:
-        with open_input(name) as source:
+    errors = FileErrors()
+    for name in files:
+        with errors.reported(name), open_input(name) as source:
             _decompress(name, source, _Discard(), config, model_override, quiet=quiet)
-
-    return for_each(files, action)
+    return errors.exit_code
 
 
 def _decompress(
@@ -181,7 +181,7 @@ class _Discard(io.BytesIO):
         return len(data)
 
 
-def check_output(files: Sequence[str], output: str | None, to_stdout: bool) -> None:
+def _check_output(files: Sequence[str], output: str | None, to_stdout: bool) -> None:
     """Raises UsageError for an -o that makes no sense."""
     if output == "":
         raise click.UsageError("-o has an empty name: give a file name")
@@ -189,12 +189,6 @@ def check_output(files: Sequence[str], output: str | None, to_stdout: bool) -> N
         raise click.UsageError("-o and -c exclude each other: give one of them")
     if output and len(files) > 1:
         raise click.UsageError("-o takes a single FILE: use -c to write several into one stream")
-
-
-def _target(output: str | None, to_stdout: bool, default: str | None) -> str:
-    target = output or (STANDARD if to_stdout else default)
-    assert target is not None
-    return target
 
 
 def _without_suffix(name: str) -> str:

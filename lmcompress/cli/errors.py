@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 
 import click
 
@@ -40,12 +41,17 @@ def error_line(exc: BaseException, about: str | None = None) -> str:
     return text if about is None else f"{click.format_filename(about)}: {text}"
 
 
-def for_each(names: Iterable[str], action: Callable[[str], None]) -> int:
-    """Calls `action` with each name, continues after errors, and returns the exit code."""
-    code = 0
-    for name in names:
+class FileErrors:
+    """Reports what goes wrong with one file and lets the command go on with the next."""
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    @contextlib.contextmanager
+    def reported(self, name: str) -> Iterator[None]:
+        """Turns an error in the block into a line on stderr, and into exit code 1 at the end."""
         try:
-            action(name)
+            yield
         except BrokenPipeError:  # nobody reads the output any more
             raise
         except Exception as exc:
@@ -53,5 +59,4 @@ def for_each(names: Iterable[str], action: Callable[[str], None]) -> int:
                 raise
             _log.debug("traceback:", exc_info=exc)
             click.echo(f"lmcompress: {error_line(exc, name)}", err=True)
-            code = 1
-    return code
+            self.exit_code = 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmcompress.cli.errors import for_each
+from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.options import json_option
 from lmcompress.cli.streams import open_input
 
@@ -29,13 +29,13 @@ def info(file: str, as_json: bool) -> int:
     """
     from lmcompress.api.info import info as describe
 
-    def action(name: str) -> None:
-        with open_input(name) as source:
+    errors = FileErrors()
+    with errors.reported(file):
+        with open_input(file) as source:
             described = describe(source)
-        row = {"name": name, **dataclasses.asdict(described)}
-        click.echo(json.dumps(row, indent=2) if as_json else _text(name, described))
-
-    return for_each([file], action)
+        row = {"name": file, **dataclasses.asdict(described)}
+        click.echo(json.dumps(row, indent=2) if as_json else _text(file, described))
+    return errors.exit_code
 
 
 _INSTALLED = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmcompress.cli.errors import for_each
+from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.options import (
     codec_config,
     device_options,
@@ -119,18 +119,16 @@ def _report_each(
     files: tuple[str, ...], measure: Callable[[str], tuple[dict[str, Any], str]], *, as_json: bool
 ) -> int:
     """Measures each file and prints its line, or all rows as JSON at the end."""
-    rows = []
-
-    def action(name: str) -> None:
-        row, line = measure(name)
-        rows.append(row)
-        if not as_json:
-            click.echo(line)
-
-    code = for_each(files, action)
+    rows, errors = [], FileErrors()
+    for name in files:
+        with errors.reported(name):
+            row, line = measure(name)
+            rows.append(row)
+            if not as_json:
+                click.echo(line)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
-    return code
+    return errors.exit_code
 
 
 def _row(name: str, scored: Score) -> dict[str, Any]:
