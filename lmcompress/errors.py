@@ -71,11 +71,13 @@ class TrainingError(LmcompressError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns "did you mean X? " for an unknown name, or "" if no known name is near.
 
-    Near are up to three names that begin with `name`; if none does, the one that it may be a typo
-    of.
+    Near are up to three names that begin or end with `name`; if none does, the one that it may be
+    a typo of.
     """
+    if not name:
+        return ""
     by_lower = {other.lower(): other for other in known}
     wanted = name.lower()
-    near = [other for other in by_lower if wanted and other.startswith(wanted)][:3]
+    near = [other for other in by_lower if other.startswith(wanted) or other.endswith(wanted)][:3]
     near = near or difflib.get_close_matches(wanted, by_lower, 1, _MIN_SIMILARITY)
     return f"did you mean {' or '.join(by_lower[other] for other in near)}? " if near else ""

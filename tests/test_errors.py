@@ -6,7 +6,16 @@ import pytest
 
 from lmcompress.errors import did_you_mean
 
-KNOWN = ("gpt1", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl", "gzip-9", "lmc-3m")
+KNOWN = (
+    "gpt1",
+    "gpt2-small",
+    "gpt2-medium",
+    "gpt2-large",
+    "gpt2-xl",
+    "gzip-9",
+    "canterbury/alice29.txt",
+    "lmc-3m",
+)
 
 
 @pytest.mark.parametrize(
@@ -15,10 +24,11 @@ KNOWN = ("gpt1", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl", "gzip-9",
         ("lmc3m", "lmc-3m"),
         ("gzip-10", "gzip-9"),
         ("GPT2-XL", "gpt2-xl"),
+        ("alice29.txt", "canterbury/alice29.txt"),
         ("gpt2", "gpt2-small or gpt2-medium or gpt2-large"),
     ],
 )
-def test_a_typo_or_a_beginning_suggests_what_was_meant(name: str, suggestion: str) -> None:
+def test_a_typo_or_a_part_suggests_what_was_meant(name: str, suggestion: str) -> None:
     assert did_you_mean(name, KNOWN) == f"did you mean {suggestion}? "
 
 

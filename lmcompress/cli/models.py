@@ -63,7 +63,7 @@ def _text(listed: list[ModelInfo]) -> str:
             _KNOWN_WHEN_LOADED if model.model_bytes is None else f"{model.model_bytes:,}",
             f"{model.context_length:,}",
             model.fingerprint or _KNOWN_WHEN_LOADED,
-            ", ".join(model.card.get("trained_on", [])) or "not stated",
+            ", ".join(model.card.get("trained_on", [])) or "-",
         )
         for model in listed
     ]
@@ -76,9 +76,11 @@ def _preset_text(row: dict[str, Any]) -> str:
     lines = [("parameters", row["num_parameters"], "")]
     lines += [(f"  {part.replace('_', ' ')}", count, "") for part, count in parts.items() if count]
     if row["published_num_parameters"]:
-        lines.append(("  published", int(row["published_num_parameters"]), "as the paper prints"))
+        lines.append(
+            ("  published", int(row["published_num_parameters"]), "as printed in the paper")
+        )
     lines.append(("FLOPs per token", row["flops_per_token"], "forward pass at full context"))
-    basis = f"assuming {row['bytes_per_token']:g} bytes a token"
+    basis = f"assuming {row['bytes_per_token']:g} bytes per token"
     if row["config"]["vocab_size"] == 256:
         basis = "tokens are bytes"
     lines.append(("FLOPs per byte", round(row["flops_per_byte"]), basis))

@@ -126,9 +126,11 @@ def test_help_of_each_command_has_an_example(run: Run, command: str) -> None:
 def test_help_is_prose_without_gaps(run: Run, command: str) -> None:
     """Help text that was indented in the source reads "folder that the     library wrote"."""
     text = run(command, "--help").stdout.decode()
-    prose = text[: text.index("Options:")] + lmcompress.commands[command].epilog
+    prose = [text[: text.index("Options:")], lmcompress.commands[command].epilog]
+    options = [param for param in lmcompress.commands[command].params if hasattr(param, "help")]
+    prose += [(option.help or "").partition("  [default: ")[0] for option in options]
 
-    assert re.search(r"\S {2,}\S", prose) is None
+    assert [part for part in prose if re.search(r"\S {2,}\S", part)] == []
 
 
 def test_help_tells_the_default_segment_size(run: Run) -> None:
