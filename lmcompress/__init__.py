@@ -5,56 +5,97 @@
     >>> lmcompress.decompress(frame)
     b'to be or not to be, that is the question'
 
-Importing this module is light: torch and numba are imported when a model is first used.
+Importing this module is cheap: torch and numba are imported when a model is first used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lmcompress.errors import LmcompressError
+from lmcompress.errors import (
+    CorpusError,
+    CorruptFrameError,
+    FingerprintMismatchError,
+    LmcompressError,
+    MissingDependencyError,
+    ModelNotFoundError,
+    PromptNotFoundError,
+    TrainingError,
+    TruncatedFrameError,
+    UnsupportedModelError,
+    UnsupportedVersionError,
+)
 
 if TYPE_CHECKING:
-    from lmcompress.api import compress, decompress, open
+    from lmcompress.api.files import open
+    from lmcompress.api.info import FileInfo, FrameInfo, SegmentInfo, info
+    from lmcompress.api.models import ModelInfo, fetch, list_models
+    from lmcompress.api.one_shot import compress, decompress, score
     from lmcompress.codec.config import CodecConfig
     from lmcompress.codec.prompt import Prompt
-    from lmcompress.codec.scoring import Score, score
+    from lmcompress.codec.scoring import Score
     from lmcompress.models.store import Model, load_model
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CodecConfig",
+    "CorpusError",
+    "CorruptFrameError",
+    "FileInfo",
+    "FingerprintMismatchError",
+    "FrameInfo",
     "LmcompressError",
+    "MissingDependencyError",
     "Model",
+    "ModelInfo",
+    "ModelNotFoundError",
     "Prompt",
+    "PromptNotFoundError",
     "Score",
+    "SegmentInfo",
+    "TrainingError",
+    "TruncatedFrameError",
+    "UnsupportedModelError",
+    "UnsupportedVersionError",
     "compress",
     "decompress",
+    "fetch",
+    "info",
+    "list_models",
     "load_model",
     "open",
     "score",
 ]
 
 _HOMES = {
-    "CodecConfig": "codec.stream",
+    "CodecConfig": "codec.config",
+    "FileInfo": "api.info",
+    "FrameInfo": "api.info",
     "Model": "models.store",
+    "ModelInfo": "api.models",
     "Prompt": "codec.prompt",
     "Score": "codec.scoring",
-    "compress": "api",
-    "decompress": "api",
+    "SegmentInfo": "api.info",
+    "compress": "api.one_shot",
+    "decompress": "api.one_shot",
+    "fetch": "api.models",
+    "info": "api.info",
+    "list_models": "api.models",
     "load_model": "models.store",
-    "open": "api",
-    "score": "codec.scoring",
+    "open": "api.files",
+    "score": "api.one_shot",
 }
+"""The module of each name that is imported when it is first used."""
 
+if not TYPE_CHECKING:  # a type checker would take any name for one that is here
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lmcompress' has no attribute {name!r}")
-    from importlib import import_module
+    def __getattr__(name):
+        if name not in _HOMES:
+            raise AttributeError(f"module 'lmcompress' has no attribute {name!r}")
+        from importlib import import_module
 
-    return getattr(import_module(f"lmcompress.{_HOMES[name]}"), name)
+        return getattr(import_module(f"lmcompress.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

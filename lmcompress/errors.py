@@ -1,23 +1,31 @@
-"""The errors that a user of lmcompress can meet.
+"""The errors that lmcompress raises on purpose.
 
     LmcompressError
-      CorruptFrameError          damaged, or never an .lmc file
-        TruncatedFrameError      ends before it should
-      UnsupportedVersionError    made by a newer format or arithmetic
-      ModelNotFoundError         no model of that name here
-        FingerprintMismatchError the model here is not the one that made the file
-      UnsupportedModelError      a model of a kind that cannot be evaluated here
-      PromptNotFoundError        the file needs the prompt that it was compressed with
-      CorpusError                a corpus is missing, cannot be had, or has the wrong bytes
-      MissingDependencyError     an optional package is needed
-      TrainingError              a training configuration or checkpoint cannot be used
+      CorruptFrameError            damaged data, or not an .lmc file
+        TruncatedFrameError        the data ends too early
+      UnsupportedVersionError      made by a newer format or arithmetic
+      ModelNotFoundError           no such model, or it is not installed
+        FingerprintMismatchError   the model found is not the one that made the file
+      UnsupportedModelError        the model's architecture or tokenizer is not supported
+      PromptNotFoundError          the file needs the prompt that it was compressed with
+      CorpusError                  a corpus is missing, cannot be downloaded, or has the wrong bytes
+      MissingDependencyError       an optional package is needed
+      TrainingError                a training configuration or checkpoint cannot be used
 
-Each message says what was found, what was expected and what to do, in one line.
+Each message says in one line what was found, what was expected and what to do.
 """
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_MIN_SIMILARITY = 0.76
+"""A typo comes closer than this: gzip-10 to gzip-9 (0.77), but not gpt4 to gpt1 (0.75)."""
 
 
 class LmcompressError(Exception):
-    """Base of all errors that lmcompress raises on purpose."""
+    """Base class of all errors that lmcompress raises on purpose."""
 
 
 class CorruptFrameError(LmcompressError):
@@ -33,19 +41,19 @@ class UnsupportedVersionError(LmcompressError):
 
 
 class ModelNotFoundError(LmcompressError):
-    """No model of the given name or path is at hand."""
+    """There is no model of the given name or in the given folder."""
 
 
 class FingerprintMismatchError(ModelNotFoundError):
-    """A model of that name is here, but it is not the one that made the file."""
+    """The model found is not the one that made the file."""
 
 
 class UnsupportedModelError(LmcompressError):
-    """A published model whose architecture, or an option of it, cannot be evaluated here."""
+    """The model's architecture or tokenizer, or one of their options, is not supported."""
 
 
 class PromptNotFoundError(LmcompressError):
-    """The file was compressed with a prompt that was not given, or another one was."""
+    """The file was compressed with a prompt, and it was not given, or another one was."""
 
 
 class CorpusError(LmcompressError):
@@ -58,3 +66,18 @@ class MissingDependencyError(LmcompressError):
 
 class TrainingError(LmcompressError):
     """A training configuration or checkpoint cannot be used."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns "did you mean X? " for an unknown name, or "" if no known name is near.
+
+    Near are up to three names that begin or end with `name`; if none does, the one that it may be
+    a typo of.
+    """
+    if not name:
+        return ""
+    by_lower = {other.lower(): other for other in known}
+    wanted = name.lower()
+    near = [other for other in by_lower if other.startswith(wanted) or other.endswith(wanted)][:3]
+    near = near or difflib.get_close_matches(wanted, by_lower, 1, _MIN_SIMILARITY)
+    return f"did you mean {' or '.join(by_lower[other] for other in near)}? " if near else ""

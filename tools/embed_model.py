@@ -18,7 +18,7 @@ from lmcompress.errors import LmcompressError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.models.checkpoint import load_exact_checkpoint, save_exact_checkpoint
-from lmcompress.models.manifest import read_card
+from lmcompress.models.manifest import read_manifest
 from lmcompress.models.store import EMBEDDED
 from lmcompress.training.config import TrainConfig
 
@@ -90,7 +90,7 @@ def embed(checkpoint: Path, target: Path, configs: Path = CONFIGS) -> Path:
     Raises:
       LmcompressError: If its run has not ended, or its recipe is not at hand.
     """
-    card = read_card(checkpoint)["card"]
+    card = read_manifest(checkpoint)["card"]
     if "validation_bits_per_byte" not in card:
         raise LmcompressError(
             f"{checkpoint} has no validation figures: its run has not ended, let it go on first"
@@ -112,7 +112,7 @@ def main(checkpoint: Path) -> None:
         folder = embed(checkpoint, EMBEDDED)
     except LmcompressError as exc:
         raise click.ClickException(str(exc)) from exc
-    click.echo(f"{folder.name}: {read_card(folder)['fingerprint']}", err=True)
+    click.echo(f"{folder.name}: {read_manifest(folder)['fingerprint']}", err=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 
 from lmcompress import corpora
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.models.manifest import read_card
+from lmcompress.models.manifest import read_manifest
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.trainer import STATE_FILE, Trainer, check_same_run, train
 
@@ -45,7 +45,7 @@ def is_finished(folder: Path) -> bool:
     """Whether a run came to its end: only then the card has a validation figure."""
     if not (folder / "model.json").is_file():
         return False
-    return "validation_bits_per_byte" in read_card(folder)["card"]
+    return "validation_bits_per_byte" in read_manifest(folder)["card"]
 
 
 def recipe(name: str) -> TrainConfig:
@@ -73,7 +73,7 @@ def finished_run(config: TrainConfig, folder: Path, trainer: type[Trainer] = Tra
 
 def read_run(folder: Path) -> Run:
     """Returns a finished run from its folder; of a point logged twice, the last counts."""
-    card = read_card(folder)
+    manifest = read_manifest(folder)
     training: dict[int, float] = {}
     validation: dict[int, float] = {}
     for line in (folder / "log.jsonl").read_text("utf-8").splitlines():
@@ -83,10 +83,10 @@ def read_run(folder: Path) -> Run:
         else:
             validation[point["bytes_seen"]] = point["validation_bits_per_byte"]["mean"]
     return Run(
-        card["card"].get("name", folder.name),
+        manifest["card"].get("name", folder.name),
         folder,
-        GPTConfig.from_dict(card["config"]),
-        card["card"],
+        GPTConfig.from_dict(manifest["config"]),
+        manifest["card"],
         tuple(sorted(training.items())),
         tuple(sorted(validation.items())),
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bz2
 import dataclasses
-import difflib
 import gzip
 import importlib
 import importlib.metadata
@@ -25,7 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from lmcompress.benchmark.protocol import Codec
-from lmcompress.errors import CorruptFrameError, LmcompressError, MissingDependencyError
+from lmcompress.errors import (
+    CorruptFrameError,
+    LmcompressError,
+    MissingDependencyError,
+    did_you_mean,
+)
 from lmcompress.format.wire import ByteReader, encode_varint
 
 _XZ_PRESET = 9 | lzma.PRESET_EXTREME
@@ -245,9 +249,8 @@ def get(name: str) -> Codec:
       MissingDependencyError: If its package or program is not installed.
     """
     if name not in _MAKERS:
-        near = difflib.get_close_matches(name, _MAKERS, n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ValueError(f"no codec is named {name!r}: {hint}Known are {', '.join(_MAKERS)}")
+        hint = did_you_mean(name, _MAKERS)
+        raise ValueError(f"no codec is named {name!r}: {hint}known are {', '.join(_MAKERS)}")
     try:
         return _MAKERS[name]()
     except ImportError as error:

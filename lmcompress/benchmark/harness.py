@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lmcompress import api
+from lmcompress.api import one_shot
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.protocol import Codec
 from lmcompress.benchmark.provenance import describe_run, utc_now
@@ -67,11 +67,11 @@ class ModelCodec:
 
     def compress(self, raw: bytes) -> bytes:
         """Returns an .lmc frame."""
-        return api.compress(raw, self.model, self.config)
+        return one_shot.compress(raw, self.model, self.config)
 
     def decompress(self, compressed: bytes) -> bytes:
         """Inverts `compress`."""
-        return api.decompress(compressed, self.model, self.config)
+        return one_shot.decompress(compressed, self.model, self.config)
 
     def lanes_for(self, raw: bytes) -> int:
         """Returns the lanes of the first segment, which is the largest."""

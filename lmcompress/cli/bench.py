@@ -1,4 +1,4 @@
-"""The commands that set models beside classical codecs: bench, demo."""
+"""The commands `bench` and `demo`: compare models with classical codecs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmcompress.cli.errors import for_each
+from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.options import (
     codec_config,
     device_options,
     files_argument,
     force_option,
     json_option,
-    layout_options,
     quiet_option,
+    size_options,
 )
 from lmcompress.cli.progress import say
 from lmcompress.cli.streams import STANDARD, open_input
@@ -29,51 +29,54 @@ if TYPE_CHECKING:
 
 DEMO_BYTES = 100_000
 DEMO_PLOT = Path("lmcompress-demo") / "bits-per-byte.svg"
-# No 40 characters of the topics but rules of dashes stand in the training text of this model.
+# This model's training text shares no 40 characters with the topics, except rules of dashes.
 _HAS_NOT_SEEN_DEMO = "lmc-3m"
 
 
 @click.command(
-    short_help="Set models beside gzip and its peers on FILE.",
+    short_help="Benchmark models against gzip, xz, zstd and others.",
     epilog="Example: lmcompress bench book.txt canterbury/alice29.txt --codecs gzip,xz,zstd",
 )
 @files_argument
 @click.option(
     "--codecs", default="all", show_default=True, metavar="NAMES",
-    help='Classical codecs, such as gzip,xz; all means those installed, "" no codec.',
+    help='Classical codecs, such as gzip,xz; "all" takes those installed, "" none.',
 )  # fmt: skip
 @click.option(
     "--models", default=DEFAULT_MODEL, show_default=True, metavar="NAMES",
-    help="Models, by name or folder, such as lmc-3m,runs/mine; none: the adaptive stage alone.",
+    help="Models, by name or folder, such as lmc-3m,runs/mine; none is the adaptive stage alone.",
 )  # fmt: skip
-@layout_options
+@size_options
 @device_options
 @json_option
 @click.option("--csv", metavar="OUT.csv", help="Write the records as CSV.")
-@click.option("--plot", metavar="OUT.svg", help="Draw bits per byte.")
+@click.option("--plot", metavar="OUT.svg", help="Plot bits per byte.")
 @force_option
 @quiet_option
 def bench(
     files: tuple[str, ...], codecs: str, models: str, as_json: bool, csv: str | None,
     plot: str | None, force: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
-    """Compress each FILE with every codec and model, decompress, compare and time.
+    """Compress and decompress each FILE with every codec and model, check the result, and time it.
 
-    FILE is a file, or a corpus by name, such as canterbury/alice29.txt or enwik8@3000000+1000000.
+    FILE may also name a corpus, such as canterbury/alice29.txt, or a part of one:
+    enwik8@3000000+1000000 is 1,000,000 bytes of enwik8 from byte 3,000,000 on.
     """
     config = codec_config(**options)
     if not _names(codecs) + _names(models):
-        raise LmcompressError("found no codec and no model to compare: name some, or all codecs")
+        raise LmcompressError("no codec and no model to compare: name some, or pass --codecs all")
     for target in (csv, plot):
         _check_target(target, force=force)
     from lmcompress.report.figures import check_suffix, plot_bits_per_byte
 
     if plot:
         check_suffix(Path(plot))
-    loaded: dict[str, bytes] = {}
-    code = for_each(files, lambda name: loaded.update({name: _load(name)}))
+    loaded, errors = {}, FileErrors()
+    for name in files:
+        with errors.reported(name):
+            loaded[name] = _load(name)
     if not loaded:
-        return code
+        return errors.exit_code
     from lmcompress.benchmark.harness import run_benchmark
     from lmcompress.benchmark.records import to_csv, to_json
 
@@ -84,16 +87,17 @@ def bench(
         to_csv(records, Path(csv), overwrite=force)
     if plot:
         plot_bits_per_byte(records, Path(plot), overwrite=force)
-    return code
+    return errors.exit_code
 
 
 @click.command(
-    short_help="Compress a real text beside other codecs.", epilog="Example: lmcompress demo"
+    short_help="Run bench on a sample text from Python.",
+    epilog="Example: lmcompress demo",
 )
 @device_options
 @quiet_option
 def demo(quiet: bool, **options: Any) -> int:
-    """Compress a real text beside other codecs, check the result, draw a plot. Takes a minute."""
+    """Run bench on a sample text that ships with Python, and plot the result. Takes a minute."""
     config = codec_config(**options)
     find_model(DEFAULT_MODEL)
     raw = _demo_text()
@@ -101,11 +105,11 @@ def demo(quiet: bool, **options: Any) -> int:
     from lmcompress.report.figures import plot_bits_per_byte
 
     click.echo(
-        f"The text: the first {len(raw):,} bytes of the language reference that Python's help() "
-        f"shows (pydoc_data/topics.py)."
+        f"Text: the first {len(raw):,} bytes of the language reference that Python's help() shows "
+        "(pydoc_data/topics.py)."
     )
     if DEFAULT_MODEL == _HAS_NOT_SEEN_DEMO:
-        click.echo(f"The model, {DEFAULT_MODEL}, was not trained on it.")
+        click.echo(f"Model: {DEFAULT_MODEL}, which was not trained on this text.")
     click.echo()
     records = run_benchmark(
         {"python-topics": raw}, ["all"], [DEFAULT_MODEL], config, _progress(quiet)
@@ -114,7 +118,7 @@ def demo(quiet: bool, **options: Any) -> int:
     DEMO_PLOT.parent.mkdir(exist_ok=True)
     plot_bits_per_byte(records, DEMO_PLOT)
     click.echo()
-    click.echo(f"Every row was decompressed and is equal to the text. Plot: {DEMO_PLOT}")
+    click.echo(f"Every codec restored the text exactly. Plot: {DEMO_PLOT}")
     return 0
 
 
@@ -125,7 +129,7 @@ def _tables(records: Sequence[Record]) -> str:
 
 
 def _load(name: str) -> bytes:
-    """Returns the bytes of a file, or of a corpus where there is no such file."""
+    """Returns the bytes of a file or, if there is no such file, of a corpus."""
     if name == STANDARD or Path(name).exists():
         with open_input(name) as source:
             return read_all(source)
@@ -135,21 +139,21 @@ def _load(name: str) -> bytes:
         if not name.startswith("hf:"):
             corpora.info(name)
     except CorpusError as exc:
-        raise LmcompressError(f"there is no such file, and {exc}") from exc
+        raise LmcompressError(f"no such file, and {exc}") from exc
     return corpora.load(name)
 
 
 def _check_target(name: str | None, *, force: bool) -> None:
-    """Refuses before the work what would be refused after it."""
+    """Raises LmcompressError before the work for an output that could not be written after it."""
     if name is None:
         return
     path = Path(name)
     if path.is_dir():
-        raise LmcompressError(f"cannot write {path}: it is a folder: give the name of a file")
+        raise LmcompressError(f"cannot write {path}: it is a folder, give a file name")
     if path.exists() and not force:
         raise LmcompressError(f"{path} exists: pass -f to overwrite")
     if not path.parent.is_dir():
-        raise LmcompressError(f"cannot write {path}: found no folder {path.parent}: create it")
+        raise LmcompressError(f"cannot write {path}: there is no folder {path.parent}, create it")
 
 
 def _names(names: str) -> list[str]:
@@ -165,7 +169,7 @@ def _demo_text() -> bytes:
         from pydoc_data.topics import topics
     except ImportError as exc:
         raise LmcompressError(
-            "this Python comes without pydoc_data: use `lmcompress bench FILE` on a text of yours"
+            "this Python lacks pydoc_data: use `lmcompress bench FILE` on a text of your own"
         ) from exc
     text = "\n".join(topics[name] for name in sorted(topics))
     return text.encode()[:DEMO_BYTES]

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from lmcompress.cli.errors import for_each
+from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.options import (
     codec_config,
     compact_option,
     device_options,
     files_argument,
     force_option,
-    layout_options,
-    maker_option,
     model_option,
+    model_override_option,
     prompt_option,
     quiet_option,
+    size_options,
 )
 from lmcompress.cli.progress import byte_progress, is_stderr_terminal, say
 from lmcompress.cli.streams import STANDARD, input_bytes, open_input, open_output, refuse_terminal
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 SUFFIX = ".lmc"
 
 _output_option = click.option(
-    "-o", "--output", metavar="OUT", help="Where to write; - is stdout. One FILE only."
+    "-o", "--output", metavar="OUT", help="Output file; - is stdout. Only with a single FILE."
 )
 _stdout_option = click.option(
-    "-c", "--stdout", "to_stdout", is_flag=True, help="Write to stdout, one after the other."
+    "-c", "--stdout", "to_stdout", is_flag=True, help="Write everything to stdout, in order."
 )
 
 
 @click.command(
     short_help="Compress FILE to FILE.lmc.",
-    epilog="Example: lmcompress compress book.txt       (writes book.txt.lmc)",
+    epilog="Example: lmcompress compress book.txt # writes book.txt.lmc",
 )
 @files_argument
 @_output_option
 @model_option
-@layout_options
+@size_options
 @prompt_option
 @compact_option
 @device_options
@@ -58,18 +58,22 @@ def compress(
     files: tuple[str, ...], output: str | None, model: str, to_stdout: bool, force: bool,
     quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
-    """Compress each FILE to FILE.lmc, and keep it. FILE may be - for stdin to stdout."""
+    """Compress each FILE to FILE.lmc and keep FILE. With - as FILE, read stdin and write stdout.
+
+    Neither --threads nor, with --lanes fixed, --device changes the output.
+    """
     from lmcompress.models.store import check_model
 
-    check_output(files, output, to_stdout)
+    _check_output(files, output, to_stdout)
     config = codec_config(**options)
-    check_model(model)  # one error, not one a file
-
-    def action(name: str) -> None:
-        target = _target(output, to_stdout or name == STANDARD, name + SUFFIX)
-        _compress(name, target, model, config, force=force, quiet=quiet)
-
-    return for_each(files, action)
+    check_model(model)  # one error, not one per file
+    errors = FileErrors()
+    for name in files:
+        with errors.reported(name):
+            to_stream = to_stdout or name == STANDARD
+            target = output or (STANDARD if to_stream else name + SUFFIX)
+            _compress(name, target, model, config, force=force, quiet=quiet)
+    return errors.exit_code
 
 
 def _compress(
@@ -80,7 +84,7 @@ def _compress(
 
     with open_input(name) as source, open_output(target, source=name, force=force) as sink:
         refuse_terminal(sink, force=force)
-        loaded = load_model(model)  # late: it takes a second, and what is above may fail at once
+        loaded = load_model(model)  # takes a second: only after the checks above
         with byte_progress(name, input_bytes(source), quiet=quiet) as progress:
             sizes = compress_stream(source, sink, loaded, config, progress)
     rate = f", {bits_per_byte(sizes.compressed_bytes, sizes.raw_bytes):.3f} bits per byte"
@@ -93,70 +97,69 @@ def _compress(
 
 @click.command(
     short_help="Decompress FILE.lmc to FILE.",
-    epilog="Example: lmcompress decompress book.txt.lmc       (writes book.txt)",
+    epilog="Example: lmcompress decompress book.txt.lmc # writes book.txt",
 )
 @files_argument
 @_output_option
-@maker_option
+@model_override_option
 @prompt_option
 @device_options
 @_stdout_option
 @force_option
 @quiet_option
 def decompress(
-    files: tuple[str, ...], output: str | None, model: str | None, to_stdout: bool, force: bool,
-    quiet: bool, **options: Any,
+    files: tuple[str, ...], output: str | None, model_override: str | None, to_stdout: bool,
+    force: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
-    """Decompress each FILE.lmc to FILE, and keep it. FILE may be - for stdin to stdout.
+    """Decompress each FILE.lmc to FILE and keep FILE.lmc. With -, read stdin and write stdout.
 
-    All settings stand in the file; no option of `compress` needs to be given again.
+    The file holds all settings: no option of `compress` has to be repeated, except --prompt.
     """
-    check_output(files, output, to_stdout)
+    _check_output(files, output, to_stdout)
     config = codec_config(**options)
-
-    def action(name: str) -> None:
-        default = None if output or to_stdout or name == STANDARD else _without_suffix(name)
-        target = _target(output, to_stdout or name == STANDARD, default)
-        with open_input(name) as source, open_output(target, source=name, force=force) as sink:
-            _decompress(name, source, sink, config, model, quiet=quiet)
-
-    return for_each(files, action)
+    errors = FileErrors()
+    for name in files:
+        with errors.reported(name):
+            to_stream = to_stdout or name == STANDARD
+            target = output or (STANDARD if to_stream else _without_suffix(name))
+            with open_input(name) as source, open_output(target, source=name, force=force) as sink:
+                _decompress(name, source, sink, config, model_override, quiet=quiet)
+    return errors.exit_code
 
 
 @click.command(
-    short_help="Check FILE.lmc, write nothing.",
-    epilog="Example: lmcompress test book.txt.lmc && echo it is whole",
+    short_help="Check that FILE.lmc decompresses.",
+    epilog="Example: lmcompress test book.txt.lmc && echo intact",
 )
 @files_argument
-@maker_option
+@model_override_option
 @prompt_option
 @device_options
 @quiet_option
-def test(files: tuple[str, ...], model: str | None, quiet: bool, **options: Any) -> int:
-    """Decompress each FILE.lmc, check it, and write nothing."""
+def test(files: tuple[str, ...], model_override: str | None, quiet: bool, **options: Any) -> int:
+    """Decompress each FILE.lmc and check it, without writing anything."""
     config = codec_config(**options)
-
-    def action(name: str) -> None:
-        with open_input(name) as source:
-            _decompress(name, source, _Nowhere(), config, model, quiet=quiet)
-
-    return for_each(files, action)
+    errors = FileErrors()
+    for name in files:
+        with errors.reported(name), open_input(name) as source:
+            _decompress(name, source, _Discard(), config, model_override, quiet=quiet)
+    return errors.exit_code
 
 
 def _decompress(
-    name: str, source: BinaryIO, sink: BinaryIO, config: CodecConfig, model: str | None, *,
-    quiet: bool,
+    name: str, source: BinaryIO, sink: BinaryIO, config: CodecConfig, model_override: str | None,
+    *, quiet: bool,
 ) -> None:  # fmt: skip
     from lmcompress.codec.stream import decompress_stream
 
     total = None if quiet or not is_stderr_terminal() else _declared_raw_bytes(source)
     with byte_progress(name, total, quiet=quiet) as progress:
-        raw_bytes = decompress_stream(source, sink, config, model, progress)
+        raw_bytes = decompress_stream(source, sink, config, model_override, progress)
     say(f"{click.format_filename(name)}: {raw_bytes} bytes, checked", quiet=quiet)
 
 
 def _declared_raw_bytes(source: BinaryIO) -> int | None:
-    """Returns the raw size that a file declares, for the bar; None of a pipe or a bad file."""
+    """Returns the raw size that a file declares; None for a pipe or a damaged file."""
     from lmcompress.format.file import read_frames
 
     if input_bytes(source) is None:
@@ -166,36 +169,30 @@ def _declared_raw_bytes(source: BinaryIO) -> int | None:
         frames = read_frames(source, skip_payloads=True)
         return sum(segment.raw_bytes for reader in frames for segment, _ in reader)
     except LmcompressError:
-        return None  # decompression will find it, and say it
+        return None  # decompressing it will report the damage
     finally:
         source.seek(start)
 
 
-class _Nowhere(io.BytesIO):
-    """Takes bytes and keeps none."""
+class _Discard(io.BytesIO):
+    """Discards what is written to it."""
 
     def write(self, data: Any, /) -> int:
         return len(data)
 
 
-def check_output(files: Sequence[str], output: str | None, to_stdout: bool) -> None:
-    """Raises UsageError for an -o that cannot be meant."""
+def _check_output(files: Sequence[str], output: str | None, to_stdout: bool) -> None:
+    """Raises UsageError for an -o that makes no sense."""
     if output == "":
-        raise click.UsageError("-o has an empty name: give the name of a file")
+        raise click.UsageError("-o has an empty name: give a file name")
     if output and to_stdout:
-        raise click.UsageError("-o and -c are both given: choose one")
+        raise click.UsageError("-o and -c exclude each other: give one of them")
     if output and len(files) > 1:
-        raise click.UsageError("-o takes one FILE: use -c to write several into one stream")
-
-
-def _target(output: str | None, to_stdout: bool, default: str | None) -> str:
-    target = output or (STANDARD if to_stdout else default)
-    assert target is not None
-    return target
+        raise click.UsageError("-o takes a single FILE: use -c to write several into one stream")
 
 
 def _without_suffix(name: str) -> str:
     stem = Path(name).name[: -len(SUFFIX)]
     if not stem or not name.lower().endswith(SUFFIX):
-        raise LmcompressError(f"its name does not end in {SUFFIX}: say where to write with -o OUT")
+        raise LmcompressError(f"the name does not end in {SUFFIX}: say where to write with -o OUT")
     return name[: -len(SUFFIX)]

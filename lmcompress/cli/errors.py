@@ -1,9 +1,10 @@
-"""What the command line says when something cannot be done."""
+"""How the command line reports errors."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 
 import click
 
@@ -13,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_user_error(exc: BaseException) -> bool:
-    """Whether an exception comes from input or machine, and is told in one line."""
+    """Whether the input or the machine is to blame, so that one line is enough."""
     return isinstance(exc, (LmcompressError, OSError, MemoryError, ValueError)) or _is_torch_oom(
         exc
     )
@@ -27,7 +28,7 @@ def _is_torch_oom(exc: BaseException) -> bool:
 
 
 def error_line(exc: BaseException, about: str | None = None) -> str:
-    """Returns one line for an error; `about` is the file it happened with, named once."""
+    """Returns one line that describes an error and names, once, the file that it is about."""
     if isinstance(exc, MemoryError) or _is_torch_oom(exc):
         text = "not enough memory: use smaller --segment-bytes, fewer --lanes or a smaller model"
     elif isinstance(exc, OSError) and exc.strerror:
@@ -40,18 +41,22 @@ def error_line(exc: BaseException, about: str | None = None) -> str:
     return text if about is None else f"{click.format_filename(about)}: {text}"
 
 
-def for_each(names: Iterable[str], action: Callable[[str], None]) -> int:
-    """Calls `action` with each name; reports errors, goes on, and returns the exit code."""
-    code = 0
-    for name in names:
+class FileErrors:
+    """Reports what goes wrong with one file and lets the command go on with the next."""
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    @contextlib.contextmanager
+    def reported(self, name: str) -> Iterator[None]:
+        """Turns an error in the block into a line on stderr, and into exit code 1 at the end."""
         try:
-            action(name)
-        except BrokenPipeError:  # nobody reads the rest
+            yield
+        except BrokenPipeError:  # nobody reads the output any more
             raise
         except Exception as exc:
             if not is_user_error(exc):
                 raise
-            _log.debug("where it came from:", exc_info=exc)
+            _log.debug("traceback:", exc_info=exc)
             click.echo(f"lmcompress: {error_line(exc, name)}", err=True)
-            code = 1
-    return code
+            self.exit_code = 1

@@ -1,6 +1,6 @@
-"""The command line: `lmcompress COMMAND`. Data goes to stdout, all else to stderr.
+"""The command line: `lmcompress COMMAND`. Data goes to stdout, everything else to stderr.
 
-Exit codes: 0 done, 1 something could not be done (one line on stderr for each), 2 wrong usage,
+Exit codes: 0 success, 1 failure (with one line on stderr for each error), 2 wrong usage,
 130 interrupted. Nothing heavy is imported before a command needs it.
 """
 
@@ -22,9 +22,11 @@ from lmcompress.cli.compress import compress, decompress, test
 from lmcompress.cli.errors import error_line, is_user_error
 from lmcompress.cli.fetch import fetch
 from lmcompress.cli.info import info
-from lmcompress.cli.models import models, score, train
+from lmcompress.cli.models import models
 from lmcompress.cli.report import report
 from lmcompress.cli.reproduce import reproduce
+from lmcompress.cli.score import score
+from lmcompress.cli.train import train
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -33,7 +35,7 @@ _log = logging.getLogger("lmcompress")
 
 
 class _InOrder(click.Group):
-    """Lists its commands in the order of use, not of the alphabet."""
+    """Lists its commands in the order in which users meet them, not alphabetically."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -45,9 +47,9 @@ class _InOrder(click.Group):
     epilog="Example: lmcompress compress book.txt && lmcompress decompress -c book.txt.lmc",
 )
 @click.version_option(__version__, prog_name="lmcompress", message="%(prog)s %(version)s")
-@click.option("-v", "--verbose", is_flag=True, help="Log more, and where an error came from.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, with tracebacks of errors.")
 def lmcompress(verbose: bool) -> None:
-    """Compress files losslessly with a language model whose arithmetic is exact."""
+    """Compress files losslessly with language models whose arithmetic is exact."""
     if verbose:
         _log.setLevel(logging.DEBUG)
 
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code; prints errors as one line, no traceback.
 
     Args:
-      argv: Arguments without the program's name; None means those of the process.
+      argv: Arguments without the program's name; those of the process if None.
     """
     with _logging_to_stderr(), _termination_as_interrupt():
         return _settle_stdout(_run(None if argv is None else list(argv)))
@@ -78,12 +80,12 @@ def _run(args: list[str] | None) -> int:
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
-    except SystemExit as exc:  # click's way out when a pipe's reader has gone
+    except SystemExit as exc:  # click exits so when nobody reads the pipe any more
         return exc.code if isinstance(exc.code, int) else EXIT_ERROR
     except Exception as exc:
         if not is_user_error(exc):
             raise
-        _log.debug("where it came from:", exc_info=exc)
+        _log.debug("traceback:", exc_info=exc)
         click.echo(f"lmcompress: {error_line(exc)}", err=True)
         return EXIT_ERROR
 
@@ -103,16 +105,16 @@ def _logging_to_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Makes SIGTERM and SIGHUP end the program as Ctrl-C does, so that no temporary file stays."""
+    """Makes SIGTERM and SIGHUP end the program like Ctrl-C, which removes temporary files."""
     before = {}
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
-        # nohup and others who ignore a signal on purpose keep what they set.
+        # Leave a signal alone that nohup, say, ignores on purpose.
         if number is None or signal.getsignal(number) is not signal.SIG_DFL:
             continue
         try:
             before[number] = signal.signal(number, _interrupt)
-        except ValueError:  # not in the main thread, where signals never arrive
+        except ValueError:  # not the main thread, the only one that gets signals
             break
     try:
         yield
@@ -126,10 +128,10 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _settle_stdout(code: int) -> int:
-    """Flushes stdout; if that fails, spares the interpreter a second try at exit."""
+    """Flushes stdout; if that fails, keeps the interpreter from trying again at exit."""
     try:
         sys.stdout.flush()
-    except AttributeError:  # started with stdout closed, it is None
+    except AttributeError:  # stdout is None if the program was started with it closed
         return code
     except OSError as exc:
         if not code:

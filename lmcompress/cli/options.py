@@ -1,4 +1,4 @@
-"""Options that several commands share, and the configuration they make."""
+"""Options that several commands share, and the `CodecConfig` made from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-
 _BYTE_COUNT = re.compile(r"(\d{1,18})([KMG]?)(?:iB|B)?", re.ASCII | re.IGNORECASE)
 
 
@@ -26,7 +25,7 @@ def byte_count(text: str) -> int:
     """Returns a number of bytes such as 65536, 64K or 16M; K, M and G are powers of 1024."""
     match = _BYTE_COUNT.fullmatch(text)
     if match is None:
-        raise click.BadParameter(f"{text!r} is no number of bytes: write 65536, 64K or 16M")
+        raise click.BadParameter(f"{text!r} is not a number of bytes: write 65536, 64K or 16M")
     return int(match[1]) << (10 * " KMG".index(match[2].upper() or " "))
 
 
@@ -41,7 +40,7 @@ def lane_count(text: str) -> int | Literal["auto"]:
 
 files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no result line.")
-force_option = click.option("-f", "--force", is_flag=True, help="Overwrite files that exist.")
+force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 model_option = click.option(
     "-m",
@@ -49,59 +48,60 @@ model_option = click.option(
     metavar="MODEL",
     default=DEFAULT_MODEL,
     show_default=True,
-    help="A name from `lmcompress models`, or a checkpoint's folder.",
+    help="A name from `lmcompress models`, or a model's folder.",
 )
-maker_option = click.option(
+model_override_option = click.option(
     "-m",
     "--model",
+    "model_override",
     metavar="MODEL",
-    help="Folder of the model that made the file, if it is not found without.",
+    help="Model that made the file, if it cannot be found automatically.",
 )
 
 
 def device_options(command: Command) -> Command:
-    """Adds --device and --threads, which for given lanes change speed and never a bit."""
+    """Adds --device and --threads, which change the speed and, with --lanes fixed, never a bit."""
     for option in (
         click.option(
             "--threads",
             type=click.IntRange(min=1),
             metavar="N",
-            help="CPU threads; all cores if not given.",
+            help="CPU threads.  [default: all cores]",
         ),
         click.option(
             "--device",
             type=click.Choice(["auto", "cpu", "cuda"]),
             default="auto",
             show_default=True,
-            help="Where the model runs; for given --lanes the file is the same.",
+            help="Where the model runs; auto uses a GPU if there is one.",
         ),
     ):
         command = option(command)
     return command
 
 
-def layout_options(command: Command) -> Command:
-    """Adds --lanes, --segment-bytes and --adaptive."""
+def size_options(command: Command) -> Command:
+    """Adds --lanes, --segment-bytes and --adaptive, which decide how large the file gets."""
     for option in (
         click.option(
             "--adaptive",
             type=click.Choice(["on", "off"]),
             default="on",
             show_default=True,
-            help="Whether models that learn from the file itself join the GPT.",
+            help="Whether a context mixer that learns from the file joins the GPT.",
         ),
         click.option(
             "--segment-bytes",
             type=byte_count,
             metavar="N",
-            help="Bytes that decode on their own, such as 64K or 16M (the default): fewer give "
-            "quicker access to a part, and a larger file.",
+            help="Bytes that decode on their own, such as 64K or 16M (the default). Smaller "
+            "segments take less memory and make a larger file.",
         ),
         click.option(
             "--lanes",
             type=lane_count,
             metavar="N|auto",
-            help="Parts that the model reads side by side: more are faster, 1 is the smallest "
+            help="Parts that the model reads in parallel: more are faster, 1 makes the smallest "
             "file.  [default: auto]",
         ),
     ):
@@ -112,19 +112,18 @@ def layout_options(command: Command) -> Command:
 prompt_option = click.option(
     "--prompt",
     metavar="FILE",
-    help="A text to read first, as a dictionary; decompress needs it too.",
+    help="A text that the model reads first, like a dictionary; decompress needs it too.",
 )
-
 
 compact_option = click.option(
     "--compact",
     is_flag=True,
-    help="For small files: a header of some 20 bytes, without names of model and prompt.",
+    help="For small files: a header of about 20 bytes, without the names of model and prompt.",
 )
 
 
 def read_prompt(path: str | None) -> Prompt | None:
-    """Returns the file's text and name, if one was given."""
+    """Returns the prompt in a file; None if no file was given."""
     from lmcompress.codec.prompt import Prompt
 
     if path is None:
@@ -145,7 +144,7 @@ def codec_config(
     prompt: str | None = None,
     compact: bool = False,
 ) -> CodecConfig:
-    """Returns the configuration that the options ask for; out of range is wrong usage."""
+    """Returns the configuration that the options ask for; raises UsageError if out of range."""
     from lmcompress.codec.config import CodecConfig
 
     given = {"lanes": lanes, "segment_bytes": segment_bytes}

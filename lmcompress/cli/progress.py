@@ -1,4 +1,4 @@
-"""A progress bar in bytes on stderr, when that is a terminal and somebody may want one."""
+"""A progress bar and result lines on stderr, if it is a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 
 def is_stderr_terminal() -> bool:
-    """Whether somebody watches stderr."""
+    """Whether stderr is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
@@ -18,7 +18,7 @@ def is_stderr_terminal() -> bool:
 def byte_progress(
     label: str, total_bytes: int | None, *, quiet: bool
 ) -> Iterator[Callable[[int], None] | None]:
-    """Yields what to call with bytes done since the last call, or None if no bar is shown."""
+    """Yields a function that takes the bytes done since the last call; None if no bar is shown."""
     if quiet or not is_stderr_terminal():
         yield None
         return
@@ -37,6 +37,6 @@ def byte_progress(
 
 
 def say(line: str, *, quiet: bool) -> None:
-    """Prints a result line to stderr, if somebody watches it."""
+    """Prints a result line to stderr, if it is a terminal."""
     if not quiet and is_stderr_terminal():
         click.echo(line, err=True)

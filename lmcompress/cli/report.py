@@ -1,4 +1,4 @@
-"""The command that shows all results on one page: report."""
+"""The command `report`: writes all results as one HTML page."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _CHECKOUT_RESULTS = Path(__file__).resolve().parents[2] / "results"
 )
 @click.option(
     "-o", "--output", metavar="FILE", default="lmcompress-report.html", show_default=True,
-    help="Where to write; - is stdout.",
+    help="Output file; - is stdout.",
 )  # fmt: skip
 @click.option(
     "--results", "folder", metavar="DIR", type=click.Path(path_type=Path),
-    help="Folder of results; if not given, the one here or that of the checkout.",
+    help="Folder of results.  [default: results, here or in the checkout]",
 )  # fmt: skip
 @force_option
 @quiet_option
 def report(output: str, folder: Path | None, force: bool, quiet: bool) -> int:
     """Write one HTML page with the tables, figures and sources of all experiments.
 
-    The page needs no network and no other file. What has not been measured yet is listed with the
-    command that does it.
+    The page is self-contained: it works offline and without other files. Experiments without
+    results are listed with the command that runs them.
     """
     from lmcompress.report.page import build_page
     from lmcompress.report.results import has_results, read_results

@@ -14,7 +14,7 @@ from lmcompress.errors import LmcompressError
 from lmcompress.system.atomic import replace_atomically
 
 STANDARD = "-"
-"""As an input stdin, as an output stdout."""
+"""Names stdin as an input and stdout as an output."""
 
 
 @contextlib.contextmanager
@@ -28,17 +28,17 @@ def open_input(name: str) -> Iterator[BinaryIO]:
 
 
 def input_bytes(source: BinaryIO) -> int | None:
-    """Returns the size of an input, or None of a pipe or device."""
+    """Returns the size of an input; None for a pipe or a device."""
     try:
         status = os.fstat(source.fileno())
-    except OSError:  # no file at all: a buffer
+    except OSError:  # not a file, but a buffer
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 @contextlib.contextmanager
 def open_output(name: str, *, source: str, force: bool) -> Iterator[BinaryIO]:
-    """Yields where to write; a file appears whole or not at all, with the mode of `source`.
+    """Yields the output. A file appears only once it is complete, with the mode of `source`.
 
     Raises:
       LmcompressError: If the file exists and `force` is not given, or is the input itself.
@@ -63,7 +63,7 @@ def refuse_terminal(output: BinaryIO, *, force: bool) -> None:
     """Raises LmcompressError if compressed bytes would go to a terminal."""
     if output.isatty() and not force:
         raise LmcompressError(
-            "compressed bytes are not for a terminal: redirect them, give -o FILE, or force with -f"
+            "compressed bytes would go to a terminal: redirect them, give -o FILE, or pass -f"
         )
 
 

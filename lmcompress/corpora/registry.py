@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import difflib
 import functools
 import hashlib
 import importlib.resources
@@ -27,7 +26,7 @@ from typing import Literal
 
 from lmcompress.corpora.download import fetch, unpack
 from lmcompress.corpora.hub import load_from_hub
-from lmcompress.errors import CorpusError
+from lmcompress.errors import CorpusError, did_you_mean
 from lmcompress.system.cache import cache_home
 
 DATA_VARIABLE = "LMCOMPRESS_DATA"
@@ -67,9 +66,8 @@ class CorpusLibrary:
         name, _ = split_range(name)
         if name in self.registry:
             return self.registry[name]
-        near = difflib.get_close_matches(name, self.registry, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see lmcompress.corpora.names()"
-        raise CorpusError(f"no corpus is named {name!r}: {hint}")
+        hint = did_you_mean(name, self.registry)
+        raise CorpusError(f"no corpus is named {name!r}: {hint}see lmcompress.corpora.names()")
 
     def load(self, name: str) -> bytes:
         """Returns a corpus, or a range of one; the checks are always on the whole corpus.

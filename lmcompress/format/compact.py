@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO, ClassVar, Literal
 
 from lmcompress.errors import CorruptFrameError, UnsupportedVersionError
 from lmcompress.format.header import (
@@ -46,7 +46,7 @@ class CompactHeader:
     Raises ValueError on values out of range.
     """
 
-    kind: ClassVar = "compact"
+    kind: ClassVar[Literal["full", "compact"]] = "compact"
     precision_bits: ClassVar = PRECISION_BITS
     model: ClassVar = ""
     tokenizer: ClassVar = ""

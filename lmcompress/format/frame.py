@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 from lmcompress.errors import CorruptFrameError
 from lmcompress.format.header import RAW_CHECKSUM_BYTES, FrameTotals, Method
@@ -28,7 +28,7 @@ class Header(Protocol):
     """What a decoder must know about a frame; "" and 0 stand for what the frame does not say."""
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["full", "compact"]:
         """Full or compact."""
 
     @property

@@ -9,7 +9,7 @@ import dataclasses
 import enum
 import io
 import zlib
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from lmcompress.errors import CorruptFrameError, TruncatedFrameError, UnsupportedVersionError
 from lmcompress.format.wire import MAX_VARINT, ByteReader, encode_varint
@@ -57,7 +57,7 @@ class Method(enum.IntEnum):
 class FrameHeader:
     """What a decoder must know about a frame. Raises ValueError on values out of range."""
 
-    kind: ClassVar = "full"
+    kind: ClassVar[Literal["full", "compact"]] = "full"
 
     model: str
     """The model's name: 1 to 255 bytes of UTF-8 without control characters."""

@@ -13,10 +13,9 @@ alternate with dense ones, but not how wide the band is: we take an eighth of th
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-from lmcompress.errors import ModelNotFoundError
+from lmcompress.errors import ModelNotFoundError, did_you_mean
 from lmcompress.gpt.config import GPTConfig
 
 BPE_BYTES_PER_TOKEN = 4.0
@@ -87,13 +86,11 @@ def preset(name: str) -> GPTConfig:
     """Returns a published configuration.
 
     Raises:
-      ModelNotFoundError: If there is none of that name; the message has the nearest.
+      ModelNotFoundError: If there is none of that name; the message lists the known ones.
     """
     if name in PRESETS:
         return PRESETS[name]
-    near = [known for known in PRESETS if known.startswith(name.lower())]
-    near = near or difflib.get_close_matches(name.lower(), PRESETS, n=1, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    hint = did_you_mean(name, PRESETS)
     raise ModelNotFoundError(f"no preset {name!r}: {hint}known are {', '.join(PRESETS)}")
 
 

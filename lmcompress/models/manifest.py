@@ -1,4 +1,4 @@
-"""A checkpoint's `model.json`: configuration, fingerprint and card, read without torch."""
+"""A model's `model.json` (configuration, fingerprint, card) and its size, read without torch."""
 
 from __future__ import annotations
 
@@ -9,33 +9,65 @@ from typing import Any
 from lmcompress.errors import ModelNotFoundError
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """Returns the description in `model.json` without loading weights.
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Returns what is in a model's `model.json`: format, config, card and, if known, fingerprint.
 
     Raises:
-      ModelNotFoundError: If the folder holds no readable checkpoint.
+      ModelNotFoundError: If the folder does not hold a model, or the file is damaged.
     """
     path = folder / "model.json"
     try:
-        description: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except OSError as exc:
-        raise ModelNotFoundError(f"{folder} holds no model: {path.name} is missing") from exc
+        raise ModelNotFoundError(f"{folder} does not hold a model: no {path.name} in it") from exc
     except (ValueError, RecursionError) as exc:
         raise ModelNotFoundError(f"{path} is not valid JSON: {exc}") from exc
-    if not isinstance(description, dict) or not {"format", "config", "card"} <= set(description):
-        raise ModelNotFoundError(f"{path} lacks format, config or card: not a model of ours")
-    if not all(isinstance(description[key], dict) for key in ("config", "card")):
-        raise ModelNotFoundError(f"{path} has a config or card that is no object: get it again")
-    card = description["card"]
-    texts = {"fingerprint": description.get("fingerprint"), "name": card.get("name")}
-    for key, value in texts.items():
-        if not isinstance(value, str | None):
-            raise ModelNotFoundError(f"{path} has {key} {value!r}, expected a text: get it again")
-    if not isinstance(card.get("trained_on", []), list):
-        raise ModelNotFoundError(f"{path} has a trained_on that is no list: get it again")
-    return description
+    if not isinstance(manifest, dict) or not {"format", "config", "card"} <= set(manifest):
+        raise ModelNotFoundError(f"{path} lacks format, config or card: not an lmcompress model")
+    _check_types(path, manifest)
+    return manifest
 
 
-def stored_bytes(folder: Path) -> int:
-    """Returns the bytes of a checkpoint's weights and, if it has tokens, of their table."""
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+def _check_types(path: Path, manifest: dict[str, Any]) -> None:
+    """Raises ModelNotFoundError if a member is not of the type that its readers rely on."""
+    for key in ("config", "card"):
+        _check(path, key, manifest[key], dict, "an object")
+    card = manifest["card"]
+    _check(path, "fingerprint", manifest.get("fingerprint"), str | None, "a string")
+    _check(path, "name", card.get("name"), str | None, "a string")
+    _check(path, "trained_on", card.get("trained_on", []), list, "a list")
+
+
+def _check(path: Path, key: str, value: object, expected: Any, description: str) -> None:
+    if not isinstance(value, expected):
+        raise ModelNotFoundError(
+            f"{path} has {key} {value!r}, expected {description}: install the model again"
+        )
+
+
+def stored_model_bytes(folder: Path) -> int:
+    """Returns the bytes of a model's arrays on disk: weights and, if there is one, token table.
+
+    For an exact model this is its `model_bytes`: the headers of the files are not counted.
+
+    Raises:
+      ModelNotFoundError: If the weights are missing or damaged.
+    """
+    paths = [folder / "model.safetensors", *folder.glob("tokens.safetensors")]
+    return sum(map(_array_bytes, paths))
+
+
+def _array_bytes(path: Path) -> int:
+    """Returns the bytes of a safetensors file after its header, whose size its first 8 bytes are.
+
+    The format: https://github.com/huggingface/safetensors, "Format".
+    """
+    try:
+        with path.open("rb") as file:
+            header_bytes = int.from_bytes(file.read(8), "little")
+        array_bytes = path.stat().st_size - 8 - header_bytes
+    except OSError as exc:
+        raise ModelNotFoundError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    if array_bytes < 0:
+        raise ModelNotFoundError(f"{path} is cut short: install the model again")
+    return array_bytes

@@ -1,14 +1,14 @@
-"""Models by name or path: those in the package, in $LMCOMPRESS_MODELS, fetched, or in a folder.
+"""Finds and loads models by name, by folder or by fingerprint.
 
-Looking at a model (name, size, fingerprint) reads a small JSON file; torch is imported only when
-its weights are loaded.
+Installed are the models that come with the package, those in the folders of $LMCOMPRESS_MODELS, and
+fetched ones. Finding a model by name or fingerprint reads small JSON files; only loading its
+weights imports anything heavy.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import logging
 import os
@@ -16,10 +16,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmcompress.errors import FingerprintMismatchError, LmcompressError, ModelNotFoundError
-from lmcompress.gpt.config import GPTConfig
+from lmcompress.errors import (
+    FingerprintMismatchError,
+    LmcompressError,
+    ModelNotFoundError,
+    did_you_mean,
+)
 from lmcompress.models.catalog import PUBLISHED
-from lmcompress.models.manifest import read_card, stored_bytes
+from lmcompress.models.manifest import read_manifest
 from lmcompress.system.cache import cache_home
 
 if TYPE_CHECKING:
@@ -28,9 +32,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "lmc-3m"
 NO_MODEL = "none"
-"""Names the absence of a GPT: every byte equally likely, but for what the adaptive stage learns."""
+"""The name for no GPT at all: only the adaptive stage predicts, from what it has seen so far."""
 BYTES, TOKENS = "bytes", "tokens"
-"""Tokenizers, as files name them."""
+"""The tokenizers, as frame headers name them."""
 EMBEDDED = Path(__file__).parent / "embedded"
 
 _log = logging.getLogger(__name__)
@@ -38,26 +42,32 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A quantized GPT with its name and card; without weights, none."""
+    """A quantized GPT, loaded and ready to predict.
+
+    Hashable. Whether two models predict the same is what `fingerprint` tells, not `==`.
+    """
 
     name: str
+    """What files of this model name it."""
     weights: ExactWeights | None
-    card: dict[str, Any]
+    """None for the model "none", which is no GPT at all."""
+    card: dict[str, Any] = dataclasses.field(hash=False, repr=False)
+    """JSON-ready facts, such as `trained_on` (corpora), `bytes_seen` and `licence`."""
     folder: Path
 
     @functools.cached_property
     def fingerprint(self) -> bytes:
-        """16 bytes over all that can change a prediction."""
+        """16 bytes that change with anything that can change a prediction; zeros without a GPT."""
         return self.weights.fingerprint if self.weights else bytes(16)
 
     @property
     def tokens(self) -> TokenTable | None:
-        """What the symbols stand for; None: bytes."""
+        """The bytes of each token; None for a model whose symbols are bytes."""
         return self.weights.tokens if self.weights else None
 
     @property
     def tokenizer(self) -> str:
-        """What files of this model name as their tokenizer."""
+        """The tokenizer's name in frame headers: "bytes" or "tokens"."""
         return TOKENS if self.tokens else BYTES
 
     @property
@@ -67,16 +77,16 @@ class Model:
 
     @property
     def model_bytes(self) -> int:
-        """Bytes of the stored weights."""
+        """Bytes of the quantized weights and, if there is one, of the token table."""
         return self.weights.model_bytes if self.weights else 0
 
 
 AnyModel = str | os.PathLike[str] | Model
-"""A name, a checkpoint's folder, or a loaded model."""
+"""A model's name, its folder, or a loaded model."""
 
 
 def all_folders() -> list[Path]:
-    """Returns the folders of the models at hand, embedded ones first; names may repeat."""
+    """Returns the folders of the installed models, embedded ones first; names may repeat."""
     return [
         path
         for root in _roots()
@@ -87,11 +97,11 @@ def all_folders() -> list[Path]:
 
 
 def folders() -> dict[str, Path]:
-    """Returns the models at hand by name, of several of one name the first, embedded ones first."""
-    found: dict[str, Path] = {}
+    """Returns the installed models by name, embedded ones first; of equal names the first wins."""
+    by_name: dict[str, Path] = {}
     for path in all_folders():
-        found.setdefault(path.name, path)
-    return found
+        by_name.setdefault(path.name, path)
+    return by_name
 
 
 def _roots() -> Iterator[Path]:
@@ -99,20 +109,20 @@ def _roots() -> Iterator[Path]:
     for part in os.environ.get("LMCOMPRESS_MODELS", "").split(os.pathsep):
         if part:
             yield Path(part)
-    with contextlib.suppress(LmcompressError):  # who has no home has fetched nothing
+    with contextlib.suppress(LmcompressError):  # no home folder: nothing can have been fetched
         yield cache_folder()
 
 
 def cache_folder() -> Path:
-    """Returns the folder of models that were fetched, in the user's cache."""
+    """Returns the folder in the user's cache that fetched models are put into."""
     return cache_home() / "models"
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
-    """Returns the folder of a model given by name, or by path if it holds `model.json`.
+    """Returns the folder of a model given by name, or by a path to a folder with a `model.json`.
 
     Raises:
-      ModelNotFoundError: If there is none; the message lists the names known and the nearest.
+      ModelNotFoundError: If there is none; the message lists the installed models.
     """
     known = folders()
     if str(name) in known:
@@ -125,32 +135,41 @@ def find_model(name: str | os.PathLike[str]) -> Path:
 
 def _not_found(name: str, known: Iterable[str]) -> ModelNotFoundError:
     if name in PUBLISHED:
+        megabytes = PUBLISHED[name].num_bytes / 1e6
         return ModelNotFoundError(
-            f"model {name} is not at hand yet: run lmcompress fetch {name} (it downloads "
-            f"{PUBLISHED[name].num_bytes / 1e6:.0f} MB)"
+            f"model {name} is not installed: run `lmcompress fetch {name}` "
+            f"(downloads {megabytes:.0f} MB)"
         )
     if name.startswith("hf:"):
         return ModelNotFoundError(
-            f"{name} is no model at hand: run lmcompress fetch {name} and use its name, or score "
-            "with --float"
+            f"{name} is not an installed model: run `lmcompress fetch {name}` and use the name it "
+            "gets, or score with --float"
         )
-    nearest = difflib.get_close_matches(name, (*known, *PUBLISHED), n=1)
-    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    hint = did_you_mean(name, (*known, *PUBLISHED))
     return ModelNotFoundError(
         f"no model {name!r}: {hint}known are {', '.join(known) or 'none'}; "
-        "give one of these, a checkpoint's folder, or set LMCOMPRESS_MODELS"
+        "give one of these, a model's folder, or set LMCOMPRESS_MODELS"
     )
 
 
 def load_model(name: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
-    """Loads a model by name or folder (cached); a float checkpoint is quantized on the way."""
+    """Loads a model by name or folder; the last few are cached.
+
+    A checkpoint of floats, such as training writes, is quantized while it is loaded.
+
+    Args:
+      name: A name that `list_models` returns, "none" for no GPT, or a folder with a `model.json`.
+
+    Raises:
+      ModelNotFoundError: If there is no such model, or its files are damaged.
+    """
     if name == NO_MODEL:
         return Model(NO_MODEL, None, {}, EMBEDDED)
     return _load(find_model(name).resolve())
 
 
 def as_model(model: AnyModel) -> Model:
-    """Returns a loaded model, or loads the one of that name or folder."""
+    """Returns a loaded model as it is, and loads one given by name or folder."""
     return model if isinstance(model, Model) else load_model(model)
 
 
@@ -158,7 +177,7 @@ def as_model(model: AnyModel) -> Model:
 def _load(folder: Path) -> Model:
     from lmcompress.models.checkpoint import load_exact_checkpoint
 
-    card = read_card(folder)["card"]
+    card = read_manifest(folder)["card"]
     return Model(card.get("name", folder.name), load_exact_checkpoint(folder), card, folder)
 
 
@@ -169,29 +188,28 @@ def check_model(name: str | os.PathLike[str]) -> None:
 
 
 def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = None) -> Model:
-    """Loads the model that made a file, wherever it is at hand.
+    """Loads the installed model that made a file.
 
     Args:
       name: The name in the file's header: a hint, since a model may have been moved, and never a
         path, since anyone may have written the file.
       fingerprint: The fingerprint in the file's header.
-      override: A name, a folder or a loaded model that is to be the one.
+      override: The model to use instead of searching for one; its fingerprint is checked too.
 
     Raises:
-      FingerprintMismatchError: If the model of that name, or `override`, is another one.
-      ModelNotFoundError: If there is none.
+      FingerprintMismatchError: If the model of that name, or `override`, is another model.
+      ModelNotFoundError: If no such model is installed.
     """
-    known = folders()
     if override is not None:
         model = as_model(override)
     elif not any(fingerprint):
         return load_model(NO_MODEL)
-    elif found := folders_with(fingerprint) or folders_with(fingerprint, load=True):
-        return _load(found[0].resolve())
-    elif name in known:
+    elif matching := _find_by_fingerprint(fingerprint):
+        return _load(matching[0].resolve())
+    elif name in folders():
         model = load_model(name)
     else:
-        raise _not_found(name, known)
+        raise _not_found(name, folders())
     if model.fingerprint != fingerprint:
         raise FingerprintMismatchError(
             f"the file was made with model {name} {fingerprint.hex()}, {model.folder} is "
@@ -201,15 +219,15 @@ def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = Non
 
 
 def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
-    """Loads the model whose fingerprint begins with `prefix`, wherever it is at hand.
+    """Loads the installed model whose fingerprint begins with `prefix`.
 
     Args:
       prefix: The first bytes of the fingerprint of the model that made a file.
-      override: A name, a folder or a loaded model that is to be the one.
+      override: The model to use instead of searching for one; its fingerprint is checked too.
 
     Raises:
       FingerprintMismatchError: If `override` is another model.
-      ModelNotFoundError: If no model at hand is the one, or more than one may be.
+      ModelNotFoundError: If no installed model matches, or more than one does.
     """
     made = f"the file was made with a model whose fingerprint begins with {prefix.hex()}"
     if override is not None:
@@ -222,12 +240,12 @@ def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
         )
     if not any(prefix):
         return load_model(NO_MODEL)
-    found = folders_with(prefix) or folders_with(prefix, load=True)
-    if len(found) == 1:
-        return _load(found[0].resolve())
-    if found:
+    matching = _find_by_fingerprint(prefix)
+    if len(matching) == 1:
+        return _load(matching[0].resolve())
+    if matching:
         raise ModelNotFoundError(
-            f"{made}, as do those of {', '.join(map(str, found))}: say with -m which of them it was"
+            f"{made}, as do those of {', '.join(map(str, matching))}: say with -m which it was"
         )
     raise ModelNotFoundError(
         f"{made}, found none: known are {', '.join(folders()) or 'none'}; "
@@ -235,74 +253,52 @@ def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
     )
 
 
-def folders_with(prefix: bytes, *, load: bool = False) -> list[Path]:
-    """Returns the folders of models at hand whose fingerprint begins with `prefix`.
-
-    Of the same model in two folders, the first is returned. Models whose card does not tell are
-    loaded if `load` says so, and passed over if not.
-    """
-    found: dict[str, Path] = {}
-    for folder, fingerprint in fingerprints():
-        if fingerprint is None and load:
-            try:
-                fingerprint = _load(folder.resolve()).fingerprint.hex()
-            except LmcompressError as exc:
-                _log.warning("left out %s: %s", folder, exc)
-        if fingerprint is not None and fingerprint.startswith(prefix.hex()):
-            found.setdefault(fingerprint, folder)
-    return list(found.values())
-
-
 def fingerprints() -> list[tuple[Path, str | None]]:
-    """Returns the folders of the models at hand, each with the fingerprint, in hex, on its card.
+    """Returns the folder of each installed model and the fingerprint, in hex, in its manifest.
 
-    None stands for float checkpoints, whose fingerprint is known once they are loaded. What is no
-    model is left out, and logged.
+    The fingerprint of a float checkpoint is None: it is known only once the model is loaded.
+    Folders that do not hold a readable model are left out, with a warning.
     """
-    found = []
+    stated = []
     for folder in all_folders():
         try:
-            found.append((folder, read_card(folder).get("fingerprint")))
+            stated.append((folder, read_manifest(folder).get("fingerprint")))
         except LmcompressError as exc:
-            _log.warning("left out %s: %s", folder, exc)
-    return found
+            warn_left_out(folder, exc)
+    return stated
 
 
-def describe_models() -> list[dict[str, Any]]:
-    """Returns one row for each model at hand, JSON-ready; what is none is left out, and logged."""
-    rows = []
-    for name, folder in folders().items():
+def folders_with(prefix: bytes) -> list[Path]:
+    """Returns the folders of installed models whose manifest has a fingerprint that begins so.
+
+    Of two copies of one model, only the first folder is returned.
+    """
+    return _matching(prefix, fingerprints())
+
+
+def _find_by_fingerprint(prefix: bytes) -> list[Path]:
+    """Returns the same folders; if there are none, tries models that must be loaded to tell."""
+    stated = fingerprints()
+    without = (folder for folder, fingerprint in stated if fingerprint is None)
+    return _matching(prefix, stated) or _matching(prefix, _loaded_fingerprints(without))
+
+
+def _loaded_fingerprints(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    for folder in paths:
         try:
-            rows.append(_describe(name, folder))
-        except (LmcompressError, OSError, ValueError) as exc:
-            _log.warning("left out %s: %s", folder, exc)
-    return [*rows, _describe_none()]
+            yield folder, _load(folder.resolve()).fingerprint.hex()
+        except LmcompressError as exc:
+            warn_left_out(folder, exc)
 
 
-def _describe_none() -> dict[str, Any]:
-    none = load_model(NO_MODEL)
-    return {
-        "name": none.name,
-        "default": False,
-        "num_parameters": none.num_parameters,
-        "model_bytes": none.model_bytes,
-        "context_length": 0,
-        "fingerprint": none.fingerprint.hex(),
-        "trained_on": [],
-        "bytes_seen": 0,
-    }
+def _matching(prefix: bytes, models: Iterable[tuple[Path, str | None]]) -> list[Path]:
+    by_fingerprint: dict[str, Path] = {}
+    for folder, fingerprint in models:
+        if fingerprint is not None and fingerprint.startswith(prefix.hex()):
+            by_fingerprint.setdefault(fingerprint, folder)
+    return list(by_fingerprint.values())
 
 
-def _describe(name: str, folder: Path) -> dict[str, Any]:
-    description = read_card(folder)
-    config, card = GPTConfig.from_dict(description["config"]), description["card"]
-    return {
-        "name": name,
-        "default": name == DEFAULT_MODEL,
-        "num_parameters": config.num_parameters,
-        "model_bytes": stored_bytes(folder),
-        "context_length": config.context_length,
-        "fingerprint": description.get("fingerprint") or load_model(name).fingerprint.hex(),
-        "trained_on": card.get("trained_on", []),
-        "bytes_seen": card.get("bytes_seen"),
-    }
+def warn_left_out(folder: Path, reason: Exception) -> None:
+    """Logs that a folder among the installed models cannot be used."""
+    _log.warning("left out %s: %s", folder, reason)

@@ -155,7 +155,7 @@ def test_python_alone_has_the_four_first() -> None:
 
 
 def test_unknown_codec_lists_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"'gzip-10': did you mean .*gzip-9.* Known are stored"):
+    with pytest.raises(ValueError, match=r"'gzip-10': did you mean gzip-9\? known are stored"):
         classical.get("gzip-10")
 
 

@@ -164,7 +164,7 @@ def test_a_model_that_is_not_there_is_one_clear_line(
 def test_a_hub_name_is_no_model_without_float(run: Run, text_file: Path) -> None:
     result = run("score", "-m", "hf:gpt2", text_file)
 
-    assert_one_line_error(result, "run lmcompress fetch hf:gpt2", "--float")
+    assert_one_line_error(result, "run `lmcompress fetch hf:gpt2`", "--float")
 
 
 def test_without_transformers_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

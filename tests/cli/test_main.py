@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_input_is_kept_and_mode_and_time_are_copied(run: Run, text_file: Path) -
         assert path.stat().st_mtime_ns == 1_500_000_000_123_456_789
 
 
-def test_layout_options_change_the_file_and_need_not_be_repeated(run: Run, text_file: Path) -> None:
+def test_size_options_change_the_file_and_need_not_be_repeated(run: Run, text_file: Path) -> None:
     out = text_file.with_name("out.lmc")
     run("compress", text_file, "-m", "tiny", "--lanes", 3, "--segment-bytes", "256B", "-o", out)
 
@@ -119,6 +120,17 @@ def test_help_of_each_command_has_an_example(run: Run, command: str) -> None:
     result = run(command, "--help")
     assert result.code == 0
     assert f"Example: lmcompress {command}" in result.stdout.decode()
+
+
+@pytest.mark.parametrize("command", lmcompress.commands)
+def test_help_is_prose_without_gaps(run: Run, command: str) -> None:
+    """Help text that was indented in the source reads "folder that the     library wrote"."""
+    text = run(command, "--help").stdout.decode()
+    prose = [text[: text.index("Options:")], lmcompress.commands[command].epilog]
+    options = [param for param in lmcompress.commands[command].params if hasattr(param, "help")]
+    prose += [(option.help or "").partition("  [default: ")[0] for option in options]
+
+    assert [part for part in prose if re.search(r"\S {2,}\S", part)] == []
 
 
 def test_help_tells_the_default_segment_size(run: Run) -> None:

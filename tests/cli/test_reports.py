@@ -16,14 +16,14 @@ from tests.support.command_line import TEXT, Run, assert_one_line_error, names
 def test_info_tells_what_the_headers_say(run: Run, frame_file: Path, tiny_model: Model) -> None:
     told = json.loads(run("info", frame_file, "--json").stdout)
     compressed_bytes = frame_file.stat().st_size
-    stored_bytes = (tiny_model.folder / "model.safetensors").stat().st_size
+    with_model = compressed_bytes + tiny_model.model_bytes
 
     assert told["compressed_bytes"] == compressed_bytes
     assert told["bits_per_byte"] == 8 * compressed_bytes / len(TEXT)
     assert told["raw_compression_rate"] == compressed_bytes / len(TEXT)
-    assert told["adjusted_compression_rate"] == (compressed_bytes + stored_bytes) / len(TEXT)
+    assert told["adjusted_compression_rate"] == with_model / len(TEXT)
     frame = told["frames"][0]
-    assert (frame["model"], frame["model_at_hand"]) == ("tiny", True)
+    assert (frame["model"], frame["model_is_installed"]) == ("tiny", True)
     assert frame["fingerprint"] == tiny_model.fingerprint.hex()
     assert [segment["raw_bytes"] for segment in frame["segments"]] == [len(TEXT)]
     assert frame["payload_bytes"] == frame["segments"][0]["payload_bytes"] < compressed_bytes
@@ -38,7 +38,7 @@ def test_info_of_a_pipe_equals_that_of_the_file(run: Run, frame_file: Path) -> N
 def test_info_as_text_names_model_and_sizes(run: Run, frame_file: Path) -> None:
     text = run("info", frame_file).stdout.decode()
     assert "  coded  " in text or "  mixed  " in text
-    for part in ("tiny (at hand)", f"{len(TEXT):,}", f"{frame_file.stat().st_size:,}"):
+    for part in ("tiny (installed)", f"{len(TEXT):,}", f"{frame_file.stat().st_size:,}"):
         assert part in text
 
 
@@ -49,9 +49,9 @@ def test_info_tells_that_a_model_is_missing(
 
     told = json.loads(run("info", frame_file, "--json").stdout)
 
-    assert told["frames"][0]["model_at_hand"] is False
+    assert told["frames"][0]["model_is_installed"] is False
     assert told["adjusted_compression_rate"] is None
-    assert b"not at hand" in run("info", frame_file).stdout
+    assert b"not installed" in run("info", frame_file).stdout
 
 
 def test_info_of_an_empty_file_has_no_rates(run: Run, tmp_path: Path) -> None:
@@ -96,18 +96,19 @@ def test_score_reports_a_missing_file_and_goes_on(run: Run, text_file: Path) -> 
     assert (row["raw_bytes"], row["ideal_bits_per_byte"]) == (0, None)
 
 
-def test_models_lists_what_is_at_hand(run: Run, tiny_model: Model) -> None:
+def test_models_lists_what_is_installed(run: Run, tiny_model: Model) -> None:
     rows = {row["name"]: row for row in json.loads(run("models", "--json").stdout)}
 
     config = tiny_model.weights.config
     expected = {
         "name": "tiny",
-        "default": False,
+        "is_default": False,
         "num_parameters": config.num_parameters,
-        "model_bytes": (tiny_model.folder / "model.safetensors").stat().st_size,
+        "model_bytes": tiny_model.model_bytes,
         "context_length": 32,
         "fingerprint": tiny_model.fingerprint.hex(),
-        "trained_on": [],
+        "folder": str(tiny_model.folder),
+        "card": {"name": "tiny", "trained_on": []},
     }
     assert expected.items() <= rows["tiny"].items()
     assert tiny_model.fingerprint.hex() in run("models").stdout.decode()
@@ -204,14 +205,14 @@ def test_info_of_a_compact_frame_tells_what_it_says(
     text = run("info", frame).stdout.decode()
 
     [described] = told["frames"]
-    assert (described["frame"], described["model"]) == ("compact", "tiny")
-    assert described["model_at_hand"] is True
+    assert (described["kind"], described["model"]) == ("compact", "tiny")
+    assert described["model_is_installed"] is True
     assert described["fingerprint"] == tiny_model.fingerprint[:4].hex()
     sha256 = lmcompress.Prompt(TEXT[:100]).sha256[:4].hex()
     assert described["prompt_sha256"] == (sha256 if primed else None)
     assert told["raw_bytes"] == described["segments"][0]["raw_bytes"] == len(TEXT)
     assert 20 <= told["compressed_bytes"] - told["payload_bytes"] <= 25
-    for part in ("1, compact", "tiny (at hand)", described["fingerprint"]):
+    for part in ("1, compact", "tiny (installed)", described["fingerprint"]):
         assert part in text
     assert (sha256 in text) is primed
 
@@ -238,7 +239,7 @@ def test_info_of_compact_frames_that_need_no_model_or_one_that_is_missing(
 
     told = json.loads(run("info", "-", "--json", stdin=stored + coded).stdout)
 
-    assert [frame["model_at_hand"] for frame in told["frames"]] == [True, False]
+    assert [frame["model_is_installed"] for frame in told["frames"]] == [True, False]
     assert [frame["model"] for frame in told["frames"]] == [None, None]
     assert told["adjusted_compression_rate"] is None
-    assert b"not at hand" in run("info", "-", stdin=stored + coded).stdout
+    assert b"not installed" in run("info", "-", stdin=stored + coded).stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,10 @@ def test_unknown_name_has_the_nearest(run: Run) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with no experiment yet, and nothing to compare with."""
+    """A checkout that declares the experiments, but has none yet, and nothing to compare with."""
     (tmp_path / "experiments" / "support").mkdir(parents=True)
-    for name in ("__init__", "support/quick_rates"):
-        (tmp_path / "experiments" / f"{name}.py").touch()
+    (tmp_path / "experiments" / "support" / "quick_rates.py").touch()
+    shutil.copy(experiments.__file__, tmp_path / "experiments")
     monkeypatch.setattr(reproduce, "_ROOT", tmp_path)
     monkeypatch.delenv("PYTHONPATH", raising=False)
     return tmp_path
@@ -117,4 +118,4 @@ def test_a_quick_run_of_all_downloads_no_model(
 
 def test_a_wheel_has_no_experiments(tmp_path: Path) -> None:
     with pytest.raises(LmcompressError, match="expected a checkout"):
-        reproduce._experiments(tmp_path)
+        reproduce._declared_experiments(tmp_path)

@@ -14,7 +14,7 @@ from experiments.support import distillation
 from experiments.support.distillation import DistilledTrainer, Spellings, Teacher
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.reference import ExactGPT
-from lmcompress.models.manifest import read_card
+from lmcompress.models.manifest import read_manifest
 from lmcompress.models.store import Model
 from lmcompress.tokenizer.bpe import tokenizer_of
 from lmcompress.tokenizer.vocabulary import TokenTable
@@ -114,10 +114,10 @@ def test_a_card_names_the_teacher(config: TrainConfig, tmp_path: Path, token_mod
     DistilledTrainer(config, tmp_path / "student", "cpu").run()
     Trainer(config, tmp_path / "plain", "cpu").run()
 
-    card = read_card(tmp_path / "student")["card"]
+    card = read_manifest(tmp_path / "student")["card"]
     assert card["teacher"] == NAME
     assert card["teacher_fingerprint"] == token_model.fingerprint.hex()
-    assert "teacher" not in read_card(tmp_path / "plain")["card"]
+    assert "teacher" not in read_manifest(tmp_path / "plain")["card"]
 
 
 def test_a_student_learns_from_its_teacher(

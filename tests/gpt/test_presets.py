@@ -153,7 +153,7 @@ def test_command_tells_parameters_by_part_and_flops(run: Run) -> None:
 
     assert told.code == 0
     assert b"174,604,259,328" in told.stdout
-    assert b"assuming 4 bytes a token" in told.stdout
+    assert b"assuming 4 bytes per token" in told.stdout
     assert sum(as_json["num_parameters_by_part"].values()) == as_json["num_parameters"]
 
 

@@ -85,7 +85,7 @@ def test_neither_the_source_nor_a_folder_of_other_things_is_replaced(tmp_path: P
 
     with pytest.raises(LmcompressError, match="holds the source: give another --name or --out"):
         fetch_model(str(source), root=tmp_path, overwrite=True)
-    with pytest.raises(LmcompressError, match="is no model: give another --name or --out"):
+    with pytest.raises(LmcompressError, match="is not a model: give another --name or --out"):
         fetch_model(str(source), "photos", tmp_path, overwrite=True)
 
     assert names(source) == before
@@ -101,7 +101,7 @@ def test_a_model_that_appeared_meanwhile_is_not_replaced(
 
     monkeypatch.setattr(fetching, "load_exact_checkpoint", load)
 
-    with pytest.raises(LmcompressError, match="pass -f to make it anew"):
+    with pytest.raises(LmcompressError, match="pass -f to replace it"):
         fetch_model(str(folder_of(tmp_path)), "mine")
     assert names(cache) == ["mine"]
 
@@ -264,7 +264,7 @@ def test_a_published_name_is_for_no_other_weights(toy: Published, tmp_path: Path
 def test_a_name_that_was_not_fetched_says_how(run: Run, text_file: Path) -> None:
     result = run("compress", "-m", "smollm2-135m", text_file)
 
-    assert_one_line_error(result, "not at hand yet: run lmcompress fetch smollm2-135m")
+    assert_one_line_error(result, "is not installed: run `lmcompress fetch smollm2-135m`")
 
 
 def test_the_commands_take_what_was_fetched(run: Run, text_file: Path, tmp_path: Path) -> None:
@@ -274,7 +274,11 @@ def test_the_commands_take_what_was_fetched(run: Run, text_file: Path, tmp_path:
     assert run("compress", "-m", "mine", "--lanes", 2, text_file).code == 0
     frame = text_file.with_name("book.txt.lmc")
     info = json.loads(run("info", "--json", frame).stdout)["frames"][0]
-    assert (info["model"], info["tokenizer"], info["model_at_hand"]) == ("mine", "tokens", True)
+    assert (info["model"], info["tokenizer"], info["model_is_installed"]) == (
+        "mine",
+        "tokens",
+        True,
+    )
     assert run("test", frame).code == 0
     assert run("decompress", "-c", frame).stdout == text_file.read_bytes()
     assert run("score", "-m", "mine", text_file).code == 0
@@ -362,12 +366,12 @@ def test_a_truncated_gguf_is_one_clear_line(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "ä", "-\n", "none"])
 def test_a_name_that_is_no_folders_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(LmcompressError, match="is no name for a model"):
+    with pytest.raises(LmcompressError, match="is not a valid model name"):
         fetching._checked_name(name)
 
 
 def test_a_source_that_is_not_there_is_one_clear_line(run: Run, tmp_path: Path) -> None:
-    assert_one_line_error(run("fetch", tmp_path / "missing"), "there is no file or folder")
+    assert_one_line_error(run("fetch", tmp_path / "missing"), "no file or folder")
 
 
 def test_a_hub_that_does_not_answer_is_one_clear_line(

@@ -8,7 +8,7 @@ import pytest
 
 from lmcompress.errors import LmcompressError
 from lmcompress.models.checkpoint import load_network, save_float_checkpoint
-from lmcompress.models.manifest import read_card
+from lmcompress.models.manifest import read_manifest
 from lmcompress.models.store import EMBEDDED, Model, load_model
 from lmcompress.training.config import TrainConfig
 from tools.embed_model import CONFIGS, card_text, embed
@@ -34,7 +34,7 @@ def test_a_finished_run_is_embedded_under_its_name(tiny_model: Model, tmp_path: 
     folder = embed(run, tmp_path / "models", tmp_path)
 
     assert folder.name == "tiny"
-    assert load_model(folder).fingerprint.hex() == read_card(folder)["fingerprint"]
+    assert load_model(folder).fingerprint.hex() == read_manifest(folder)["fingerprint"]
     text = (folder / "CARD.md").read_text("utf-8")
     assert "sequences of 1,024 bytes: **2.5000 bits per byte**" in text
     assert "attention over the last 16 bytes" in text

@@ -1,0 +1,127 @@
+"""Bytes in memory: compress, decompress, and score, which measures without compressing."""
+
+from __future__ import annotations
+
+import io
+from typing import Unpack
+
+from lmcompress.api.options import CompressOptions, DecompressOptions, configured
+from lmcompress.codec import scoring
+from lmcompress.codec.config import CodecConfig, Progress
+from lmcompress.codec.scoring import Score
+from lmcompress.codec.stream import compress_stream, decompress_stream
+from lmcompress.models.store import DEFAULT_MODEL, AnyModel, as_model
+
+
+def compress(
+    data: bytes,
+    model: AnyModel = DEFAULT_MODEL,
+    config: CodecConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[CompressOptions],
+) -> bytes:
+    """Compresses bytes into one .lmc frame.
+
+    The frame depends on the data, the model, `lanes`, `segment_bytes`, `adaptive`, `prompt` and
+    `compact`. `device` and `threads` never change it, except that `lanes="auto"` takes more lanes
+    on a GPU.
+
+    Args:
+      data: Any bytes.
+      model: A name that `list_models` returns, a model's folder, or a loaded `Model`. "none" is no
+        GPT at all: the adaptive stage alone.
+      config: Settings to start from; the keywords below override its fields.
+      progress: Called with the number of bytes done since the last call.
+      **options: Any of these keywords:
+        lanes (default "auto"): Parts of a segment that the model reads in parallel, 1 to 4096. More
+          are faster, fewer compress better. "auto" chooses by the size of the segment.
+        segment_bytes (default 16 MiB): Bytes that decode on their own, 1 to 2**30. Smaller ones
+          take less memory and compress worse.
+        adaptive (default True): Whether a context mixer that learns from the data joins the GPT.
+        prompt (default None): A `Prompt`, a text that the model reads first, like a dictionary in
+          zstd. `decompress` needs the same one.
+        compact (default False): Whether to write a header of about 20 bytes, which names neither
+          model nor prompt. For data of at most one segment.
+        device (default "auto"): "cpu", "cuda", or "auto": a GPU if there is one. "reference" runs
+          the slow definition of the arithmetic.
+        threads (default None): CPU threads; None means $OMP_NUM_THREADS, or else all cores.
+
+    Returns:
+      The frame. It names the model, but does not contain it.
+
+    Raises:
+      ModelNotFoundError: If there is no such model.
+      LmcompressError: If `compact` is set and the data is more than one segment, or the model
+        cannot use a prompt.
+      MissingDependencyError: If `device` is "cuda" and there is no GPU.
+      ValueError: If a setting is out of range.
+    """
+    settings = configured(config, options, CompressOptions)
+    sink = io.BytesIO()
+    compress_stream(io.BytesIO(data), sink, as_model(model), settings, progress)
+    return sink.getvalue()
+
+
+def decompress(
+    data: bytes,
+    model: AnyModel | None = None,
+    config: CodecConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[DecompressOptions],
+) -> bytes:
+    """Decompresses one or more .lmc frames, one after the other.
+
+    Args:
+      data: What `compress` returned.
+      model: The model that made the frames, by name, folder or loaded. Needed only if it is not
+        installed, for a frame leads to its model.
+      config: Settings to start from. Only prompt, device and threads matter here.
+      progress: Called with the number of bytes done since the last call.
+      **options: `prompt`, `device` and `threads`, as `compress` describes them.
+
+    Returns:
+      The original bytes, checked against the frames' checksums.
+
+    Raises:
+      CorruptFrameError: If the data is damaged, or is not an .lmc file.
+      TruncatedFrameError: If it ends too early.
+      ModelNotFoundError: If the model that made a frame is not installed.
+      FingerprintMismatchError: If `model` is not the one that made a frame.
+      PromptNotFoundError: If a frame was made with a prompt, and `prompt` is not that one.
+      UnsupportedVersionError: If a frame needs a newer lmcompress.
+    """
+    settings = configured(config, options, DecompressOptions)
+    sink = io.BytesIO()
+    decompress_stream(io.BytesIO(data), sink, settings, model, progress)
+    return sink.getvalue()
+
+
+def score(
+    data: bytes,
+    model: AnyModel = DEFAULT_MODEL,
+    config: CodecConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[CompressOptions],
+) -> Score:
+    """Measures how well a model predicts data, without compressing it.
+
+    Args:
+      data: Any bytes.
+      model: A name that `list_models` returns, a model's folder, or a loaded `Model`.
+      config: Settings to start from; the keywords below override its fields.
+      progress: Called with the number of bytes done since the last call.
+      **options: The keywords of `compress`. The data is cut into the same segments and lanes.
+
+    Returns:
+      Code lengths in bits. The quantized one is within a few bytes of the payload that `compress`
+      would write; headers and checksums come on top.
+
+    Raises:
+      ModelNotFoundError: If there is no such model.
+      ValueError: If a setting is out of range.
+    """
+    settings = configured(config, options, CompressOptions)
+    return scoring.score(data, as_model(model), settings, progress)

@@ -1,0 +1,174 @@
+"""The command `score`: measures files under a model without compressing them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lmcompress.cli.errors import FileErrors
+from lmcompress.cli.options import (
+    codec_config,
+    device_options,
+    files_argument,
+    json_option,
+    model_option,
+    prompt_option,
+    quiet_option,
+    size_options,
+)
+from lmcompress.cli.progress import byte_progress
+from lmcompress.cli.streams import open_input
+from lmcompress.format.wire import read_all
+
+if TYPE_CHECKING:
+    from lmcompress.benchmark.float_scoring import FloatScore
+    from lmcompress.codec.scoring import Score
+
+
+@click.command(
+    short_help="Measure FILE without compressing it.",
+    epilog="Example: lmcompress score book.txt --json",
+)
+@files_argument
+@model_option
+@size_options
+@prompt_option
+@device_options
+@click.option(
+    "--float",
+    "as_float",
+    is_flag=True,
+    help="Score in floating point, with any model that transformers loads: MODEL is hf:OWNER/NAME "
+    "or a folder.",
+)
+@click.option(
+    "--window", type=click.IntRange(2), metavar="N", help="With --float: tokens per window."
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(1),
+    metavar="N",
+    help="With --float: tokens per window that are scored; the others are context.",
+)
+@json_option
+@quiet_option
+def score(
+    files: tuple[str, ...], model: str, as_json: bool, quiet: bool, as_float: bool,
+    window: int | None, stride: int | None, **options: Any,
+) -> int:  # fmt: skip
+    """Measure how well a model predicts each FILE, without compressing it.
+
+    Prints two code lengths per byte: the ideal one, from the model's probabilities, and the
+    quantized one, from the integer frequencies that the coder would use. A compressed file is
+    larger by its headers and checksums.
+
+    With --float, MODEL may be any causal model that the transformers library loads. No such model
+    can compress: floating-point results differ between machines, so a file might not decode.
+    """
+    if as_float:
+        given = {name for name in ("lanes", "segment_bytes", "prompt") if options[name] is not None}
+        if given or options["adaptive"] == "off":
+            raise click.UsageError("--float has no lanes, segments, prompt or adaptive stage")
+        return _score_in_float(files, model, window, stride, options["device"], as_json=as_json)
+    if window or stride:
+        raise click.UsageError("--window and --stride are for --float")
+    return _score(files, model, options, as_json=as_json, quiet=quiet)
+
+
+def _score(
+    files: tuple[str, ...], model: str, options: dict[str, Any], *, as_json: bool, quiet: bool
+) -> int:
+    from lmcompress.codec import scoring
+    from lmcompress.models.store import load_model
+
+    config, loaded = codec_config(**options), load_model(model)
+
+    def measure(name: str) -> tuple[dict[str, Any], str]:
+        with open_input(name) as source:
+            raw = read_all(source)
+        with byte_progress(name, len(raw), quiet=quiet) as progress:
+            scored = scoring.score(raw, loaded, config, progress)
+        return _row(name, scored), _line(name, scored)
+
+    return _report_each(files, measure, as_json=as_json)
+
+
+def _score_in_float(
+    files: tuple[str, ...], model: str, window: int | None, stride: int | None, device: str, *,
+    as_json: bool,
+) -> int:  # fmt: skip
+    from lmcompress.benchmark.float_scoring import FloatScorer
+    from lmcompress.codec.session import resolve_device
+
+    scorer = FloatScorer(model, window, stride, resolve_device(device))
+
+    def measure(name: str) -> tuple[dict[str, Any], str]:
+        with open_input(name) as source:
+            scored = scorer.score(read_all(source))
+        return _float_row(name, scored), _float_line(name, scored)
+
+    return _report_each(files, measure, as_json=as_json)
+
+
+def _report_each(
+    files: tuple[str, ...], measure: Callable[[str], tuple[dict[str, Any], str]], *, as_json: bool
+) -> int:
+    """Measures each file and prints its line, or all rows as JSON at the end."""
+    rows, errors = [], FileErrors()
+    for name in files:
+        with errors.reported(name):
+            row, line = measure(name)
+            rows.append(row)
+            if not as_json:
+                click.echo(line)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    return errors.exit_code
+
+
+def _row(name: str, scored: Score) -> dict[str, Any]:
+    return {
+        "name": name,
+        "raw_bytes": scored.raw_bytes,
+        "ideal_code_length_bits": scored.ideal_code_length_bits,
+        "ideal_bits_per_byte": _none_if_nan(scored.ideal_bits_per_byte),
+        "quantized_code_length_bits": scored.quantized_code_length_bits,
+        "quantized_bits_per_byte": _none_if_nan(scored.quantized_bits_per_byte),
+    }
+
+
+def _line(name: str, scored: Score) -> str:
+    label = click.format_filename(name)
+    if not scored.raw_bytes:
+        return f"{label}: empty"
+    return (
+        f"{label}: {scored.raw_bytes} bytes, ideal {scored.ideal_bits_per_byte:.4f}, "
+        f"quantized {scored.quantized_bits_per_byte:.4f} bits per byte"
+    )
+
+
+def _float_row(name: str, scored: FloatScore) -> dict[str, Any]:
+    return {
+        "name": name,
+        "scored_only": True,
+        **dataclasses.asdict(scored),
+        "float_bits_per_byte": _none_if_nan(scored.float_bits_per_byte),
+        "float_bits_per_character": _none_if_nan(scored.float_bits_per_character),
+    }
+
+
+def _float_line(name: str, scored: FloatScore) -> str:
+    return (
+        f"{click.format_filename(name)}: {scored.raw_bytes} bytes, {scored.num_tokens} tokens, "
+        f"scored only, in floating point: {scored.float_bits_per_byte:.4f} bits per byte, "
+        f"{scored.float_bits_per_character:.4f} bits per character"
+    )
+
+
+def _none_if_nan(rate: float) -> float | None:
+    return None if math.isnan(rate) else rate
