@@ -141,7 +141,7 @@ class DistilledTrainer(Trainer):
     def __init__(self, config: TrainConfig, out: Path, device: str = "cpu") -> None:
         super().__init__(config, out, device)
         teacher = load_model(TEACHER)
-        self._teacher = Teacher(teacher, config.batch_size)
+        self._teacher = Teacher(teacher, self.batches.batch_size)
         self.method = {
             "teacher": TEACHER,
             "teacher_fingerprint": teacher.fingerprint.hex(),

@@ -65,7 +65,7 @@ class QuantizedTrainer(Trainer):
 
     def _rounded(self, inputs: Tensor) -> Tensor:
         with Rounding():
-            return self.network(inputs)
+            return self.parallel(inputs)
 
     def _training_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         self.forward = self._under_rounding
