@@ -13,14 +13,9 @@ from typing import Any
 
 import click
 
-from experiments.support.common import (
-    identified,
-    learned_bits,
-    predictions,
-    result_folder,
-    write_records,
-    write_table,
-)
+from experiments.support.predictions import learned_bits, predictions
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.adaptive.state import PARTS

@@ -14,17 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from experiments.support.common import (
-    finished,
-    identified,
-    learned_bits,
-    panels,
-    predictions,
-    result_folder,
-    write_records,
-    write_table,
-)
-from experiments.support.outputs import write_figures
+from experiments.support.figures import finished, panels, write_figures
+from experiments.support.predictions import learned_bits, predictions
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.codec.lanes import LaneLayout

@@ -16,8 +16,8 @@ from collections.abc import Callable
 import click
 
 import lmcompress
-from experiments.support.common import identified, result_folder, write_records, write_table
-from experiments.support.outputs import Row
+from experiments.support.records import Row, identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 

@@ -16,24 +16,15 @@ from pathlib import Path
 
 import click
 
-from experiments.support.common import result_folder, write_records
-from experiments.support.outputs import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PINK,
-    Row,
-    csv_of,
-    markdown_of,
-    write_derived,
-)
-from experiments.support.runs import RUNS, recipe
-from experiments.support.variants import draw_curves, flat, measure, trained
+from experiments.support.figures import BLUE, GREEN, ORANGE, PINK, write_derived
+from experiments.support.records import Row, result_folder, write_records
+from experiments.support.runs import RUNS, train_config
+from experiments.support.variants import draw_curves, measure, texts_of, trained
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
 
 NAME = "architectures"
-RECIPES = {
+CONFIGS = {
     "GPT-1": "arch-gpt1",
     "GPT-2 at GPT-1's rate": "arch-gpt2-slow",
     "GPT-2": "arch-gpt2",
@@ -79,10 +70,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"Bits per byte (code lengths, no files) after {first['bytes_seen']:,} bytes of training; "
         f"validation on text held out of the training parts, the rest on {first['corpus']}."
     )
-    return {
-        "summary.csv": csv_of(list(map(flat, rows))),
-        "table.md": markdown_of(table(rows), note),
-    }
+    return texts_of(rows, table(rows), note)
 
 
 @click.command()
@@ -93,7 +81,7 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
     """Trains GPT-1's, GPT-2's and GPT-3's architecture side by side."""
     with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:
-            configs = {label: recipe(name) for label, name in RECIPES.items()}
+            configs = {label: train_config(name) for label, name in CONFIGS.items()}
             found = trained(configs, runs / "quick" if quick else runs, quick=quick)
             text = QUICK_TEXT if quick else TEXT
             raw = corpora.load(text)

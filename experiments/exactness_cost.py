@@ -17,8 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from experiments.support.common import identified, result_folder, write_records, write_table
-from experiments.support.outputs import Row
+from experiments.support.records import Row, identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.codec.scoring import score
 from lmcompress.gpt.network import GPT

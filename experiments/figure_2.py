@@ -18,19 +18,11 @@ import click
 
 from experiments import table_1
 from experiments.support import modalities, paper
-from experiments.support.common import folder_of, result_folder, run_of
-from experiments.support.outputs import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PINK,
-    csv_of,
-    markdown_of,
-    new_figure,
-    write_derived,
-)
+from experiments.support.figures import BLUE, GREEN, ORANGE, PINK, new_figure, write_derived
+from experiments.support.records import folder_of, result_folder, run_of
 from experiments.support.table_1_tables import Line, lines_of
-from lmcompress.benchmark.records import Record
+from experiments.support.tables import markdown_of
+from lmcompress.benchmark.records import Record, csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.metrics import adjusted_compression_rate
 from lmcompress.models.store import DEFAULT_MODEL
@@ -94,7 +86,7 @@ def derived_texts(records: Sequence[Record]) -> dict[str, str]:
         f"{modalities.CHUNK_BYTES:,} (table_1) are **projected**: a data set's size enters through "
         "the bytes of the model alone."
     )
-    return {"summary.csv": csv_of(rows), "table.md": markdown_of(lines, note)}
+    return {"summary.csv": csv_text(rows), "table.md": markdown_of(lines, note)}
 
 
 def _cell(row: dict[str, Any], *, is_best: bool) -> str:

@@ -24,13 +24,14 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.support import modalities
-from experiments.support.common import provenance, result_folder
 from experiments.support.figure_3_drawing import draw_images, draw_speech, draw_text
+from experiments.support.figures import write_derived
 from experiments.support.generation import CodecSource, ModelSource, Source, fill, price
-from experiments.support.outputs import Row, csv_of, markdown_of, write_derived
 from experiments.support.paper import LADDER, MODELS
+from experiments.support.records import Row, provenance, result_folder
+from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
-from lmcompress.benchmark.records import append_rows, read_rows
+from lmcompress.benchmark.records import append_rows, csv_text, read_rows
 from lmcompress.models.store import DEFAULT_MODEL, folders, load_model
 
 NAME = "figure_3"
@@ -171,7 +172,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "codec's length is whole bytes, so its distribution has steps of a factor 256."
     )
     flat = [{k: v for k, v in row.items() if k not in ("piece", "made")} for row in rows]
-    return {"summary.csv": csv_of(flat), "table.md": markdown_of(table(rows), note)}
+    return {"summary.csv": csv_text(flat), "table.md": markdown_of(table(rows), note)}
 
 
 @click.command()

@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.support import modalities, paper
-from experiments.support.common import provenance, result_folder
-from experiments.support.outputs import csv_of, markdown_of, write_derived
+from experiments.support.figures import write_derived
+from experiments.support.records import provenance, result_folder
+from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.protocol import Codec
+from lmcompress.benchmark.records import csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL, Model
 
@@ -156,7 +158,7 @@ def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         "decompressed and compared; "
         "scored: exact code lengths, no files. Headers are all of a file of a few bytes."
     )
-    return {"summary.csv": csv_of(list(_tidy(shown))), "table.md": markdown_of(lines, note)}
+    return {"summary.csv": csv_text(list(_tidy(shown))), "table.md": markdown_of(lines, note)}
 
 
 def _cells(row: dict[str, Any]) -> Iterator[str]:

@@ -22,7 +22,8 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.support.common import identified, result_folder, write_records, write_table
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.codec.predictor import resolve_threads
 from lmcompress.metrics import bits_per_byte

@@ -28,7 +28,8 @@ import numpy as np
 import torch
 
 import lmcompress
-from experiments.support.common import result_folder, write_records, write_table
+from experiments.support.records import result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.codec.lanes import block_steps
 from lmcompress.gpt.config import GPTConfig

@@ -21,7 +21,8 @@ from typing import Any
 
 import click
 
-from experiments.support.common import RESULTS, provenance, replace_rows, result_folder, write_table
+from experiments.support.records import RESULTS, provenance, replace_rows, result_folder
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model

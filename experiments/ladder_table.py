@@ -21,9 +21,10 @@ import click
 
 from experiments.exactness_cost import float_bits_per_byte
 from experiments.support import modalities, paper
-from experiments.support.common import provenance, result_folder
-from experiments.support.outputs import Row, csv_of, markdown_of, write_texts
-from experiments.support.runs import RUNS, held_out, is_finished, recipe, training_seconds
+from experiments.support.records import Row, provenance, result_folder
+from experiments.support.runs import RUNS, held_out, is_finished, train_config, training_seconds
+from experiments.support.tables import markdown_of, write_texts
+from lmcompress.benchmark.records import csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.models.checkpoint import load_network
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
@@ -92,7 +93,7 @@ def measure_row(
     }
     scored = {sample.modality: scores(model, run, sample.raw) for sample in samples}
     if identity["validation_bytes"]:
-        text = held_out(recipe(model.name))[: identity["validation_bytes"]]
+        text = held_out(train_config(model.name))[: identity["validation_bytes"]]
         scored["validation"] = scores(model, run, text)
     flat = {f"{where}_{kind}_bits_per_byte": bits for where, found in scored.items()
             for kind, bits in found.items()}  # fmt: skip
@@ -108,7 +109,7 @@ def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: 
             raise LmcompressError(f"{model.name} is of no finished training of ours: leave it out")
         # The default has been validated on other text, in shorter sequences: see its card.
         is_ladder = model.name in paper.LADDER
-        text = held_out(recipe(model.name)) if is_ladder else b""
+        text = held_out(train_config(model.name)) if is_ladder else b""
         identity: dict[str, Any] = {
             "model": model.name,
             "fingerprint": model.fingerprint.hex(),
@@ -148,7 +149,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "of the model."
     )
     return {
-        "summary.csv": csv_of(shown),
+        "summary.csv": csv_text(shown),
         "table.md": markdown_of([_line(row) for row in shown], note),
     }
 

@@ -14,8 +14,9 @@ from typing import Any
 import click
 from matplotlib.figure import Figure
 
-from experiments.support.common import identified, result_folder, write_records, write_table
-from experiments.support.outputs import write_figures
+from experiments.support.figures import write_figures
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, measure
 from lmcompress.codec.lanes import auto_lanes

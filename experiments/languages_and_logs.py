@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
-from experiments.default_against_classical import measure
-from experiments.support.common import result_folder, write_table
+from experiments.support.codec_rows import measure
+from experiments.support.records import result_folder
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.records import Record, latest, read_jsonl
@@ -46,7 +47,7 @@ def main(quick: bool) -> None:
         chosen = ["i18n/udhr-fra.txt", "i18n/udhr-jpn.txt"] if quick else names
         path = folder / "records.jsonl"
         codecs = [*classical_codecs(RIVALS), ModelCodec(load_model(DEFAULT_MODEL))]
-        measure(chosen, codecs, path, experiment=NAME)
+        measure(NAME, chosen, codecs, path)
         note = "Bits per byte of files that were decompressed and compared."
         write_table(table(read_jsonl(path)), path.parent, note)
 

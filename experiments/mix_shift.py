@@ -16,16 +16,10 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.support.common import (
-    finished,
-    identified,
-    panels,
-    predictions,
-    result_folder,
-    write_records,
-    write_table,
-)
-from experiments.support.outputs import Row, write_figures
+from experiments.support.figures import finished, panels, write_figures
+from experiments.support.predictions import predictions
+from experiments.support.records import Row, identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from experiments.default_against_classical import derived_texts, in_order, measure
-from experiments.support.common import result_folder
-from experiments.support.outputs import write_derived
+from experiments.support.codec_rows import derived_texts, in_order, measure
+from experiments.support.figures import write_derived
 from experiments.support.paper import LADDER, QUICK_MODELS, models_at_hand
+from experiments.support.records import result_folder
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.protocol import Codec
 from lmcompress.benchmark.records import Record, read_jsonl
@@ -123,7 +123,7 @@ def main(quick: bool, derive: bool) -> None:
     names = [name.replace("+16384", "+4096") for name in CORPORA] if quick else list(CORPORA)
     with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:
-            measure(names, codecs(quick=quick), folder / "records.jsonl", experiment=NAME)
+            measure(NAME, names, codecs(quick=quick), folder / "records.jsonl")
         records = in_order(read_jsonl(folder / "records.jsonl"), names)
         figures = {"model-sizes": lambda: figure_of(records, names)}
         write_derived(folder, derived_texts(records, names), figures)

@@ -16,7 +16,8 @@ import click
 import numpy as np
 
 from experiments.adaptive_ablation import GPT, NOTHING, STAGE, code_lengths
-from experiments.support.common import result_folder, write_records, write_table
+from experiments.support.records import result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 

@@ -25,7 +25,6 @@ from typing import Any
 
 import click
 
-from experiments.default_against_classical import measure
 from experiments.support.code_lengths import (
     exact_bits,
     float_bits,
@@ -33,8 +32,9 @@ from experiments.support.code_lengths import (
     symbols_of,
     windows,
 )
-from experiments.support.common import provenance, result_folder
-from experiments.support.outputs import markdown_of
+from experiments.support.codec_rows import measure
+from experiments.support.records import provenance, result_folder
+from experiments.support.tables import markdown_of
 from lmcompress.benchmark.float_scoring import scored_windows
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.records import Record, append_rows, latest, read_jsonl, read_rows
@@ -111,11 +111,11 @@ def measure_files(model: Model, folder: Path, chosen: Sequence[str], *, quick: b
     rivals = [*ours, *classical_codecs(["zpaq-5", "xz-9e"])]
     automatic, one_lane = ModelCodec(model), ModelCodec(model, CodecConfig(lanes=1))
     if quick:
-        measure([QUICK], [automatic, *rivals], path, experiment=NAME)
+        measure(NAME, [QUICK], [automatic, *rivals], path)
         return
     names = chosen or (*SLICES, WHOLE)
-    measure(names, [*rivals, automatic], path, experiment=NAME)
-    measure([name for name in names if name != WHOLE], [one_lane], path, experiment=NAME)
+    measure(NAME, names, [*rivals, automatic], path)
+    measure(NAME, [name for name in names if name != WHOLE], [one_lane], path)
 
 
 def append_missing(

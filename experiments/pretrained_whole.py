@@ -23,8 +23,8 @@ import click
 import lmcompress
 from experiments.pretrained import MODEL, append_missing
 from experiments.support.code_lengths import float_bits, published_network, symbols_of, windows
-from experiments.support.common import result_folder
-from experiments.support.outputs import markdown_of
+from experiments.support.records import result_folder
+from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig
 from lmcompress.benchmark.records import read_rows
 from lmcompress.codec.lanes import LaneLayout

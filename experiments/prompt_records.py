@@ -19,7 +19,8 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.support.common import result_folder, write_records, write_table
+from experiments.support.records import result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig, Prompt, corpora
 from lmcompress.benchmark.harness import payload_bytes
 from lmcompress.metrics import bits_per_byte

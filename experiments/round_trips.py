@@ -26,7 +26,7 @@ import click
 import numpy as np
 import pandas as pd
 
-from experiments.support.common import provenance, result_folder
+from experiments.support.records import provenance, result_folder
 from lmcompress import corpora
 from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.metrics import bits_per_byte

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from experiments.support import speed_codecs
-from experiments.support.common import provenance, replace_rows, result_folder
 from experiments.support.eager_decoder import CachedDecoder, prefix_step
-from experiments.support.outputs import Row, markdown_of, write_texts
+from experiments.support.records import Row, provenance, replace_rows, result_folder
 from experiments.support.speed_codecs import Timed, coding
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress import CodecConfig, corpora
 from lmcompress.benchmark.harness import ModelCodec
 from lmcompress.benchmark.records import read_rows

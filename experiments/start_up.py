@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from experiments.support.common import identified, result_folder, write_records, write_table
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 

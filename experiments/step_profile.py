@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.speed import instructions
-from experiments.support.common import identified, result_folder, write_records
-from experiments.support.outputs import markdown_of, write_texts
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.codec.byte_segments import encode_segment

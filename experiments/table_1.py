@@ -20,8 +20,8 @@ from pathlib import Path
 import click
 
 from experiments.support import modalities, paper, table_1_tables
-from experiments.support.common import result_folder, run_of
-from experiments.support.outputs import write_derived
+from experiments.support.figures import write_derived
+from experiments.support.records import result_folder, run_of
 from experiments.support.table_1_drawing import draw
 from lmcompress.benchmark.harness import (
     ModelCodec,

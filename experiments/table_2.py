@@ -22,18 +22,10 @@ from typing import TYPE_CHECKING
 import click
 
 from experiments.support import modalities, paper
-from experiments.support.common import provenance, result_folder
-from experiments.support.outputs import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    Row,
-    csv_of,
-    markdown_of,
-    new_figure,
-    write_derived,
-)
+from experiments.support.figures import BLUE, GREEN, ORANGE, new_figure, write_derived
+from experiments.support.records import Row, provenance, result_folder
 from experiments.support.runs import RUNS
+from experiments.support.tables import markdown_of
 from experiments.support.token_training import (
     BYTES,
     Tokenizer,
@@ -42,6 +34,7 @@ from experiments.support.token_training import (
     whole_characters,
 )
 from lmcompress import corpora
+from lmcompress.benchmark.records import csv_text
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.training.config import TrainConfig
 
@@ -147,10 +140,11 @@ def trained_row(trainer: TokenTrainer, tokenizer: Tokenizer, sample: modalities.
 
 
 def current(rows: Sequence[Row]) -> list[Row]:
-    """Returns the last row of each vocabulary and width, of one budget."""
-    budget = paper.size_to_show([row["raw_bytes_seen"] for row in rows])
+    """Returns the last row of each vocabulary and width, of the budget that was measured last."""
     shown = {
-        (row["width"], row["vocab_size"]): row for row in rows if row["raw_bytes_seen"] == budget
+        (row["width"], row["vocab_size"]): row
+        for row in rows
+        if row["raw_bytes_seen"] == rows[-1]["raw_bytes_seen"]
     }
     return [shown[key] for key in sorted(shown)]
 
@@ -189,7 +183,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "steps, and more parameters outside the blocks: embeddings and output. Published (Delétang "
         "et al., 2024, Table 2, enwik9, 38M parameters): ASCII 6.4 %, BPE 20K 9.0 %."
     )
-    return {"summary.csv": csv_of(shown), "table.md": markdown_of(lines, note)}
+    return {"summary.csv": csv_text(shown), "table.md": markdown_of(lines, note)}
 
 
 def draw(rows: Sequence[Row]) -> Figure:

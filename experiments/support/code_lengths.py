@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from experiments.support.common import RESULTS
+from experiments.support.records import RESULTS
 from lmcompress import corpora
 from lmcompress.codec.lanes import token_block_steps
 from lmcompress.codec.predictor import ContextPolicy, new_token_predictor, resolve_threads

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments.support.figures import BLUE, GREY, new_figure
 from experiments.support.modalities import PATCH_COLUMNS, PATCH_ROWS
-from experiments.support.outputs import BLUE, GREY, Row, new_figure
+from experiments.support.records import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,27 +6,24 @@ measures to records.jsonl, does not measure it again, and makes all else from th
 
 from __future__ import annotations
 
-import collections
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.support.common import predictions
 from experiments.support.modalities import CHUNK_BYTES
+from experiments.support.predictions import predictions
+from experiments.support.records import Row
 from lmcompress.benchmark.harness import ModelCodec, chunked_name
 from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.codec.stream import CodecConfig
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL, Model, folders, load_model
 from lmcompress.range_coder import symbol_bits
-
-if TYPE_CHECKING:
-    pass
 
 LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k", "ladder-6400k")
 """Trained on the same 6 MB of Wikipedia; those of 200k to 3200k have the shapes of the paper's."""
@@ -115,28 +112,22 @@ class RowFile:
         wanted = tuple(fields[name] for name in self._key)
         return any(tuple(row[name] for name in self._key) == wanted for row in self.rows)
 
-    def append(self, row: dict[str, Any]) -> None:
+    def append(self, row: Row) -> None:
         """Adds a row, in memory and on disk."""
         append_rows([row], self.path)
         self.rows.append(row)
 
 
-def size_to_show(sizes: Sequence[int]) -> int:
-    """Returns the size of which there are most rows, of several the last one measured.
-
-    So a table changes to another size once that has been measured as fully.
-    """
-    counts = collections.Counter(reversed(sizes))
-    return max(counts, key=counts.__getitem__, default=0)
-
-
-def latest_rows(rows: Sequence[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
+def latest_rows(rows: Sequence[Row], *key: str) -> list[Row]:
     """Returns the last row of each value of `key`, in the order of first appearance.
 
-    Only the rows of one size are left.
+    Only rows of the size that was measured last are returned.
     """
-    size = size_to_show([row["raw_bytes"] for row in rows])
-    found = {tuple(row[name] for name in key): row for row in rows if row["raw_bytes"] == size}
+    found = {
+        tuple(row[name] for name in key): row
+        for row in rows
+        if row["raw_bytes"] == rows[-1]["raw_bytes"]
+    }
     return list(found.values())
 
 

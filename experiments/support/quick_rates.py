@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from experiments.support.common import RESULTS, replace_rows
+from experiments.support.records import RESULTS, replace_rows
 from lmcompress.benchmark.records import read_rows
 
 EXPECTED = RESULTS / "quick.jsonl"

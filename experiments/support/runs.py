@@ -48,8 +48,8 @@ def is_finished(folder: Path) -> bool:
     return "validation_bits_per_byte" in read_card(folder)["card"]
 
 
-def recipe(name: str) -> TrainConfig:
-    """Returns the configuration experiments/configs/NAME.toml."""
+def train_config(name: str) -> TrainConfig:
+    """Returns the training configuration in experiments/configs/NAME.toml."""
     return TrainConfig.from_toml(CONFIGS / f"{name}.toml")
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import click
 
-from experiments.support.outputs import Row, markdown_of
+from experiments.support.records import Row
+from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.protocol import Codec
 

@@ -7,7 +7,9 @@ The ladder of a coded row is ideal <= quantized <= payload <= compressed.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -186,20 +188,22 @@ def to_json(records: Iterable[Record]) -> str:
     return json.dumps(rows, indent=2, allow_nan=False)
 
 
-def csv_text(records: Iterable[Record]) -> str:
-    """Returns records as tidy CSV: a row each, a column a field, units in the column's name."""
-    import pandas as pd
-
-    columns = [field.name for field in dataclasses.fields(Record)]
-    # As objects: a column of integers with a gap must not turn into floats.
-    rows = pd.DataFrame(map(dataclasses.asdict, records), columns=columns, dtype=object)
-    return str(rows.to_csv(index=False, lineterminator="\n"))
+def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Returns rows as tidy CSV: a column for each key, empty where a row has None or no value."""
+    rows = list(rows)
+    text = io.StringIO()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def to_csv(records: Iterable[Record], path: Path, *, overwrite: bool = True) -> None:
-    """Writes `csv_text` to a file; raises LmcompressError if one is there and must stay."""
+    """Writes records as CSV; raises LmcompressError if there is a file that must stay."""
+    text = csv_text(map(dataclasses.asdict, records))
     with replace_atomically(path, overwrite=overwrite) as output:
-        output.write(csv_text(records).encode(errors="backslashreplace"))
+        output.write(text.encode(errors="backslashreplace"))
 
 
 def _json_line(row: Mapping[str, Any]) -> bytes:

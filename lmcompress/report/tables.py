@@ -15,7 +15,8 @@ FLATTERING_BYTES = 100_000
 """Fast codecs on less than this are repeated many times on the same bytes, and get faster: gzip,
 bzip2 and xz decompressed 12 kB two to three times as fast as 12 kB that they met once. (The
 processor learns the branches, we suppose.)"""
-_ABSENT = "–"  # noqa: RUF001 - an en dash, the usual sign in a table
+ABSENT = "–"  # noqa: RUF001 - an en dash
+"""Stands in cells that have no value."""
 
 
 def rate_table(records: Iterable[Record]) -> str:
@@ -114,7 +115,7 @@ def _matrix(records: Sequence[Record], corpora: Sequence[str]) -> str:
     columns.append([totals[codec] for codec in codecs])
     shown = [_best_in_bold(column) for column in columns]
     header = ["bits per byte", *(labels[corpus] for corpus in corpora), "all"]
-    return _markdown(header, zip(codecs, *shown, strict=True))
+    return markdown_table(header, zip(codecs, *shown, strict=True))
 
 
 def _list_of_one(records: Sequence[Record]) -> str:
@@ -126,7 +127,7 @@ def _list_of_one(records: Sequence[Record]) -> str:
         _best_in_bold([record.adjusted_compression_rate for record in rows], digits=4),
     ]
     header = ["codec", "compressed bytes", "bits per byte", "raw rate", "adjusted rate"]
-    return _markdown(header, zip((record.codec for record in rows), *columns, strict=True))
+    return markdown_table(header, zip((record.codec for record in rows), *columns, strict=True))
 
 
 def _notes(records: Sequence[Record], corpora: Sequence[str]) -> str:
@@ -169,7 +170,7 @@ def _speeds(records: Sequence[Record]) -> str:
                 f"{len(row)} of {num_corpora}",
             )
         )
-    return _markdown(
+    return markdown_table(
         ["codec", "compress kB/s", "decompress kB/s", "device", "threads", "files"], rows
     )
 
@@ -180,7 +181,7 @@ def _kilobytes_per_second(
     seconds = sum(seconds_of(record) or 0.0 for record in row)
     raw_bytes = sum(record.raw_bytes for record in row)
     if not seconds or not raw_bytes:
-        return _ABSENT
+        return ABSENT
     speed = raw_bytes / 1000 / seconds
     return f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
 
@@ -192,11 +193,12 @@ def _best_in_bold(column: Sequence[float | None], digits: int = 3) -> list[str]:
 
 def _cell(value: float | None, best: float | None, digits: int) -> str:
     if value is None:
-        return _ABSENT
+        return ABSENT
     return f"**{value:.{digits}f}**" if value == best else f"{value:.{digits}f}"
 
 
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table without a last newline, all columns but the first aligned right."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines

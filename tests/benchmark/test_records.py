@@ -136,7 +136,7 @@ def test_csv_may_refuse_to_overwrite(tmp_path):
     with pytest.raises(LmcompressError, match="exists"):
         to_csv([MODEL], path, overwrite=False)
 
-    assert path.read_text() == csv_text([GZIP])
+    assert path.read_text() == csv_text([dataclasses.asdict(GZIP)])
 
 
 def test_json_is_the_records_fields():

@@ -10,8 +10,8 @@ import pytest
 import lmcompress
 from experiments import figure_4
 from experiments.support import paper
+from experiments.support.figures import write_derived
 from experiments.support.modalities import CHUNK_BYTES, Sample
-from experiments.support.outputs import write_derived
 from lmcompress import CodecConfig
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.harness import chunked_row, measure

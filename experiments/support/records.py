@@ -1,4 +1,4 @@
-"""What several experiments share: a model's predictions of a text, and tables with provenance."""
+"""An experiment's folder under results/, and its records with their provenance."""
 
 from __future__ import annotations
 
@@ -9,71 +9,19 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 
-from experiments.support.outputs import markdown_of
 from lmcompress import corpora
-from lmcompress.adaptive import AdaptiveStage
 from lmcompress.benchmark.provenance import command_line, describe_run
 from lmcompress.benchmark.records import RunInfo
-from lmcompress.codec.lanes import block_steps, segment_blocks
-from lmcompress.codec.predictor import ContextPolicy, new_predictor, resolve_threads
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import Model
-from lmcompress.range_coder import Weights, quantized_code_length_bits
-from lmcompress.report.tables import corpus_labels
 from lmcompress.system.atomic import replace_atomically
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
+Row = dict[str, Any]
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-
-
-def predictions(
-    raw: bytes, model: Model, lanes: int
-) -> Iterator[tuple[npt.NDArray[np.int32], Weights]]:
-    """Yields symbols (n,), step-major, and weights (steps, lanes, 256), as an encoder has them."""
-    threads = resolve_threads(None)
-    block = block_steps(lanes, threads)
-    policy = ContextPolicy.of(model.weights)
-    predictor = new_predictor(model.weights, lanes, block, policy, "cpu", threads)
-    try:
-        for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
-            yield symbols, predictor.predict(tokens)
-    finally:
-        predictor.close()
-
-
-def learned_bits(stage: AdaptiveStage, symbols: npt.NDArray[np.int32], weights: Weights) -> float:
-    """Returns the quantized code length of symbols after the stage, which learns from them."""
-    decisions, rows = stage.predict(symbols, weights)
-    return quantized_code_length_bits(rows, decisions)
-
-
-def panels(names: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
-    """Returns a figure with a panel of bits per byte for each corpus, side by side."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4 * len(names), 3.4), layout="constrained")
-    row = figure.subplots(1, len(names), squeeze=False)[0]
-    for axes, title in zip(row, corpus_labels(names).values(), strict=True):
-        axes.set_title(title, fontsize=10)
-        axes.set(ylabel="bits per byte")
-    return figure, row
-
-
-def finished(figure: Figure) -> Figure:
-    """Returns the figure with its axes from zero on, which plots must come before, and a key."""
-    for axes in figure.axes:
-        axes.set_ylim(0, None)
-    figure.axes[0].legend()
-    return figure
 
 
 def identified(rows: Sequence[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
@@ -140,9 +88,3 @@ def provenance(name: str) -> dict[str, Any]:
 def run_of(name: str) -> RunInfo:
     """Returns what the records of this execution share, as it was when first asked for."""
     return describe_run(command_line(["python", "-m", f"experiments.{name}", *sys.argv[1:]]))
-
-
-def write_table(rows: Sequence[dict[str, Any]], folder: Path, note: str) -> None:
-    """Writes table.md: a column for each key, after a line that says what it shows."""
-    text = markdown_of(rows, note)
-    (folder / "table.md").write_text(text, "utf-8", newline="\n")

@@ -1,17 +1,19 @@
-"""What an experiment leaves behind, made from its records alone: CSV, markdown table, figures."""
+"""Figures of an experiment, made from its records alone: colours, panels, files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from experiments.support.tables import write_texts
 from lmcompress.report.figures import write_figure
+from lmcompress.report.tables import corpus_labels
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = dict[str, Any]
 MakeFigures = Mapping[str, Callable[[], "Figure"]]
 """By the stem of their files."""
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#767676"
@@ -19,35 +21,29 @@ SKY, VERMILION, BLACK = "#56B4E9", "#D55E00", "#000000"
 """Told apart by all eyes (Okabe and Ito, 2008)."""
 
 
-def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns rows as tidy CSV, a column for each key."""
-    import pandas as pd
-
-    # As objects: a column of integers with a gap must not turn into floats.
-    return str(pd.DataFrame(list(rows), dtype=object).to_csv(index=False, lineterminator="\n"))
-
-
-def markdown_of(rows: Sequence[Mapping[str, Any]], note: str) -> str:
-    """Returns a line that says what is shown, and a table with a column for each key."""
-    columns = list(rows[0])
-    lines = ["| " + " | ".join(columns) + " |", "| --- " + "| ---: " * (len(columns) - 1) + "|"]
-    for row in rows:
-        cells = ("–" if row[c] is None else str(row[c]) for c in columns)  # noqa: RUF001
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([note, "", *lines, ""])
-
-
-def write_texts(texts: Mapping[str, str], folder: Path) -> None:
-    """Writes text files by name."""
-    for name, text in texts.items():
-        (folder / name).write_text(text, "utf-8", newline="\n")
-
-
 def new_figure(width: float, height: float) -> Figure:
     """Returns an empty figure, sizes in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def panels(names: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
+    """Returns a figure with a panel of bits per byte for each corpus, side by side."""
+    figure = new_figure(4 * len(names), 3.4)
+    row = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, title in zip(row, corpus_labels(names).values(), strict=True):
+        axes.set_title(title, fontsize=10)
+        axes.set(ylabel="bits per byte")
+    return figure, row
+
+
+def finished(figure: Figure) -> Figure:
+    """Returns the figure with its axes from zero on, which plots must come before, and a key."""
+    for axes in figure.axes:
+        axes.set_ylim(0, None)
+    figure.axes[0].legend()
+    return figure
 
 
 def write_figures(figures: MakeFigures, folder: Path) -> None:
