@@ -34,7 +34,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress import corpora
-from lmcompress.errors import CorpusError, MissingDependencyError
+from lmcompress.errors import CorpusError
+from lmcompress.system.extras import needs_extra
 
 MODALITIES = ("text", "images", "speech", "random")
 EXTRACT = "extract"
@@ -169,12 +170,8 @@ def samples_of(recording: bytes) -> npt.NDArray[np.int16]:
       MissingDependencyError: If soundfile is not installed.
       CorpusError: If the recording is not 16-bit mono.
     """
-    try:
+    with needs_extra("paper", "speech"):
         import soundfile
-    except ImportError as exc:
-        raise MissingDependencyError(
-            f"speech cannot be read ({exc}): pip install 'lmcompress[paper]'"
-        ) from exc
     with soundfile.SoundFile(io.BytesIO(recording)) as file:
         if (file.channels, file.subtype) != (1, "PCM_16"):
             raise CorpusError(

@@ -17,8 +17,9 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from lmcompress.errors import LmcompressError, MissingDependencyError
+from lmcompress.errors import LmcompressError
 from lmcompress.gpt.network import GPT
+from lmcompress.system.extras import needs_extra
 from lmcompress.training.batches import Batches
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.trainer import Trainer
@@ -52,13 +53,9 @@ class Tokenizer:
 
 
 def _trained_bpe(vocab_size: int, text: str) -> Any:
-    try:
+    with needs_extra("paper", "training a BPE"):
         from tokenizers import Tokenizer as Bpe
         from tokenizers import decoders, models, pre_tokenizers, trainers
-    except ImportError as exc:
-        raise MissingDependencyError(
-            f"BPE cannot be trained ({exc}): pip install 'lmcompress[paper]'"
-        ) from exc
     bpe = Bpe(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()

@@ -66,10 +66,10 @@ def bench(
         raise LmcompressError("found no codec and no model to compare: name some, or all codecs")
     for target in (csv, plot):
         _check_target(target, force=force)
-    from lmcompress.report.figures import check_suffix, plot_bits_per_byte
+    from lmcompress.report.figures import check_plot, plot_bits_per_byte
 
     if plot:
-        check_suffix(Path(plot))
+        check_plot(Path(plot))
     loaded: dict[str, bytes] = {}
     code = for_each(files, lambda name: loaded.update({name: _load(name)}))
     if not loaded:
@@ -98,8 +98,9 @@ def demo(quiet: bool, **options: Any) -> int:
     find_model(DEFAULT_MODEL)
     raw = _demo_text()
     from lmcompress.benchmark.harness import run_benchmark
-    from lmcompress.report.figures import plot_bits_per_byte
+    from lmcompress.report.figures import check_plot, plot_bits_per_byte
 
+    check_plot(DEMO_PLOT)
     click.echo(
         f"The text: the first {len(raw):,} bytes of the language reference that Python's help() "
         f"shows (pydoc_data/topics.py)."

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from lmcompress.errors import CorpusError, MissingDependencyError
+from lmcompress.errors import CorpusError
+from lmcompress.system.extras import needs_extra
 
 _BROKEN_ARCHIVE = (
     OSError,
@@ -85,12 +86,8 @@ def load_from_hub(name: str) -> bytes:
     if len(parts) != 4:
         raise CorpusError(f"{name} has {len(parts)} parts, expected hf:NAME:CONFIG:SPLIT:FIELD")
     dataset_name, config, split, field = parts
-    try:
+    with needs_extra("datasets", name):
         datasets: Any = importlib.import_module("datasets")
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{name} needs the datasets package: pip install 'lmcompress[datasets]'"
-        ) from error
     try:
         records = datasets.load_dataset(dataset_name, config or None, split=split)
         return "\n".join(record[field] for record in records).encode()

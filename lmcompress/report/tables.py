@@ -197,9 +197,18 @@ def _cell(value: float | None, best: float | None, digits: int) -> str:
     return f"**{value:.{digits}f}**" if value == best else f"{value:.{digits}f}"
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a table without a last newline, all columns but the first aligned right."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], alignment: str = ""
+) -> str:
+    """Returns a table without a last newline.
+
+    Args:
+      header: Names of the columns.
+      rows: Cells, as text.
+      alignment: "l" or "r" for each column; by default the first is left, the others right.
+    """
+    alignment = alignment or "l" + "r" * (len(header) - 1)
+    lines = [header, ["---:" if side == "r" else "---" for side in alignment], *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
     )
