@@ -1,11 +1,11 @@
-"""What did GPT-2's and GPT-3's changes to the architecture bring to compression?
+"""What did the changes from GPT-1 to GPT-2 and GPT-3 bring to compression?
 
     python -m experiments.architectures [--quick] [--runs DIR] [--derive]
 
-The three architectures at one small size, trained on the same text in the same order under the same
-optimiser (experiments/configs/arch-gpt*.toml); what is not trained yet is trained first. GPT-1's
-does not train at the learning rate of the others, so GPT-2's is trained at both. Held-out text is
-scored by the exact network, alone and with the adaptive stage: code lengths, no files. One seed
+The three architectures at one small size, trained on the same text in the same order with the same
+optimizer (experiments/configs/arch-gpt*.toml); runs that do not exist yet are trained first. GPT-1
+does not train at the learning rate of the others, so GPT-2 is trained at both rates. Held-out text
+is scored by the exact network, alone and with the adaptive stage: code lengths, no files. One seed
 each: differences of a percent may be chance.
 """
 
@@ -42,7 +42,7 @@ COLOURS = (ORANGE, PINK, BLUE, GREEN)
 
 
 def table(rows: Sequence[Row]) -> list[Row]:
-    """Returns the table's lines: what each change brought against the architecture before it."""
+    """Returns the lines of the table, each compared with the architecture before it."""
     lines: list[Row] = []
     before = None
     for row in rows:
@@ -78,7 +78,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
 @click.option("--runs", type=Path, default=RUNS, help="Folder of the trained runs.")
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
 def main(quick: bool, runs: Path, derive: bool) -> None:
-    """Trains GPT-1's, GPT-2's and GPT-3's architecture side by side."""
+    """Trains the architectures of GPT-1, GPT-2 and GPT-3 side by side."""
     with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:
             configs = {label: train_config(name) for label, name in CONFIGS.items()}

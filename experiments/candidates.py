@@ -3,14 +3,15 @@
     python -m experiments.candidates [--quick] [--runs DIR] [--derive]
 
 Each differs in one thing from the base, experiments/configs/candidate.toml: depth against width,
-what attention sees, hashed n-grams, the optimiser, how it is trained. What is not trained yet is
-trained first. Bits per byte are code lengths of text held out of every training source, by the
-exact network, alone and with the adaptive stage; no files. CPU time is of scoring on one thread,
-the least of three rounds in turns. One seed each, the base's learning rates for all but AdamW, and
-a small share of the text that a default reads: what is close is open. Distillation needs
-`lmcompress fetch smollm2-135m`, whose training text may hold what is held out here, and takes the
-time in which the base reads five times the text: so that is a candidate too. Quick runs leave both
-out.
+what attention sees, hashed n-grams, the optimizer, how it is trained. Runs that do not exist yet
+are trained first. Bits per byte are code lengths of text held out of every training source, by the
+exact network, alone and with the adaptive stage; no files. CPU time is for scoring on one thread,
+the least of three rounds in turns. There is one seed each, the learning rates are the base's for
+all but AdamW, and a default model reads far more text, so small differences decide nothing.
+
+Distillation needs `lmcompress fetch smollm2-135m`, whose training text may contain what is held out
+here. In the time that it takes, the base reads five times the text, so that is a candidate too.
+Quick runs leave both out.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ CANDIDATES = {
     "five times the text": Change(training={"total_bytes": 5_000_000}),
 }
 ONLY_IN_FULL = ("distilled", "five times the text")
-"""Left out of quick runs: the first needs a model to be fetched, the second would be the base."""
+"""Left out of quick runs: the first downloads a model, the second would equal the base."""
 _DERIVED: dict[str, Any] = {"n_kv_head": 0, "head_dim": 0, "mlp_hidden": 0}
 """Options of the base's shape that follow from the others: each shape derives its own."""
 COLOURS = (GREY, BLUE, SKY, ORANGE, GREEN, PINK, VERMILION, BLACK)
@@ -115,7 +116,7 @@ def train_configs() -> dict[str, TrainConfig]:
 
 
 def cpu_seconds(runs: Mapping[str, Run], raw: bytes) -> dict[str, float]:
-    """Returns what scoring costs each network, in seconds of CPU time, measured in turns."""
+    """Returns the CPU seconds that each network takes to score a text, measured in turns."""
     calls = {
         label: functools.partial(
             lmcompress.score, model=load_model(run.folder),
@@ -135,7 +136,7 @@ def cpu_seconds(runs: Mapping[str, Run], raw: bytes) -> dict[str, float]:
 
 
 def table(rows: Sequence[Row]) -> list[Row]:
-    """Returns the table's lines, each against the base."""
+    """Returns the lines of the table, each compared with the base."""
     base = rows[0]
     return [
         {
@@ -184,7 +185,7 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
             if quick:
                 configs = {key: configs[key] for key in configs if key not in ONLY_IN_FULL}
             elif not is_finished(runs / configs["distilled"].name):
-                load_model(TEACHER)  # a missing one should not be found out after an hour
+                load_model(TEACHER)  # if it is missing, fail now, not after an hour
             folder_of_runs = runs / "quick" if quick else runs
             trainers = {label: CANDIDATES[label].trainer for label in configs}
             found = trained(configs, folder_of_runs, quick=quick, trainers=trainers)

@@ -2,9 +2,9 @@
 
     python -m experiments.default_against_classical [--quick]
 
-Every row is a file that was compressed, decompressed and compared. A row that is in records.jsonl
-already, of the same bytes, codec version, model and lanes, is not measured again, so the run can
-be stopped at any time. The other files of the folder are made from the records alone.
+Every row is a file that was compressed, decompressed and compared. A row that records.jsonl already
+has, of the same bytes, codec version, model and lanes, is not measured again, so the run can be
+stopped at any time. The other files of the folder are made from the records alone.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ QUICK_CORPORA = ("canterbury/grammar.lsp", "canterbury/xargs.1", "canterbury/fie
 @click.option("--threads", type=click.IntRange(min=1), help="Of the model; default: all.")
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild tables and figure.")
 def main(quick: bool, model: str, threads: int | None, derive: bool) -> None:
-    """Compares the default model with all classical codecs at hand."""
+    """Compares the default model with all classical codecs that are installed."""
     names = QUICK_CORPORA if quick else CORPORA
     with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:

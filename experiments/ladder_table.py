@@ -1,12 +1,13 @@
-"""The ladder's table: what each model took to train, and what it does.
+"""The ladder's table: what each model took to train, and how it performs.
 
     python -m experiments.ladder_table [--quick] [--runs DIR] [--model NAME]... [--derive]
 
-Bits per byte are scores of chunks read alone, by the float32 network that training left and by its
-exact int8 form: of the text held out of the training files, and of two test samples. Speeds are
-bytes a second of CPU time, of one thread, for a file of 16 chunks that was decompressed and
-compared; clocks on the wall would measure what else the machine did. A model whose float weights
-are not at hand has no float figures. A row that is in records.jsonl already is not measured again.
+Bits per byte are scores of chunks that are read alone, by the float32 network that training wrote
+and by its exact int8 form: of the text held out of the training files, and of two test samples.
+Speeds are bytes per second of CPU time, on one thread, for a file of 16 chunks that was
+decompressed and compared; wall-clock time would measure what else the machine did. A model whose
+float weights are not installed has no float figures. A row that records.jsonl already has is not
+measured again.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ QUICK_BYTES = 2 * modalities.CHUNK_BYTES
 
 
 def speeds(model: Model, raw: bytes) -> dict[str, float]:
-    """Returns bytes a second of CPU time, both ways, of one thread.
+    """Returns bytes per second of CPU time, both ways, on one thread.
 
     Raises:
-      LmcompressError: If the file does not come back.
+      LmcompressError: If the file does not decompress to the same bytes.
     """
     codec = paper.ChunkedModelCodec(model, len(raw), threads=1)
     codec.decompress(codec.compress(raw[: modalities.CHUNK_BYTES]))  # compiles
@@ -61,7 +62,7 @@ def _cpu_seconds(call: Callable[[], bytes]) -> tuple[float, bytes]:
 
 
 def run_of_model(model: Model, runs: Path) -> Path | None:
-    """Returns the folder of the finished run that the model was made of, if it is at hand."""
+    """Returns the folder of the finished run that the model comes from, if it exists."""
     run = runs / model.name
     if not is_finished(run):
         return None
@@ -72,7 +73,7 @@ def run_of_model(model: Model, runs: Path) -> Path | None:
 
 
 def scores(model: Model, run: Path | None, raw: bytes) -> dict[str, float | None]:
-    """Returns the bits per byte of chunks, exact and, where the run is at hand, in float32."""
+    """Returns the bits per byte of chunks, exact and, if the run exists, in float32."""
     exact = float(paper.chunk_bits(raw, model).sum() / len(raw))
     floats = float_bits_per_byte(load_network(run), raw, modalities.CHUNK_BYTES) if run else None
     return {"exact": round(exact, 4), "float": None if floats is None else round(floats, 4)}
@@ -101,13 +102,13 @@ def measure_row(
 
 
 def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: bool) -> None:
-    """Appends the rows that are not there yet."""
+    """Appends the rows that are missing."""
     size = QUICK_BYTES if quick else paper.DEFAULT_BYTES
     samples = [modalities.sample(modality, size) for modality in TESTS]
     for model in models:
         if not {"bytes_seen", "validation_bits_per_byte"} <= model.card.keys():
             raise LmcompressError(f"{model.name} is of no finished training of ours: leave it out")
-        # The default has been validated on other text, in shorter sequences: see its card.
+        # The default was validated on other text, in shorter sequences: see its card.
         is_ladder = model.name in paper.LADDER
         text = held_out(train_config(model.name)) if is_ladder else b""
         identity: dict[str, Any] = {

@@ -1,9 +1,9 @@
-"""Is the default model below zpaq on every language and every log?
+"""Is the default model better than zpaq on every language and every log?
 
     python -m experiments.languages_and_logs [--quick]
 
 Whole files, compressed, decompressed and compared: `i18n/` and `logs/`, the default model against
-zpaq and PPMd at their best setting. A row that is there already is not measured again.
+zpaq and PPMd at their best setting. A row that records.jsonl already has is not measured again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RIVALS = ("zpaq-5", "ppmd-16")
 
 
 def table(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Returns bits per byte by file, and by how much the default model is below zpaq."""
+    """Returns bits per byte by file, and the difference between the default model and zpaq."""
     rows = []
     for corpus in sorted({record.corpus for record in records}):
         rates = {r.codec: r.bits_per_byte or 0 for r in latest(records) if r.corpus == corpus}

@@ -2,17 +2,18 @@
 
     python -m experiments.pretrained [--quick] [--part files|exactness|windows|characters]
 
-The model is SmolLM2-135M, as `lmcompress fetch smollm2-135m` makes it; it has read far more text
-than the project's own models, and may have read some of these files. Four parts:
+The model is SmolLM2-135M, as `lmcompress fetch smollm2-135m` installs it. It was trained on far
+more text than the project's own models, and perhaps on some of these files. There are four parts:
 
-  files: real files, decoded and compared, beside the project's models, zpaq and xz;
+  files: real files, decoded and compared, with the project's models, zpaq and xz;
   exactness: code lengths of the float32 network (of the published weights, before they were
     quantized) and of its exact forms, over the same windows of the same tokens;
   windows: code lengths against window and overlap, in one lane;
-  characters: bits per character of the float32 network, windows of 1,900 tokens of which the last
-    512 count, as Huang et al., "Compression Represents Intelligence Linearly" (2024), have them.
+  characters: bits per character of the float32 network, in windows of 1,900 tokens of which the
+    last 512 count, as in Huang et al., "Compression Represents Intelligence Linearly" (2024).
 
-A row that is there already is not measured again. Published figures stand in a table of their own.
+A row that records.jsonl already has is not measured again. Published figures have a table of their
+own.
 """
 
 from __future__ import annotations

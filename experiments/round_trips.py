@@ -3,10 +3,10 @@
     python -m experiments.round_trips [--quick] [--processes N]
 
 Files of Canterbury, Calgary, other languages, XML, an image, a recording, random bytes, nothing,
-one byte and zeros are compressed and decompressed by `lmcompress` processes of one thread each;
+one byte and zeros are compressed and decompressed by `lmcompress` processes with one thread each;
 sizes and SHA-256 go to results/round_trips. A file that was done with the same model is not done
-again, so the run can be stopped at any time; the table is that of one model, and of the next once
-it has as many files.
+again, so the run can be stopped at any time. The table shows one model, until another one has as
+many files.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def compare(name: str, path: Path, frame: Path, fingerprint: str) -> dict[str, A
 
 
 def batches(names: Sequence[str], limit: int = 1_500_000) -> list[list[str]]:
-    """Cuts names into groups of so many raw bytes, large files first."""
+    """Cuts names into groups of similar raw size, large files first."""
     sizes = sorted(((len(read(name)), name) for name in names), reverse=True)
     groups: list[list[str]] = [[]]
     total = 0

@@ -3,14 +3,14 @@
     python -m experiments.scaling_law [--quick] [--runs DIR] [--derive]
 
 L(N) = A / N^a over the finished runs of the ladder (Kaplan et al., 2020), and L(N, D) = E + A / N^a
-+ B / D^b (Hoffmann et al., 2022) over their training curves: means over the text since the point
-before, new to the network but for what was drawn twice (a tenth at the end of a run). Only points
-of one sequence length and past the warm-up count: after a change of length the curve jumps. A
-curve's early points come at a high learning rate, so the fit describes this schedule and says
-little about shorter ones. Held-out figures in the middle of a run are not used: they are of longer
-sequences than the run has yet been trained on.
++ B / D^b (Hoffmann et al., 2022) over their training curves. A point of a curve is the mean over
+the text since the point before, new to the network except for what was drawn twice (a tenth at the
+end of a run). Only points of one sequence length and after the warm-up count: after a change of
+length the curve jumps. A curve's early points come at a high learning rate, so the fit describes
+this schedule and says little about shorter ones. Held-out figures in the middle of a run are not
+used: their sequences are longer than those that the run has been trained on so far.
 
-Records hold the curves; a run that is not at hand is fitted from there.
+Records hold the curves, so a run that no longer exists is fitted from them.
 """
 
 from __future__ import annotations

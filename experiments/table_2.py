@@ -3,10 +3,10 @@
     python -m experiments.table_2 [--quick] [--bytes N] [--runs DIR] [--derive]
 
 Bytes and BPE of several sizes, trained on the same text; for each, GPTs of several widths that see
-the same number of raw bytes, drawn from that text, under one optimiser. The figure of merit is bits
+the same number of raw bytes, drawn from that text, with one optimizer. The figure of merit is bits
 per byte of held-out raw text. Rows are **scored**, no files: float32 code lengths of pieces of one
 context, alone. Contexts are as many tokens for every vocabulary, hence more bytes for larger ones,
-as in the paper. A finished row is not trained again; a killed training goes on.
+as in the paper. A finished row is not trained again; a training that was killed resumes.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def model_config(vocab_size: int, width: int) -> GPTConfig:
 
 
 def train_config(vocab_size: int, width: int, num_tokens: int) -> TrainConfig:
-    """Returns the recipe: the same for all but for the vocabulary, the width and the steps."""
+    """Returns a configuration; only vocabulary, width and number of steps differ."""
     return TrainConfig(
         name=f"v{vocab_size}-d{width}-t{num_tokens}", model=model_config(vocab_size, width),
         sources={TEXT: 1.0}, total_bytes=num_tokens, batch_size=2, sequence_length=512,
@@ -114,7 +114,7 @@ def measure(
 
 
 def trained_row(trainer: TokenTrainer, tokenizer: Tokenizer, sample: modalities.Sample) -> Row:
-    """Returns what came of one vocabulary and width."""
+    """Returns the row of one vocabulary and width."""
     start = time.process_time()
     figures = trainer.run()
     raw = whole_characters(sample.raw)

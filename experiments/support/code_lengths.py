@@ -80,7 +80,7 @@ def float_bits(
 
 
 def windows(count: int, policy: ContextPolicy) -> Iterator[Window]:
-    """Yields each window over so many tokens, as the codec has them."""
+    """Yields each window over a number of tokens, as the codec does."""
     start = context = 0
     while start < count:
         stop = min(count, context + policy.window)

@@ -23,7 +23,7 @@ _TRUE = "what really follows"
 
 
 def readable(raw: bytes) -> str:
-    """Returns bytes as text on one line: line ends as a sign, what is no UTF-8 as a box."""
+    """Returns bytes as text on one line: line ends as a sign, invalid UTF-8 as a box."""
     text = raw.decode("utf-8", errors="replace").replace("\ufffd", "▯").replace("\n", "⏎")
     return "".join(c if c.isprintable() else "▯" for c in text)
 

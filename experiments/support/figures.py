@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MakeFigures = Mapping[str, Callable[[], "Figure"]]
-"""By the stem of their files."""
+"""Stem of the file name -> function that draws the figure."""
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#767676"
 SKY, VERMILION, BLACK = "#56B4E9", "#D55E00", "#000000"
-"""Told apart by all eyes (Okabe and Ito, 2008)."""
+"""Colour-blind readers can tell these apart (Okabe and Ito, 2008)."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -39,7 +39,7 @@ def panels(names: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
 
 
 def finished(figure: Figure) -> Figure:
-    """Returns the figure with its axes from zero on, which plots must come before, and a key."""
+    """Returns a figure that has been plotted to, with a legend and axes that start at zero."""
     for axes in figure.axes:
         axes.set_ylim(0, None)
     figure.axes[0].legend()
@@ -47,13 +47,13 @@ def finished(figure: Figure) -> Figure:
 
 
 def write_figures(figures: MakeFigures, folder: Path) -> None:
-    """Writes STEM.svg and STEM.png of each, made in the project's style; the same each time."""
+    """Writes STEM.svg and STEM.png of each figure, in the project's style."""
     for stem, make in figures.items():
         for suffix in ("svg", "png"):
             write_figure(make, folder / f"{stem}.{suffix}")
 
 
 def write_derived(folder: Path, texts: Mapping[str, str], figures: MakeFigures) -> None:
-    """Writes an experiment's texts by file name, and its figures as SVG and PNG by stem."""
+    """Writes an experiment's texts by file name, and its figures as SVG and PNG."""
     write_texts(texts, folder)
     write_figures(figures, folder)

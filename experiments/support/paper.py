@@ -1,7 +1,7 @@
-"""What the paper's tables and figures share: models, chunks, rows on disk, options, files written.
+"""What the paper's tables and figures share: models, chunks, rows on disk, options.
 
 Delétang et al., "Language Modeling Is Compression" (ICLR 2024). Each experiment appends what it
-measures to records.jsonl, does not measure it again, and makes all else from that file.
+measures to records.jsonl, does not measure it again, and makes everything else from that file.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from lmcompress.range_coder import symbol_bits
 LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k", "ladder-6400k")
 """Trained on the same 6 MB of Wikipedia; those of 200k to 3200k have the shapes of the paper's."""
 MODELS = (*LADDER, DEFAULT_MODEL)
-"""The default has seen far more text, of more kinds: no member of the ladder."""
+"""The default is not part of the ladder: it was trained on far more text, of more kinds."""
 QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
 CHUNKS_AT_ONCE = 64
 DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096
 
 
-def models_at_hand(names: Sequence[str] = MODELS) -> list[Model]:
-    """Returns the models by name or folder, without those that are not here yet, which it names."""
+def installed_models(names: Sequence[str] = MODELS) -> list[Model]:
+    """Returns models by name or folder; names those of the ladder that are missing, and goes on."""
     found, known = [], folders()
     for name in names:
         if name in MODELS and name not in known:
@@ -62,7 +62,7 @@ class ChunkedModelCodec(ModelCodec):
 
 
 def chunks_at_once(raw_bytes: int) -> int:
-    """Returns how many chunks make a segment, such that none is left over and none is shorter.
+    """Returns how many chunks make a segment, so that all segments have as many.
 
     Raises:
       LmcompressError: Unless the bytes are whole chunks.
@@ -100,7 +100,7 @@ def standard_error(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 class RowFile:
     """Measured rows as JSON lines: appended as soon as they are known, never edited.
 
-    A row whose `key` fields are there already need not be measured again.
+    A row with the same `key` fields as one in the file need not be measured again.
     """
 
     def __init__(self, path: Path, key: Sequence[str]) -> None:
@@ -132,7 +132,7 @@ def latest_rows(rows: Sequence[Row], *key: str) -> list[Row]:
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that the experiments share beside --quick."""
+    """Adds the options that the experiments share, apart from --quick."""
     for option in (
         click.option("--bytes", "num_bytes", type=click.IntRange(min=1), help="Of each sample."),
         click.option("--model", "models", multiple=True, help="Name or folder; default: all."),
@@ -143,10 +143,10 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def chosen_models(names: Sequence[str], quick: bool) -> list[Model]:
-    """Returns the models asked for, else all at hand, but two if in haste."""
-    return models_at_hand(names or (QUICK_MODELS if quick else MODELS))
+    """Returns the models asked for, else all that are installed, or two of them if `quick`."""
+    return installed_models(names or (QUICK_MODELS if quick else MODELS))
 
 
 def size_of(num_bytes: int | None, quick: bool) -> int:
-    """Returns the bytes of each sample: as asked, else the default."""
+    """Returns the size of each sample: as asked, else the default."""
     return num_bytes or (QUICK_BYTES if quick else DEFAULT_BYTES)

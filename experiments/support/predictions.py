@@ -17,7 +17,7 @@ from lmcompress.range_coder import Weights, quantized_code_length_bits
 def predictions(
     raw: bytes, model: Model, lanes: int
 ) -> Iterator[tuple[npt.NDArray[np.int32], Weights]]:
-    """Yields symbols (n,), step-major, and weights (steps, lanes, 256), as an encoder has them."""
+    """Yields symbols (n,), step-major, and weights (steps, lanes, 256), block by block."""
     threads = resolve_threads(None)
     block = block_steps(lanes, threads)
     policy = ContextPolicy.of(model.weights)

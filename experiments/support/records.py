@@ -28,7 +28,7 @@ def identified(rows: Sequence[dict[str, Any]], model: Model) -> list[dict[str, A
     """Returns the rows with the SHA-256 of their corpus and the model's fingerprint."""
     found = []
     for row in rows:
-        count = row.get("raw_bytes", row.get("raw bytes"))  # of a part, what was read of it
+        count = row.get("raw_bytes", row.get("raw bytes"))  # of a part of a corpus, its size
         digest = hashlib.sha256(corpora.load(row["corpus"])[:count]).hexdigest()
         found.append({**row, "corpus_sha256": digest, "fingerprint": model.fingerprint.hex()})
     return found
@@ -41,11 +41,10 @@ def folder_of(name: str, *, quick: bool) -> Path:
 
 @contextlib.contextmanager
 def result_folder(name: str, quick: bool, *, derive: bool = False) -> Iterator[Path]:
-    """Yields the experiment's folder under results/, made if it is not there.
+    """Yields the experiment's folder under results/, created if it does not exist.
 
-    Errors of ours become one line. The commit that the records name is the one at this moment: by
-    the end, the checkout may hold another than the one that ran. To `derive` the rest from the
-    records, they must be there.
+    Errors of lmcompress become one line. Records name the commit at this moment: by the end, the
+    checkout may be at another one than the code that ran. With `derive`, the records must exist.
     """
     folder = folder_of(name, quick=quick)
     shown = folder.relative_to(RESULTS.parent)
@@ -61,19 +60,19 @@ def result_folder(name: str, quick: bool, *, derive: bool = False) -> Iterator[P
 
 
 def write_records(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Writes records.jsonl: each row, where it comes from, and how to make it again."""
+    """Writes records.jsonl: each row with its provenance."""
     source = provenance(name)
     replace_rows([{**row, **source} for row in rows], folder / "records.jsonl")
 
 
 def replace_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Writes rows as JSON lines in the place of those that are there, all or none."""
+    """Replaces a file by rows as JSON lines, atomically."""
     with replace_atomically(path, overwrite=True) as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def provenance(name: str) -> dict[str, Any]:
-    """Returns the fields that say where the rows of this execution come from."""
+    """Returns the fields of a row that say where it comes from."""
     run = run_of(name)
     return {
         "git_commit": run.git_commit,
@@ -86,5 +85,5 @@ def provenance(name: str) -> dict[str, Any]:
 
 @functools.cache
 def run_of(name: str) -> RunInfo:
-    """Returns what the records of this execution share, as it was when first asked for."""
+    """Returns what the records of this execution share, as of the first call."""
     return describe_run(command_line(["python", "-m", f"experiments.{name}", *sys.argv[1:]]))

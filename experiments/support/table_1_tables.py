@@ -35,7 +35,7 @@ class Line:
     adjusted: dict[str, float]
     """Published ones; ours are computed where they are shown, in several ways."""
     scored: frozenset[str] = frozenset()
-    """Modalities of which there is no file."""
+    """Modalities that were only scored, without a file."""
     raw_bytes: int = 0
     """Of each modality."""
     model_bytes: int = 0

@@ -1,4 +1,4 @@
-"""Networks trained side by side, on the same text in the same order: but for what is compared."""
+"""Networks trained side by side, on the same text in the same order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def trained(
     quick: bool,
     trainers: Mapping[str, type[Trainer]] | None = None,
 ) -> dict[str, Run]:
-    """Returns the finished runs by label, trained if need be; quick ones see a few steps."""
+    """Returns the finished runs by label, trained if need be; quick ones take a few steps."""
     if quick:
         configs = {label: quick_one(config) for label, config in configs.items()}
     trainers = trainers or {}
@@ -52,7 +52,7 @@ def quick_one(config: TrainConfig) -> TrainConfig:
 
 
 def measure(run: Run, config: TrainConfig, raw: bytes, name: str) -> Row:
-    """Returns the record of a run: its curve and the code lengths of text that it has not read."""
+    """Returns the record of a run: its curve and the code lengths of held-out text."""
     model = load_model(run.folder)
     alone = lmcompress.score(raw, model, CodecConfig(adaptive=False))
     mixed = lmcompress.score(raw, model, CodecConfig())
@@ -81,7 +81,7 @@ def texts_of(rows: Sequence[Row], lines: Sequence[Row], note: str) -> dict[str, 
 
 
 def draw_curves(rows: Sequence[Row], name: str, colours: Sequence[str]) -> Figure:
-    """Returns the training curves of the records, each line with what its field `name` says."""
+    """Returns the training curves of the records, each labelled with its field `name`."""
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     for row, colour in zip(rows, colours, strict=True):

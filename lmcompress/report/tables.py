@@ -12,18 +12,18 @@ from lmcompress.corpora.registry import split_range
 from lmcompress.errors import LmcompressError
 
 FLATTERING_BYTES = 100_000
-"""Fast codecs on less than this are repeated many times on the same bytes, and get faster: gzip,
-bzip2 and xz decompressed 12 kB two to three times as fast as 12 kB that they met once. (The
-processor learns the branches, we suppose.)"""
+"""Below this, fast codecs look faster than they are, as they are timed many times on the same
+bytes: gzip, bzip2 and xz decompressed 12 kB two to three times as fast as 12 kB that were new.
+(Presumably the processor learns the branches.)"""
 ABSENT = "–"  # noqa: RUF001 - an en dash
-"""Stands in cells that have no value."""
+"""The text of a cell without a value."""
 
 
 def rate_table(records: Iterable[Record]) -> str:
     """Returns bits per byte of decoded files, the best of each file in bold.
 
-    Codecs by files, best total first; for a single file a list with sizes and rates. Rows that
-    were only scored are left out.
+    A row for each codec, best total first, and a column for each file; for a single file, columns
+    with sizes and rates. Rows that were only scored are left out.
     """
     coded = [record for record in latest(records) if record.compressed_bytes is not None]
     if not coded:
@@ -36,8 +36,8 @@ def rate_table(records: Iterable[Record]) -> str:
 def speed_table(records: Iterable[Record]) -> str:
     """Returns kB/s (1,000 raw bytes a second) both ways, one table for each machine.
 
-    `stored` is left out: it hands back the bytes that it was given and copies nothing. A note
-    follows where files are too small for the speeds of fast codecs to be those of larger ones.
+    `stored` is left out: it returns the bytes that it was given and copies nothing. If some files
+    are too small to time fast codecs on, a note says so.
     """
     timed = [record for record in latest(records) if _is_timed(record)]
     if not timed:
@@ -58,7 +58,7 @@ def replace_between_markers(text: str, name: str, table: str) -> str:
     """Returns `text` with `table` between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 
     Raises:
-      LmcompressError: Unless each marker stands there once, in this order.
+      LmcompressError: Unless each marker is there once, in this order.
     """
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
@@ -71,7 +71,7 @@ def replace_between_markers(text: str, name: str, table: str) -> str:
 
 
 def corpus_labels(corpora: Iterable[str]) -> dict[str, str]:
-    """Returns a short name for each corpus: without folder and range, where that is unambiguous."""
+    """Returns a short name for each corpus: without folder and range, if that is unambiguous."""
     labels = {corpus: split_range(corpus)[0].rpartition("/")[2] or corpus for corpus in corpora}
     names = list(labels.values())
     return {
@@ -82,14 +82,14 @@ def corpus_labels(corpora: Iterable[str]) -> dict[str, str]:
 def by_total(records: Iterable[Record]) -> list[str]:
     """Returns the codecs, best first by total bits over total bytes.
 
-    A codec that lacks a file has no total to compare and stands behind those that have all.
+    A codec without a result for some file has no total and comes last.
     """
     totals = _totals(records)
     return sorted(totals, key=lambda codec: (totals[codec] is None, totals[codec] or 0.0))
 
 
 def _totals(records: Iterable[Record]) -> dict[str, float | None]:
-    """Returns bits per byte over all files together, None for a codec that lacks one."""
+    """Returns bits per byte over all files, or None for a codec without a result for one."""
     rows: dict[str, list[Record]] = {}
     for record in records:
         rows.setdefault(record.codec, []).append(record)
@@ -101,7 +101,7 @@ def _totals(records: Iterable[Record]) -> dict[str, float | None]:
 
 
 def _bits_per_byte_of_all(row: Sequence[Record]) -> float | None:
-    """Adds first and divides then: a mean of rates would be another number."""
+    """Divides sums: the mean of the rates would be another number."""
     raw_bytes = sum(record.raw_bytes for record in row)
     compressed_bytes = sum(record.compressed_bytes or 0 for record in row)
     return 8 * compressed_bytes / raw_bytes if raw_bytes else None

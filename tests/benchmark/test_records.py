@@ -59,7 +59,7 @@ def test_every_tear_of_the_last_line_loses_that_line_only(tmp_path, caplog):
         caplog.clear()
 
         assert read_jsonl(path) == [GZIP]
-        assert "torn last line" in caplog.text
+        assert "incomplete last line" in caplog.text
 
 
 def test_append_after_a_tear_cuts_it_off(tmp_path, caplog):
@@ -70,7 +70,7 @@ def test_append_after_a_tear_cuts_it_off(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         append_jsonl([MODEL], path)
 
-    assert "cut off" in caplog.text
+    assert "removed an incomplete last line" in caplog.text
     assert read_jsonl(path) == [GZIP, MODEL]
 
 

@@ -134,5 +134,5 @@ def test_models_that_are_not_here_yet_are_named(
 ) -> None:
     monkeypatch.setattr(paper, "folders", dict)
 
-    assert paper.models_at_hand(paper.LADDER) == []
+    assert paper.installed_models(paper.LADDER) == []
     assert "left out ladder-200k: not in the package yet" in capsys.readouterr().err
