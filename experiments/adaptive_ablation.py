@@ -2,8 +2,8 @@
 
     python -m experiments.adaptive_ablation [--quick]
 
-Each part is left out alone, on the same text, with the same predictions of the default model, in
-the lanes that a file would have. Quantized code lengths; no files are made.
+Each part is removed in turn, on the same text, with the same predictions of the default model and
+the lanes that a file would have. Quantized code lengths; no files are written.
 """
 
 from __future__ import annotations
@@ -13,14 +13,9 @@ from typing import Any
 
 import click
 
-from experiments.support.common import (
-    identified,
-    learned_bits,
-    predictions,
-    result_folder,
-    write_records,
-    write_table,
-)
+from experiments.support.predictions import learned_bits, predictions
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.adaptive.state import PARTS
@@ -45,7 +40,7 @@ NOTHING, GPT, STAGE = "nothing (bits per byte)", "all but the GPT", "the GPT"
 
 
 def code_lengths(raw: bytes, model: Model, parts: Sequence[str] = PARTS) -> dict[str, float]:
-    """Returns bits by what is left out; GPT keeps the GPT alone, STAGE the stage alone."""
+    """Returns bits by the part that is left out; GPT is the GPT alone, STAGE the stage alone."""
     lanes = auto_lanes(len(raw))
     steps = LaneLayout(len(raw), lanes).steps
     stages = {part: AdaptiveStage(lanes, steps, without=[part]) for part in parts}
@@ -62,7 +57,7 @@ def code_lengths(raw: bytes, model: Model, parts: Sequence[str] = PARTS) -> dict
 
 
 def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns a row for each part: by how many percent the bits grow without it, by corpus."""
+    """Returns a row for each part: the growth in bits without it, in percent, by corpus."""
     lines, labels = [], corpus_labels(row["corpus"] for row in rows)
     for name in [NOTHING, GPT, STAGE, *PARTS]:
         line: dict[str, Any] = {"without": name}

@@ -1,9 +1,9 @@
-"""What do lanes cost, when they share what the adaptive stage learns and when they do not?
+"""What do lanes cost if they share the state of the adaptive stage, and if they do not?
 
     python -m experiments.adaptive_lanes [--quick]
 
 Quantized code lengths with the default model: the GPT alone, with one state for all lanes, and
-with a state for each lane. No files are made.
+with a state for each lane. No files are written.
 """
 
 from __future__ import annotations
@@ -14,17 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from experiments.support.common import (
-    finished,
-    identified,
-    learned_bits,
-    panels,
-    predictions,
-    result_folder,
-    write_records,
-    write_table,
-)
-from experiments.support.outputs import write_figures
+from experiments.support.figures import finished, panels, write_figures
+from experiments.support.predictions import learned_bits, predictions
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.codec.lanes import LaneLayout
@@ -45,7 +38,7 @@ WAYS = ("GPT alone", "own states", "shared state")
 
 
 def code_lengths(raw: bytes, model: Model, lanes: int) -> dict[str, float]:
-    """Returns bits per byte by way."""
+    """Returns bits per byte for each of WAYS."""
     steps = LaneLayout(len(raw), lanes).steps
     shared, own = AdaptiveStage(lanes, steps), [AdaptiveStage(1, steps) for _ in range(lanes)]
     bits = dict.fromkeys(WAYS, 0.0)

@@ -1,10 +1,10 @@
-"""What does the adaptive stage cost in time, both ways, and how fast is it alone?
+"""How much time does the adaptive stage cost, both ways, and how fast is it alone?
 
     python -m experiments.adaptive_speed [--quick]
 
-With and without the stage in turns in one process, the default model, automatic lanes; medians and
-their ratios. On one thread, in seconds of its processor: what else runs on the machine counts
-little, and the stage is one thread in any case.
+The default model with automatic lanes, with and without the stage in turns in one process; medians
+and their ratios. One thread, in CPU seconds, which depend little on what else the machine does. The
+stage runs on one thread in any case.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Callable
 import click
 
 import lmcompress
-from experiments.support.common import identified, result_folder, write_records, write_table
-from experiments.support.outputs import Row
+from experiments.support.records import Row, identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 
@@ -29,29 +29,29 @@ WAYS = {
     "stage alone": (NO_MODEL, True),
 }
 _WARM_UP_BYTES = 4096
-"""Enough to load the model and compile its kernels."""
+"""Enough text to load the model and compile its kernels."""
 
 
 def timed(action: Callable[[], bytes]) -> tuple[float, bytes]:
-    """Returns seconds of processor time and what came out."""
+    """Returns CPU seconds and the result."""
     started = time.process_time()
     found = action()
     return time.process_time() - started, found
 
 
 def run(way: str, raw: bytes) -> dict[str, float]:
-    """Returns seconds of one round trip; raises ClickException if that loses the text."""
+    """Returns the seconds of one round trip; raises ClickException if the text changes."""
     name, adaptive = WAYS[way]
     model, config = load_model(name), CodecConfig(adaptive=adaptive, threads=1, device="cpu")
     encoding, frame = timed(lambda: lmcompress.compress(raw, model, config))
     decoding, restored = timed(lambda: lmcompress.decompress(frame, model, config))
     if restored != raw:
-        raise click.ClickException(f"{way} did not give the text back")
+        raise click.ClickException(f"{way} did not return the same text")
     return {"compress": encoding, "decompress": decoding}
 
 
 def measure(raw: bytes, repeats: int) -> dict[str, dict[str, float]]:
-    """Returns the median kB per second of a core by way, for compress and decompress."""
+    """Returns the median kB per second of one core, compressing and decompressing, by way."""
     seconds: dict[str, dict[str, list[float]]]
     seconds = {way: {"compress": [], "decompress": []} for way in WAYS}
     for way in WAYS:

@@ -1,11 +1,11 @@
-"""What did GPT-2's and GPT-3's changes to the architecture bring to compression?
+"""What did the changes from GPT-1 to GPT-2 and GPT-3 bring to compression?
 
     python -m experiments.architectures [--quick] [--runs DIR] [--derive]
 
-The three architectures at one small size, trained on the same text in the same order under the same
-optimiser (experiments/configs/arch-gpt*.toml); what is not trained yet is trained first. GPT-1's
-does not train at the learning rate of the others, so GPT-2's is trained at both. Held-out text is
-scored by the exact network, alone and with the adaptive stage: code lengths, no files. One seed
+The three architectures at one small size, trained on the same text in the same order with the same
+optimizer (experiments/configs/arch-gpt*.toml); runs that do not exist yet are trained first. GPT-1
+does not train at the learning rate of the others, so GPT-2 is trained at both rates. Held-out text
+is scored by the exact network, alone and with the adaptive stage: code lengths, no files. One seed
 each: differences of a percent may be chance.
 """
 
@@ -16,24 +16,15 @@ from pathlib import Path
 
 import click
 
-from experiments.support.common import result_folder, write_records
-from experiments.support.outputs import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PINK,
-    Row,
-    csv_of,
-    markdown_of,
-    write_derived,
-)
-from experiments.support.runs import RUNS, recipe
-from experiments.support.variants import draw_curves, flat, measure, trained
+from experiments.support.figures import BLUE, GREEN, ORANGE, PINK, write_derived
+from experiments.support.records import Row, result_folder, write_records
+from experiments.support.runs import RUNS, train_config
+from experiments.support.variants import draw_curves, measure, texts_of, trained
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
 
 NAME = "architectures"
-RECIPES = {
+CONFIGS = {
     "GPT-1": "arch-gpt1",
     "GPT-2 at GPT-1's rate": "arch-gpt2-slow",
     "GPT-2": "arch-gpt2",
@@ -51,7 +42,7 @@ COLOURS = (ORANGE, PINK, BLUE, GREEN)
 
 
 def table(rows: Sequence[Row]) -> list[Row]:
-    """Returns the table's lines: what each change brought against the architecture before it."""
+    """Returns the lines of the table, each compared with the architecture before it."""
     lines: list[Row] = []
     before = None
     for row in rows:
@@ -79,10 +70,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"Bits per byte (code lengths, no files) after {first['bytes_seen']:,} bytes of training; "
         f"validation on text held out of the training parts, the rest on {first['corpus']}."
     )
-    return {
-        "summary.csv": csv_of(list(map(flat, rows))),
-        "table.md": markdown_of(table(rows), note),
-    }
+    return texts_of(rows, table(rows), note)
 
 
 @click.command()
@@ -90,10 +78,10 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
 @click.option("--runs", type=Path, default=RUNS, help="Folder of the trained runs.")
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
 def main(quick: bool, runs: Path, derive: bool) -> None:
-    """Trains GPT-1's, GPT-2's and GPT-3's architecture side by side."""
+    """Trains the architectures of GPT-1, GPT-2 and GPT-3 side by side."""
     with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:
-            configs = {label: recipe(name) for label, name in RECIPES.items()}
+            configs = {label: train_config(name) for label, name in CONFIGS.items()}
             found = trained(configs, runs / "quick" if quick else runs, quick=quick)
             text = QUICK_TEXT if quick else TEXT
             raw = corpora.load(text)

@@ -3,14 +3,15 @@
     python -m experiments.candidates [--quick] [--runs DIR] [--derive]
 
 Each differs in one thing from the base, experiments/configs/candidate.toml: depth against width,
-what attention sees, hashed n-grams, the optimiser, how it is trained. What is not trained yet is
-trained first. Bits per byte are code lengths of text held out of every training source, by the
-exact network, alone and with the adaptive stage; no files. CPU time is of scoring on one thread,
-the least of three rounds in turns. One seed each, the base's learning rates for all but AdamW, and
-a small share of the text that a default reads: what is close is open. Distillation needs
-`lmcompress fetch smollm2-135m`, whose training text may hold what is held out here, and takes the
-time in which the base reads five times the text: so that is a candidate too. Quick runs leave both
-out.
+what attention sees, hashed n-grams, the optimizer, how it is trained. Runs that do not exist yet
+are trained first. Bits per byte are code lengths of text held out of every training source, by the
+exact network, alone and with the adaptive stage; no files. CPU time is for scoring on one thread,
+the least of three rounds in turns. There is one seed each, the learning rates are the base's for
+all but AdamW, and a default model reads far more text, so small differences decide nothing.
+
+Distillation needs `lmcompress fetch smollm2-135m`, whose training text may contain what is held out
+here. In the time that it takes, the base reads five times the text, so that is a candidate too.
+Quick runs leave both out.
 """
 
 from __future__ import annotations
@@ -20,14 +21,13 @@ import functools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 import lmcompress
-from experiments.support.common import result_folder, write_records
 from experiments.support.distillation import TEACHER, DistilledTrainer
-from experiments.support.outputs import (
+from experiments.support.figures import (
     BLACK,
     BLUE,
     GREEN,
@@ -36,14 +36,19 @@ from experiments.support.outputs import (
     PINK,
     SKY,
     VERMILION,
-    Row,
-    csv_of,
-    markdown_of,
     write_derived,
 )
 from experiments.support.quantized_training import QuantizedTrainer
-from experiments.support.runs import RUNS, Run, held_out, is_finished, recipe, training_seconds
-from experiments.support.variants import draw_curves, flat, measure, quick_one, trained
+from experiments.support.records import Row, result_folder, write_records
+from experiments.support.runs import (
+    RUNS,
+    Run,
+    held_out,
+    is_finished,
+    train_config,
+    training_seconds,
+)
+from experiments.support.variants import draw_curves, measure, quick_one, texts_of, trained
 from lmcompress import CodecConfig
 from lmcompress.benchmark.records import read_rows
 from lmcompress.models.store import load_model
@@ -52,60 +57,66 @@ from lmcompress.training.trainer import Trainer
 
 NAME = "candidates"
 BASE = "candidate"
-CANDIDATES: dict[str, dict[str, Any]] = {
-    "base": {},
-    "deeper, narrower": {
-        "n_layer": 8,
-        "n_head": 3,
-        "n_embd": 96,
-        "attention_windows": (64, 64, 128, 128, 256, 256, 512, 512),
-    },
-    "shallower, wider": {
-        "n_layer": 2,
-        "n_head": 6,
-        "n_embd": 192,
-        "attention_windows": (128, 512),
-    },
-    "full attention": {"attention_windows": ()},
-    "hashed n-grams": {"ngram_orders": (2, 3, 4, 5), "ngram_bits": 15},
-    "AdamW": {"optimizer": "adamw", "learning_rate": 1.5e-3},
-    "quantized training": {},
-    "distilled": {},
-    "five times the text": {"total_bytes": 5_000_000},
+
+
+class Change(NamedTuple):
+    """What a candidate changes in the base's configuration."""
+
+    model: Mapping[str, Any] = {}
+    training: Mapping[str, Any] = {}
+    trainer: type[Trainer] = Trainer
+
+
+CANDIDATES = {
+    "base": Change(),
+    "deeper, narrower": Change(
+        model={
+            "n_layer": 8,
+            "n_head": 3,
+            "n_embd": 96,
+            "attention_windows": (64, 64, 128, 128, 256, 256, 512, 512),
+        }
+    ),
+    "shallower, wider": Change(
+        model={
+            "n_layer": 2,
+            "n_head": 6,
+            "n_embd": 192,
+            "attention_windows": (128, 512),
+        }
+    ),
+    "full attention": Change(model={"attention_windows": ()}),
+    "hashed n-grams": Change(model={"ngram_orders": (2, 3, 4, 5), "ngram_bits": 15}),
+    "AdamW": Change(training={"optimizer": "adamw", "learning_rate": 1.5e-3}),
+    "quantized training": Change(trainer=QuantizedTrainer),
+    "distilled": Change(trainer=DistilledTrainer),
+    "five times the text": Change(training={"total_bytes": 5_000_000}),
 }
-"""What each changes: of the model, or of its training."""
-TRAINERS: dict[str, type[Trainer]] = {
-    "quantized training": QuantizedTrainer,
-    "distilled": DistilledTrainer,
-}
-"""Those that are trained in another way."""
 ONLY_IN_FULL = ("distilled", "five times the text")
-"""Left out of quick runs: the first needs a model to be fetched, the second would be the base."""
+"""Left out of quick runs: the first downloads a model, the second would equal the base."""
 _DERIVED: dict[str, Any] = {"n_kv_head": 0, "head_dim": 0, "mlp_hidden": 0}
-"""Said anew by each shape."""
+"""Options of the base's shape that follow from the others: each shape derives its own."""
 COLOURS = (GREY, BLUE, SKY, ORANGE, GREEN, PINK, VERMILION, BLACK)
 EACH_SOURCE = 8192
 ROUNDS = 3
 
 
-def recipes() -> dict[str, TrainConfig]:
-    """Returns the recipe of each candidate."""
-    base = recipe(BASE)
-    found = {}
-    for label, changes in CANDIDATES.items():
-        of_model = {key: changes[key] for key in changes if hasattr(base.model, key)}
-        of_training = {key: changes[key] for key in changes if key not in of_model}
-        found[label] = dataclasses.replace(
+def train_configs() -> dict[str, TrainConfig]:
+    """Returns the training configuration of each candidate."""
+    base = train_config(BASE)
+    return {
+        label: dataclasses.replace(
             base,
             name="-".join((BASE, *label.lower().replace(",", "").split())),
-            model=dataclasses.replace(base.model, **_DERIVED, **of_model),
-            **of_training,
+            model=dataclasses.replace(base.model, **_DERIVED, **change.model),
+            **change.training,
         )
-    return found
+        for label, change in CANDIDATES.items()
+    }
 
 
 def cpu_seconds(runs: Mapping[str, Run], raw: bytes) -> dict[str, float]:
-    """Returns what scoring costs each network, in seconds of CPU time, measured in turns."""
+    """Returns the CPU seconds that each network takes to score a text, measured in turns."""
     calls = {
         label: functools.partial(
             lmcompress.score, model=load_model(run.folder),
@@ -125,7 +136,7 @@ def cpu_seconds(runs: Mapping[str, Run], raw: bytes) -> dict[str, float]:
 
 
 def table(rows: Sequence[Row]) -> list[Row]:
-    """Returns the table's lines, each against the base."""
+    """Returns the lines of the table, each compared with the base."""
     base = rows[0]
     return [
         {
@@ -159,10 +170,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "parameters as the base, but for full attention, have its shape: what their CPU times "
         "differ by is noise."
     )
-    return {
-        "summary.csv": csv_of(list(map(flat, rows))),
-        "table.md": markdown_of(table(rows), note),
-    }
+    return texts_of(rows, table(rows), note)
 
 
 @click.command()
@@ -173,14 +181,15 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
     """Trains candidates for the default model side by side."""
     with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:
-            configs = recipes()
+            configs = train_configs()
             if quick:
                 configs = {key: configs[key] for key in configs if key not in ONLY_IN_FULL}
             elif not is_finished(runs / configs["distilled"].name):
-                load_model(TEACHER)  # a missing one should not be found out after an hour
+                load_model(TEACHER)  # if it is missing, fail now, not after an hour
             folder_of_runs = runs / "quick" if quick else runs
-            found = trained(configs, folder_of_runs, quick=quick, trainers=TRAINERS)
-            base = recipe(BASE)
+            trainers = {label: CANDIDATES[label].trainer for label in configs}
+            found = trained(configs, folder_of_runs, quick=quick, trainers=trainers)
+            base = train_config(BASE)
             raw = held_out(quick_one(base) if quick else base, EACH_SOURCE)
             seconds = cpu_seconds(found, raw)
             rows = [

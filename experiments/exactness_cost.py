@@ -3,7 +3,8 @@
     python -m experiments.exactness_cost --checkpoint runs/lmc-3m
 
 The float32 network and its exact form score the same text in the same independent pieces of 1,024
-bytes (scores of the GPT alone, no files). The checkpoint is the float one that training wrote.
+bytes (scores of the GPT alone, no files). The checkpoint is the float checkpoint that training
+wrote.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from experiments.support.common import identified, result_folder, write_records, write_table
-from experiments.support.outputs import Row
+from experiments.support.records import Row, identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.codec.scoring import score
 from lmcompress.gpt.network import GPT
@@ -38,7 +39,7 @@ CORPORA = (
 
 @torch.no_grad()
 def float_bits_per_byte(network: GPT, raw: bytes, piece: int = PIECE) -> float:
-    """Returns the float network's code length of whole pieces, in bits per byte."""
+    """Returns the code length of whole pieces by the float network, in bits per byte."""
     rows = np.frombuffer(raw, np.uint8).astype(np.int64).reshape(-1, piece)
     nats = 0.0
     for targets in torch.from_numpy(rows).split(16):

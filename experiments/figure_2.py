@@ -2,9 +2,9 @@
 
     python -m experiments.figure_2 [--quick] [--bytes N] [--model NAME]... [--derive]
 
-The rates of chunks of 2,048 bytes are those of table_1's records (files that were decompressed and
-compared; what is missing there is measured first). A data set's size enters through the model's two
-bytes a parameter alone: the rate on a larger data set is **projected** to be that of the sample.
+The rates of chunks of 2,048 bytes are those of table_1's records: files that were decompressed and
+compared, measured first if they are missing. The size of a data set enters only through the two
+bytes per parameter of the model: the rate on a larger data set is **projected** from the sample.
 """
 
 from __future__ import annotations
@@ -18,19 +18,11 @@ import click
 
 from experiments import table_1
 from experiments.support import modalities, paper
-from experiments.support.common import folder_of, result_folder, run_of
-from experiments.support.outputs import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PINK,
-    csv_of,
-    markdown_of,
-    new_figure,
-    write_derived,
-)
+from experiments.support.figures import BLUE, GREEN, ORANGE, PINK, new_figure, write_derived
+from experiments.support.records import folder_of, result_folder, run_of
 from experiments.support.table_1_tables import Line, lines_of
-from lmcompress.benchmark.records import Record
+from experiments.support.tables import markdown_of
+from lmcompress.benchmark.records import Record, csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.metrics import adjusted_compression_rate
 from lmcompress.models.store import DEFAULT_MODEL
@@ -45,7 +37,7 @@ COLOURS = (ORANGE, PINK, GREEN, BLUE)
 
 
 def points(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Returns a row for each text, data-set size and model: its rate, and with it counted."""
+    """Returns raw and adjusted rates: a row for each text, data-set size and model."""
     lines = [line for line in lines_of(records) if line.is_chunked and line.num_parameters]
     return [
         {
@@ -68,7 +60,7 @@ def _share(line: Line, data_set_bytes: int) -> float:
 
 
 def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the ladder's point with the lowest adjusted rate; other models have read more."""
+    """Returns the ladder's point with the lowest adjusted rate; other models read other text."""
     ladder = [row for row in rows if row["model"] in paper.LADDER]
     return min(ladder or rows, key=lambda row: row["projected_adjusted_rate"])
 
@@ -94,7 +86,7 @@ def derived_texts(records: Sequence[Record]) -> dict[str, str]:
         f"{modalities.CHUNK_BYTES:,} (table_1) are **projected**: a data set's size enters through "
         "the bytes of the model alone."
     )
-    return {"summary.csv": csv_of(rows), "table.md": markdown_of(lines, note)}
+    return {"summary.csv": csv_text(rows), "table.md": markdown_of(lines, note)}
 
 
 def _cell(row: dict[str, Any], *, is_best: bool) -> str:
@@ -131,7 +123,7 @@ def _line(axes: Axes, rows: list[dict[str, Any]], colour: str) -> None:
     ladder = [row for row in rows if row["model"] in paper.LADDER]
     axes.plot(*_coordinates(ladder), "o-", color=colour, ms=4, label=size)
     axes.plot(*_coordinates([best(rows)]), "*", color=colour, ms=11)
-    # Hollow: they have seen other text, and more of it.
+    # Hollow, because they were trained on other text, and more of it.
     other = [row for row in rows if row["model"] not in paper.LADDER]
     axes.plot(*_coordinates(other), "D", color=colour, ms=5, fillstyle="none", zorder=3)
 
@@ -150,7 +142,7 @@ def source_of(*, quick: bool) -> Path:
 @click.option("--quick", is_flag=True, help="Of table_1's quick records, into results/quick.")
 @paper.options
 def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bool) -> None:
-    """Shows when a larger model no longer pays for its own bytes."""
+    """Shows where a larger model no longer pays for its own bytes."""
     with result_folder(NAME, quick) as folder:
         path = source_of(quick=quick)
         if not derive:

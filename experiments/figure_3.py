@@ -1,12 +1,12 @@
-"""Figure 3: what do compressors make up, if they are taken as generative models?
+"""Figure 3: what do compressors generate if they are used as generative models?
 
     python -m experiments.figure_3 [--quick] [--derive]
 
 Text is continued (1,948 bytes given, 100 drawn), the right half of each row of an image patch is
-filled in from all that stands before it, speech is continued (1,024 bytes of each). Every byte is
-drawn from the source's own distribution, with a fixed seed; nothing is picked. Beside that, the
-bits per byte that the source gives to the true bytes. A record that is there already is not made
-again, so the run can be stopped at any time. All of the data was held out of training.
+filled in from all that comes before it, speech is continued (1,024 bytes of each). Every byte is
+drawn from the source's own distribution with a fixed seed; nothing is selected. The table has the
+bits per byte that each source gives to the true bytes. A record that exists is not made again, so
+the run can be stopped at any time. All of the data was held out of training.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.support import modalities
-from experiments.support.common import provenance, result_folder
 from experiments.support.figure_3_drawing import draw_images, draw_speech, draw_text
+from experiments.support.figures import write_derived
 from experiments.support.generation import CodecSource, ModelSource, Source, fill, price
-from experiments.support.outputs import Row, csv_of, markdown_of, write_derived
 from experiments.support.paper import LADDER, MODELS
+from experiments.support.records import Row, provenance, result_folder
+from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
-from lmcompress.benchmark.records import append_rows, read_rows
+from lmcompress.benchmark.records import append_rows, csv_text, read_rows
 from lmcompress.models.store import DEFAULT_MODEL, folders, load_model
 
 NAME = "figure_3"
@@ -42,16 +43,16 @@ DRAWN_IF_QUICK = 40
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """A source with what identifies it, and how to begin it anew."""
+    """A source with what identifies it, and a function that makes a fresh one."""
 
     name: str
     version: str
-    """Of a codec's library, or a model's fingerprint."""
+    """Version of a codec's library, or fingerprint of a model."""
     begin: Callable[[], Source]
 
 
 def sources(modality: str) -> list[Named]:
-    """Returns the codecs, the ladder's models at hand, and the default model in two ways."""
+    """Returns the codecs, the installed models of the ladder, and the default model in two ways."""
     found = []
     for name in CODECS[modality]:
         codec = classical.get(name)
@@ -66,7 +67,7 @@ def sources(modality: str) -> list[Named]:
 
 
 def free_places(modality: str) -> npt.NDArray[np.bool_]:
-    """Returns which of a piece's 2,048 bytes are to be drawn."""
+    """Returns which of the 2,048 bytes of a piece are drawn."""
     free = np.zeros(modalities.CHUNK_BYTES, bool)
     if modality == "images":
         rows = free.reshape(modalities.PATCH_ROWS, modalities.PATCH_COLUMNS)
@@ -77,7 +78,7 @@ def free_places(modality: str) -> npt.NDArray[np.bool_]:
 
 
 def tasks(*, quick: bool) -> Iterator[tuple[Named, Row, bytes, npt.NDArray[np.bool_]]]:
-    """Yields source, what identifies the record, piece and free places."""
+    """Yields source, identity of the record, piece, and the places of the bytes to draw."""
     for modality, count in ITEMS.items():
         free = free_places(modality)
         if quick:
@@ -92,7 +93,7 @@ def tasks(*, quick: bool) -> Iterator[tuple[Named, Row, bytes, npt.NDArray[np.bo
 def record_head(
     modality: str, item: int, source: Named, raw: bytes, free: npt.NDArray[np.bool_]
 ) -> Row:
-    """Returns what decides a record; the seed stays when sources or pieces are added."""
+    """Returns what determines a record; adding sources or pieces keeps the seed."""
     return {
         "modality": modality,
         "item": item,
@@ -106,7 +107,7 @@ def record_head(
 
 
 def measure(source: Named, seed: int, raw: bytes, free: npt.NDArray[np.bool_]) -> Row:
-    """Returns what the source made up, and the bits per byte that it gives to the truth."""
+    """Returns the bytes that the source generated, and the bits per byte of the true ones."""
     made = fill(source.begin(), raw, free, np.random.default_rng(seed))
     return {
         "true_bits_per_byte": round(price(source.begin(), raw, free), 4),
@@ -116,7 +117,7 @@ def measure(source: Named, seed: int, raw: bytes, free: npt.NDArray[np.bool_]) -
 
 
 def run(folder: Path, *, quick: bool) -> None:
-    """Appends the records that are not there yet, each as soon as it is made."""
+    """Appends each missing record as soon as it is made."""
     path = folder / "records.jsonl"
     done = read_rows(path)
     where = provenance(NAME)
@@ -133,7 +134,7 @@ def run(folder: Path, *, quick: bool) -> None:
 
 
 def current(rows: Sequence[Row]) -> list[Row]:
-    """Returns the last row of each source and piece: of a model's versions, the newest.
+    """Returns the last row of each source and piece, of the newest version of a model.
 
     Codecs come first, then the ladder by size, then the default model.
     """
@@ -143,7 +144,7 @@ def current(rows: Sequence[Row]) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> list[Row]:
-    """Returns the price of the true bytes: a line for each source, a column for each modality."""
+    """Returns bits per byte of the true bytes: a line per source, a column per modality."""
     lines: list[Row] = []
     for source in dict.fromkeys(row["source"] for row in rows):
         line: Row = {"source": source}
@@ -171,7 +172,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "codec's length is whole bytes, so its distribution has steps of a factor 256."
     )
     flat = [{k: v for k, v in row.items() if k not in ("piece", "made")} for row in rows]
-    return {"summary.csv": csv_of(flat), "table.md": markdown_of(table(rows), note)}
+    return {"summary.csv": csv_text(flat), "table.md": markdown_of(table(rows), note)}
 
 
 @click.command()

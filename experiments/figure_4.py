@@ -2,11 +2,11 @@
 
     python -m experiments.figure_4 [--quick] [--bytes N] [--model NAME]... [--derive]
 
-Chunks of 2,048 bytes of each modality, each compressed from nothing. At length L stands the rate
-of a chunk's first L bytes, averaged over the chunks, with the standard error of that mean. gzip and
-xz: the sizes of these prefixes as files, each decompressed and compared, headers included. Models:
-quantized code lengths (the sum of -log2(frequency / 2**24)), **scored**, no files; the adaptive
-stage is off.
+Chunks of 2,048 bytes of each modality, each compressed on its own. The rate at length L is that of
+the first L bytes of a chunk, averaged over the chunks, with the standard error of that mean. For
+gzip and xz it is the size of these prefixes as files, each decompressed and compared, headers
+included. For models it is the quantized code length, the sum of -log2(frequency / 2**24):
+**scored**, no files, without the adaptive stage.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.support import modalities, paper
-from experiments.support.common import provenance, result_folder
-from experiments.support.outputs import csv_of, markdown_of, write_derived
+from experiments.support.figures import write_derived
+from experiments.support.records import provenance, result_folder
+from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.protocol import Codec
+from lmcompress.benchmark.records import csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL, Model
 
@@ -36,7 +38,7 @@ DRAWN = ("text", "images", "speech")
 KEY = ("codec", "codec_version", "fingerprint", "corpus_sha256")
 FILES, SCORED = "files", "scored"
 SHORT, LONG = 16, 2048
-"""Between these, a row says how the rate changes, chunk by chunk."""
+"""Each row has the change of the rate between these two lengths, chunk by chunk."""
 _SHOWN_LENGTHS = (16, 128, 1024, 2048)
 
 
@@ -44,14 +46,14 @@ def prefix_rates_of_files(codec: Codec, chunks: Sequence[bytes]) -> npt.NDArray[
     """Returns compressed over raw bytes of each chunk's prefixes, (chunks, len(LENGTHS)).
 
     Raises:
-      LmcompressError: If a prefix does not come back.
+      LmcompressError: If a prefix does not decompress to the same bytes.
     """
     rates = np.empty((len(chunks), len(LENGTHS)))
     for row, chunk in zip(rates, chunks, strict=True):
         for column, length in enumerate(LENGTHS):
             compressed = codec.compress(chunk[:length])
             if codec.decompress(compressed) != chunk[:length]:
-                raise LmcompressError(f"{codec.name} did not give a prefix back: report a bug")
+                raise LmcompressError(f"{codec.name} did not return the same bytes: report a bug")
             row[column] = len(compressed) / length
     return rates
 
@@ -64,7 +66,7 @@ def prefix_rates_of_model(model: Model, raw: bytes) -> npt.NDArray[np.float64]:
 
 
 def check_chunks(num_bytes: int) -> None:
-    """Raises LmcompressError unless the bytes are whole chunks, and enough for an error."""
+    """Raises LmcompressError unless the bytes are whole chunks, at least two."""
     paper.chunks_at_once(num_bytes)
     if num_bytes == modalities.CHUNK_BYTES:
         raise LmcompressError("found one chunk, expected two or more: change --bytes")
@@ -73,7 +75,7 @@ def check_chunks(num_bytes: int) -> None:
 def measure(
     file: paper.RowFile, samples: Sequence[modalities.Sample], models: Sequence[Model]
 ) -> None:
-    """Appends the rows that are not there yet."""
+    """Appends the rows that are missing."""
     source = provenance(NAME)
     for sample in samples:
         codecs: list[Codec | Model] = [*map(classical.get, CLASSICAL), *models]
@@ -139,7 +141,7 @@ def current(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Returns the text files made from the rows, by name."""
+    """Returns the text files made from the records, by name."""
     shown = current(rows)
     count = shown[0]["num_chunks"]
     lines = []
@@ -156,7 +158,7 @@ def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         "decompressed and compared; "
         "scored: exact code lengths, no files. Headers are all of a file of a few bytes."
     )
-    return {"summary.csv": csv_of(list(_tidy(shown))), "table.md": markdown_of(lines, note)}
+    return {"summary.csv": csv_text(list(_tidy(shown))), "table.md": markdown_of(lines, note)}
 
 
 def _cells(row: dict[str, Any]) -> Iterator[str]:

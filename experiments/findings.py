@@ -16,9 +16,9 @@ import click
 
 from experiments import figure_2, figure_4, table_1, table_2
 from experiments.support import modalities, paper
-from experiments.support.common import RESULTS, result_folder
-from experiments.support.outputs import Row, markdown_of, write_texts
+from experiments.support.records import RESULTS, Row, result_folder
 from experiments.support.table_1_tables import Line, lines_of, published_lines
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress.benchmark.records import Record, read_jsonl, read_rows
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL

@@ -2,10 +2,10 @@
 
     python -m experiments.gptzip [--raw-bytes N]
 
-SmolLM2-135M from one file, the first bytes of alice29.txt, both decode and compare. gptzip (Morris,
-2024) runs in an environment of its own, which the first run makes in the user's cache, since it
-needs an older transformers. One after the other, as many threads each. gptzip evaluates in float32
-one token at a time both ways.
+SmolLM2-135M from one file, the first bytes of alice29.txt; both decompress and compare. gptzip
+(Morris, 2024) needs an older transformers, so it runs in an environment of its own, which the first
+run creates in the user's cache. The programs run one after the other with the same number of
+threads. gptzip evaluates in float32, one token at a time both ways.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.support.common import identified, result_folder, write_records, write_table
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.codec.session import resolve_threads
 from lmcompress.metrics import bits_per_byte
@@ -37,7 +38,7 @@ PEERS = Path(__file__).parent / "peers"
 
 
 def environment() -> Path:
-    """Returns the Python that has gptzip; makes its environment if there is none."""
+    """Returns the Python of gptzip's environment, which is created if it does not exist."""
     folder = cache_folder().parent / "peers" / "gptzip"
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     if not (folder / "complete").exists():
@@ -50,7 +51,7 @@ def environment() -> Path:
 
 
 def gptzip_row(raw: bytes, python: Path, checkpoint: Path) -> dict[str, Any]:
-    """Returns what gptzip makes of a text."""
+    """Returns sizes and times of gptzip on a text."""
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "text")
         text.write_bytes(raw)
@@ -63,7 +64,7 @@ def gptzip_row(raw: bytes, python: Path, checkpoint: Path) -> dict[str, Any]:
 
 
 def our_row(raw: bytes, model: Model, config: CodecConfig, name: str) -> dict[str, Any]:
-    """Returns what lmcompress makes of a text; kernels compiled before."""
+    """Returns sizes and times of lmcompress on a text, with compiled kernels."""
     lmcompress.decompress(lmcompress.compress(raw[:200], model, config), model)
     started = time.perf_counter()
     frame = lmcompress.compress(raw, model, config)
@@ -83,7 +84,7 @@ def our_row(raw: bytes, model: Model, config: CodecConfig, name: str) -> dict[st
 
 
 def shown(rows: list[dict[str, Any]], raw_bytes: int) -> list[dict[str, Any]]:
-    """Returns the table's rows: sizes, speeds, and speeds against gptzip's."""
+    """Returns the rows of the table: sizes, speeds, and speeds relative to gptzip."""
     table = []
     for row in rows:
         both = {what: raw_bytes / row[f"{what} s"] for what in ("compress", "decompress")}

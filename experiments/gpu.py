@@ -1,13 +1,13 @@
-"""Everything that needs a GPU, in one run: are the bits the CPU's, and how fast is it?
+"""Everything that needs a GPU, in one run: are the bits the same as on the CPU, and how fast is it?
 
     python -m experiments.gpu [--quick]
 
-First the tests marked `gpu`; then every model at hand compresses a text on both devices, and each
-decodes the other's file; then speeds, of networks of the default's shape with random weights, which
-cost the same. Speeds are the engine's alone, in thousands of tokens a second (bytes, but for the
-last network), full windows behind it: encoding in blocks, decoding a step at a time, weights on the
-host (a vocabulary of 49,152 leaves them on the device). Beside them, from the same run: the pure
-int8 and bf16 matrix products of the network, and its bf16 forward pass with
+First come the tests marked `gpu`. Then every installed model compresses a text on both devices, and
+each device decodes the other's file. Then come speeds, of networks of the default's shape with
+random weights, which cost the same: of the engine alone, in thousands of tokens (bytes, except for
+the last network) per second, behind a full window, encoding in blocks and decoding step by step,
+with the frequencies copied to the host (a vocabulary of 49,152 leaves them on the device). The same
+run measures the pure int8 and bf16 matrix products of the network, and its bf16 forward pass with
 scaled_dot_product_attention.
 """
 
@@ -28,7 +28,8 @@ import numpy as np
 import torch
 
 import lmcompress
-from experiments.support.common import result_folder, write_records, write_table
+from experiments.support.records import result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.codec.lanes import block_steps
 from lmcompress.gpt.config import GPTConfig

@@ -1,11 +1,11 @@
-"""How do time and memory grow with the file?
+"""How do time and memory grow with the size of the file?
 
     python -m experiments.growth [--quick] [--model NAME]... [--raw-bytes N]...
 
-The command line in a process of its own for each row, so that its peak memory is that of one file;
-times include the start. Texts are cut from one run of prose and mark-up that is repeated where it
-ends, every file is decompressed and compared. What was compressed when a run was interrupted waits
-in runs/growth: 30 MB take the default model an hour and more.
+Each row is the command line in a process of its own, so that its peak memory is that of one file;
+times include the start. Texts are cut from one run of prose and mark-up that is repeated as often
+as needed, and every file is decompressed and compared. Files that were compressed before a run was
+interrupted are kept in runs/growth: 30 MB take the default model an hour or more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 
 import click
 
-from experiments.support.common import RESULTS, provenance, replace_rows, result_folder, write_table
+from experiments.support.records import RESULTS, provenance, replace_rows, result_folder
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
@@ -42,7 +43,7 @@ NOTE = (
     "The command line, a process for each file, one after the other; start included, kernels "
     "compiled. The machine may have done other work too: memory is exact, seconds are not."
 )
-# Not getrusage's peak: that counts the parent's memory before exec too.
+# Not the peak of getrusage, which includes the parent's memory before exec.
 _MEASURE = """
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ sys.exit(status)
 
 
 def run(arguments: list[str]) -> tuple[float, int]:
-    """Runs a command of ours; returns its seconds and its peak memory in bytes."""
+    """Runs a command of lmcompress; returns its seconds and its peak memory in bytes."""
     started = time.perf_counter()
     command = [sys.executable, "-c", _MEASURE, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -63,7 +64,7 @@ def run(arguments: list[str]) -> tuple[float, int]:
 
 
 def compressed(raw: bytes, model: str, frame: Path) -> Row:
-    """Makes a file and says what it took; one that is there from an interrupted run is taken."""
+    """Compresses a file, unless an interrupted run did, and returns seconds and peak memory."""
     about = frame.with_suffix(".json")
     if about.exists():
         return Row(json.loads(about.read_text("utf-8")))
@@ -82,7 +83,7 @@ def compressed(raw: bytes, model: str, frame: Path) -> Row:
 
 
 def row_of(raw: bytes, model: str, folder: Path) -> Row:
-    """Returns time and memory of one file, both ways; the folder is empty again then."""
+    """Returns time and memory of one file, both ways; leaves the folder empty."""
     frame = folder / f"{model}-{len(raw)}.lmc"
     encoded = compressed(raw, model, frame)
     restored = frame.with_suffix(".restored")
@@ -102,7 +103,7 @@ def row_of(raw: bytes, model: str, folder: Path) -> Row:
 
 
 def shown(row: Row) -> Row:
-    """Returns what the table shows of a record."""
+    """Returns the row of the table for a record."""
     return {column: row[column] for column in COLUMNS}
 
 
@@ -115,7 +116,7 @@ def shown(row: Row) -> Row:
     type=click.Choice(list(SIZES)),
     help="Only this one; other rows stay.",
 )
-@click.option("--raw-bytes", "counts", multiple=True, type=int, help="Only this size, likewise.")
+@click.option("--raw-bytes", "counts", multiple=True, type=int, help="Only this size.")
 def main(quick: bool, models: tuple[str, ...], counts: tuple[int, ...]) -> None:
     """Measures time and memory against the size of the file."""
     sizes = QUICK_SIZES if quick else SIZES
@@ -141,9 +142,9 @@ def main(quick: bool, models: tuple[str, ...], counts: tuple[int, ...]) -> None:
 
 
 def with_row(rows: Sequence[Row], new: Row) -> list[Row]:
-    """Returns the rows in order, the new one in the place of the one that it measures again.
+    """Returns the rows in order, with the new one in place of the one that it replaces.
 
-    Rows of other weights under the same model's name go; the first rows did not name theirs.
+    Rows of other weights with the same model name are dropped; the first rows did not name theirs.
     """
     same = new["fingerprint"]
     rows = [r for r in rows if r["model"] != new["model"] or r.get("fingerprint", same) == same]

@@ -1,12 +1,13 @@
-"""The ladder's table: what each model took to train, and what it does.
+"""The ladder's table: what each model took to train, and how it performs.
 
     python -m experiments.ladder_table [--quick] [--runs DIR] [--model NAME]... [--derive]
 
-Bits per byte are scores of chunks read alone, by the float32 network that training left and by its
-exact int8 form: of the text held out of the training files, and of two test samples. Speeds are
-bytes a second of CPU time, of one thread, for a file of 16 chunks that was decompressed and
-compared; clocks on the wall would measure what else the machine did. A model whose float weights
-are not at hand has no float figures. A row that is in records.jsonl already is not measured again.
+Bits per byte are scores of chunks that are read alone, by the float32 network that training wrote
+and by its exact int8 form: of the text held out of the training files, and of two test samples.
+Speeds are bytes per second of CPU time, on one thread, for a file of 16 chunks that was
+decompressed and compared; wall-clock time would measure what else the machine did. A model whose
+float weights are not installed has no float figures. A row that records.jsonl already has is not
+measured again.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import click
 
 from experiments.exactness_cost import float_bits_per_byte
 from experiments.support import modalities, paper
-from experiments.support.common import provenance, result_folder
-from experiments.support.outputs import Row, csv_of, markdown_of, write_texts
-from experiments.support.runs import RUNS, held_out, is_finished, recipe, training_seconds
+from experiments.support.records import Row, provenance, result_folder
+from experiments.support.runs import RUNS, held_out, is_finished, train_config, training_seconds
+from experiments.support.tables import markdown_of, write_texts
+from lmcompress.benchmark.records import csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.models.checkpoint import load_network
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
@@ -36,10 +38,10 @@ QUICK_BYTES = 2 * modalities.CHUNK_BYTES
 
 
 def speeds(model: Model, raw: bytes) -> dict[str, float]:
-    """Returns bytes a second of CPU time, both ways, of one thread.
+    """Returns bytes per second of CPU time, both ways, on one thread.
 
     Raises:
-      LmcompressError: If the file does not come back.
+      LmcompressError: If the file does not decompress to the same bytes.
     """
     codec = paper.ChunkedModelCodec(model, len(raw), threads=1)
     codec.decompress(codec.compress(raw[: modalities.CHUNK_BYTES]))  # compiles
@@ -60,7 +62,7 @@ def _cpu_seconds(call: Callable[[], bytes]) -> tuple[float, bytes]:
 
 
 def run_of_model(model: Model, runs: Path) -> Path | None:
-    """Returns the folder of the finished run that the model was made of, if it is at hand."""
+    """Returns the folder of the finished run that the model comes from, if it exists."""
     run = runs / model.name
     if not is_finished(run):
         return None
@@ -71,7 +73,7 @@ def run_of_model(model: Model, runs: Path) -> Path | None:
 
 
 def scores(model: Model, run: Path | None, raw: bytes) -> dict[str, float | None]:
-    """Returns the bits per byte of chunks, exact and, where the run is at hand, in float32."""
+    """Returns the bits per byte of chunks, exact and, if the run exists, in float32."""
     exact = float(paper.chunk_bits(raw, model).sum() / len(raw))
     floats = float_bits_per_byte(load_network(run), raw, modalities.CHUNK_BYTES) if run else None
     return {"exact": round(exact, 4), "float": None if floats is None else round(floats, 4)}
@@ -92,7 +94,7 @@ def measure_row(
     }
     scored = {sample.modality: scores(model, run, sample.raw) for sample in samples}
     if identity["validation_bytes"]:
-        text = held_out(recipe(model.name))[: identity["validation_bytes"]]
+        text = held_out(train_config(model.name))[: identity["validation_bytes"]]
         scored["validation"] = scores(model, run, text)
     flat = {f"{where}_{kind}_bits_per_byte": bits for where, found in scored.items()
             for kind, bits in found.items()}  # fmt: skip
@@ -100,15 +102,15 @@ def measure_row(
 
 
 def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: bool) -> None:
-    """Appends the rows that are not there yet."""
+    """Appends the rows that are missing."""
     size = QUICK_BYTES if quick else paper.DEFAULT_BYTES
     samples = [modalities.sample(modality, size) for modality in TESTS]
     for model in models:
         if not {"bytes_seen", "validation_bits_per_byte"} <= model.card.keys():
             raise LmcompressError(f"{model.name} is of no finished training of ours: leave it out")
-        # The default has been validated on other text, in shorter sequences: see its card.
+        # The default was validated on other text, in shorter sequences: see its card.
         is_ladder = model.name in paper.LADDER
-        text = held_out(recipe(model.name)) if is_ladder else b""
+        text = held_out(train_config(model.name)) if is_ladder else b""
         identity: dict[str, Any] = {
             "model": model.name,
             "fingerprint": model.fingerprint.hex(),
@@ -148,7 +150,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "of the model."
     )
     return {
-        "summary.csv": csv_of(shown),
+        "summary.csv": csv_text(shown),
         "table.md": markdown_of([_line(row) for row in shown], note),
     }
 

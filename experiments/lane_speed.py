@@ -1,9 +1,9 @@
-"""What do lanes buy? Bits per byte, and speed both ways, against the number of lanes.
+"""What do lanes bring? Bits per byte, and speed both ways, against the number of lanes.
 
     python -m experiments.lane_speed [--quick]
 
-Files of the default model, decoded and compared; the codec alone is timed, once each way after a
-warm-up. The automatic rule (lmcompress/lanes.py) takes 16 lanes for this text.
+Files of the default model, decoded and compared. The codec alone is timed, once each way after a
+warm-up. The automatic rule (lmcompress/codec/lanes.py) takes 16 lanes for this text.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 import click
 from matplotlib.figure import Figure
 
-from experiments.support.common import identified, result_folder, write_records, write_table
-from experiments.support.outputs import write_figures
+from experiments.support.figures import write_figures
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, measure
 from lmcompress.codec.config import CodecConfig
@@ -30,7 +31,7 @@ LANES = (1, 2, 4, 8, 16, 32, 64)
 
 
 def row_of(raw: bytes, model: Model, lanes: int) -> dict[str, Any]:
-    """Returns what so many lanes come to."""
+    """Returns the size and the speeds for a number of lanes."""
     found = measure(ModelCodec(model, CodecConfig(lanes=lanes)), CORPUS, raw)
     return {
         "lanes": lanes,
@@ -41,7 +42,7 @@ def row_of(raw: bytes, model: Model, lanes: int) -> dict[str, Any]:
 
 
 def draw(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Returns the trade: bits per byte against the speed of decompression, a point for each row."""
+    """Returns bits per byte against the speed of decompression, a point for each row."""
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
     for way in ("compress kB/s", "decompress kB/s"):

@@ -1,9 +1,9 @@
-"""Is the default model below zpaq on every language and every log?
+"""Is the default model better than zpaq on every language and every log?
 
     python -m experiments.languages_and_logs [--quick]
 
 Whole files, compressed, decompressed and compared: `i18n/` and `logs/`, the default model against
-zpaq and PPMd at their best setting. A row that is there already is not measured again.
+zpaq and PPMd at their best setting. A row that records.jsonl already has is not measured again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
-from experiments.default_against_classical import measure
-from experiments.support.common import result_folder, write_table
+from experiments.support.codec_rows import measure
+from experiments.support.records import result_folder
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.records import Record, latest, read_jsonl
@@ -25,7 +26,7 @@ RIVALS = ("zpaq-5", "ppmd-16")
 
 
 def table(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Returns bits per byte by file, and by how much the default model is below zpaq."""
+    """Returns bits per byte by file, and the difference between the default model and zpaq."""
     rows = []
     for corpus in sorted({record.corpus for record in records}):
         rates = {r.codec: r.bits_per_byte or 0 for r in latest(records) if r.corpus == corpus}
@@ -46,7 +47,7 @@ def main(quick: bool) -> None:
         chosen = ["i18n/udhr-fra.txt", "i18n/udhr-jpn.txt"] if quick else names
         path = folder / "records.jsonl"
         codecs = [*classical_codecs(RIVALS), ModelCodec(load_model(DEFAULT_MODEL))]
-        measure(chosen, codecs, path, experiment=NAME)
+        measure(NAME, chosen, codecs, path)
         note = "Bits per byte of files that were decompressed and compared."
         write_table(table(read_jsonl(path)), path.parent, note)
 

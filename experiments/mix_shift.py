@@ -1,10 +1,10 @@
-"""How does the mix shift along a file: what do the GPT and the online models give, and when?
+"""What do the GPT and the online models contribute along a file, and when?
 
     python -m experiments.mix_shift [--quick]
 
-The paper's Figure 4 asks how a model learns in its context; this asks it of real files, in one
-lane, of the default model, of the adaptive stage alone and of both. Quantized code lengths in
-equal pieces of each file; no files are made.
+The paper's Figure 4 asks how a model learns in its context. This asks the same of real files, in
+one lane, for the default model, for the adaptive stage alone and for both. Quantized code lengths
+of equal pieces of each file; no files are written.
 """
 
 from __future__ import annotations
@@ -16,16 +16,10 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.support.common import (
-    finished,
-    identified,
-    panels,
-    predictions,
-    result_folder,
-    write_records,
-    write_table,
-)
-from experiments.support.outputs import Row, write_figures
+from experiments.support.figures import finished, panels, write_figures
+from experiments.support.predictions import predictions
+from experiments.support.records import Row, identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
@@ -46,7 +40,7 @@ WAYS = ("GPT alone", "stage alone", "mixed")
 
 
 def bits_by_byte(raw: bytes, model: Model, *, adaptive: bool) -> npt.NDArray[np.float64]:
-    """Returns the code length of each byte, (len(raw),), read as one lane."""
+    """Returns the code length of each byte in one lane, shape (len(raw),)."""
     stage = AdaptiveStage(1, len(raw)) if adaptive else None
     parts = []
     for symbols, weights in predictions(raw, model, 1):
@@ -59,7 +53,7 @@ def bits_by_byte(raw: bytes, model: Model, *, adaptive: bool) -> npt.NDArray[np.
 
 
 def in_pieces(raw: bytes, model: Model) -> dict[str, list[float]]:
-    """Returns bits per byte of each piece, by way."""
+    """Returns bits per byte of each piece, for each of WAYS."""
     found = {
         "GPT alone": bits_by_byte(raw, model, adaptive=False),
         "stage alone": bits_by_byte(raw, load_model(NO_MODEL), adaptive=True),

@@ -1,11 +1,11 @@
-"""Do larger models compress better, and where do they pass gzip and its peers?
+"""Do larger models compress better, and at which size do they pass gzip and other codecs?
 
     python -m experiments.model_sizes [--quick] [--derive]
 
-The ladder (the same 6 MB of Wikipedia for every size) and the default model, which has seen ten
-times as much; each alone and with the adaptive stage, beside the classical codecs, on slices of
-texts that no model was trained on. Every row is a file that was decompressed and compared; a row
-that is in records.jsonl already is not measured again.
+The ladder (the same 6 MB of Wikipedia for every size) and the default model, which was trained on
+ten times as much; each alone and with the adaptive stage, compared with classical codecs on slices
+of texts that no model was trained on. Every row is a file that was decompressed and compared; a row
+that records.jsonl already has is not measured again.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from experiments.default_against_classical import derived_texts, in_order, measure
-from experiments.support.common import result_folder
-from experiments.support.outputs import write_derived
-from experiments.support.paper import LADDER, QUICK_MODELS, models_at_hand
+from experiments.support.codec_rows import derived_texts, in_order, measure
+from experiments.support.figures import write_derived
+from experiments.support.paper import LADDER, QUICK_MODELS, installed_models
+from experiments.support.records import result_folder
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.protocol import Codec
 from lmcompress.benchmark.records import Record, read_jsonl
@@ -40,15 +40,15 @@ CORPORA = (
 )
 CLASSICAL = ("gzip", "bzip2", "xz", "zstd", "ppmd", "zpaq", "stored")
 LINES = ("gzip-9", "xz-9e", "ppmd-16", "zpaq-5")
-"""Classical codecs that the figure shows, as lines across."""
+"""Classical codecs that the figure shows as horizontal lines."""
 ALONE = " (no adaptive stage)"
 _LABEL_HEIGHT = 0.17
-"""Bits per byte that a line's name takes."""
+"""Height of a line's name, in bits per byte."""
 COLOURS = {"model alone": "#0072B2", "with the adaptive stage": "#D55E00"}
 
 
 def codecs(*, quick: bool) -> list[Codec]:
-    models = models_at_hand(QUICK_MODELS) if quick else models_at_hand()
+    models = installed_models(QUICK_MODELS) if quick else installed_models()
     configs = (CodecConfig(adaptive=False), CodecConfig())
     coded = [ModelCodec(model, config) for model in models for config in configs]
     return [*classical_codecs(CLASSICAL), *coded]
@@ -76,7 +76,7 @@ def figure_of(records: Sequence[Record], names: Iterable[str]) -> Figure:
 
 
 def _mean_and_error(rows: Sequence[Record]) -> tuple[float, float]:
-    """Returns the mean bits per byte, and its standard error: zero for one slice."""
+    """Returns the mean bits per byte and its standard error, which is zero for one slice."""
     bits = [row.bits_per_byte or 0.0 for row in rows]
     error = statistics.stdev(bits) / math.sqrt(len(bits)) if len(bits) > 1 else 0.0
     return statistics.mean(bits), error
@@ -98,7 +98,7 @@ def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
             capsize=2,
         )
         if default := rows.get(DEFAULT_MODEL + suffix):
-            # Hollow: it has seen other text, and more. Shifted: one of the ladder is as large.
+            # Hollow, as it was trained on other text; shifted, as one of the ladder is as large.
             size, (mean, error) = 1.1 * default[0].num_parameters, _mean_and_error(default)
             axes.errorbar(size, mean, error or None, fmt="o", color=colour, fillstyle="none",
                           capsize=2)  # fmt: skip
@@ -109,7 +109,7 @@ def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
     lowest = -math.inf
     for name, height in sorted(heights.items(), key=lambda item: item[1]):
         axes.axhline(height, color="#767676", linewidth=0.8, linestyle=":")
-        lowest = max(height, lowest + _LABEL_HEIGHT)  # neighbours are closer than their names
+        lowest = max(height, lowest + _LABEL_HEIGHT)  # names need more room than the lines have
         axes.annotate(name, (1, height), (1.02, lowest), xycoords=axes.get_yaxis_transform(),
                       textcoords=axes.get_yaxis_transform(), va="center", fontsize=8,
                       color="#555555", annotation_clip=False)  # fmt: skip
@@ -123,7 +123,7 @@ def main(quick: bool, derive: bool) -> None:
     names = [name.replace("+16384", "+4096") for name in CORPORA] if quick else list(CORPORA)
     with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:
-            measure(names, codecs(quick=quick), folder / "records.jsonl", experiment=NAME)
+            measure(NAME, names, codecs(quick=quick), folder / "records.jsonl")
         records = in_order(read_jsonl(folder / "records.jsonl"), names)
         figures = {"model-sizes": lambda: figure_of(records, names)}
         write_derived(folder, derived_texts(records, names), figures)

@@ -1,10 +1,10 @@
-"""Is the mixture ever much worse than the better of its parts, on what is no text?
+"""Is the mixture ever much worse than the better of its parts, on data that is not text?
 
     python -m experiments.non_text [--quick]
 
 Executables, images, sound, tables, random bytes: code lengths of the default model alone, of the
-adaptive stage alone and of both, in the lanes that a file would have. A file is stored where 8 bits
-a byte are fewer.
+adaptive stage alone and of both, in the lanes that a file would have. A file whose code length is
+over 8 bits per byte would be stored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import click
 import numpy as np
 
 from experiments.adaptive_ablation import GPT, NOTHING, STAGE, code_lengths
-from experiments.support.common import result_folder, write_records, write_table
+from experiments.support.records import result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 
@@ -49,7 +50,7 @@ def read(name: str) -> bytes:
 @click.command()
 @click.option("--quick", is_flag=True, help="One small file, into results/quick.")
 def main(quick: bool) -> None:
-    """Compares the mixture with its parts on what is no text."""
+    """Compares the mixture with its parts on data that is not text."""
     with result_folder(NAME, quick) as folder:
         model, rows, records = load_model(DEFAULT_MODEL), [], []
         for name in ("canterbury/sum",) if quick else (*CORPORA, RANDOM):

@@ -2,17 +2,18 @@
 
     python -m experiments.pretrained [--quick] [--part files|exactness|windows|characters]
 
-The model is SmolLM2-135M, as `lmcompress fetch smollm2-135m` makes it; it has read far more text
-than the project's own models, and may have read some of these files. Four parts:
+The model is SmolLM2-135M, as `lmcompress fetch smollm2-135m` installs it. It was trained on far
+more text than the project's own models, and perhaps on some of these files. There are four parts:
 
-  files: real files, decoded and compared, beside the project's models, zpaq and xz;
+  files: real files, decoded and compared, with the project's models, zpaq and xz;
   exactness: code lengths of the float32 network (of the published weights, before they were
     quantized) and of its exact forms, over the same windows of the same tokens;
   windows: code lengths against window and overlap, in one lane;
-  characters: bits per character of the float32 network, windows of 1,900 tokens of which the last
-    512 count, as Huang et al., "Compression Represents Intelligence Linearly" (2024), have them.
+  characters: bits per character of the float32 network, in windows of 1,900 tokens of which the
+    last 512 count, as in Huang et al., "Compression Represents Intelligence Linearly" (2024).
 
-A row that is there already is not measured again. Published figures stand in a table of their own.
+A row that records.jsonl already has is not measured again. Published figures have a table of their
+own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from typing import Any
 
 import click
 
-from experiments.default_against_classical import measure
 from experiments.support.code_lengths import (
     exact_bits,
     float_bits,
@@ -33,8 +33,9 @@ from experiments.support.code_lengths import (
     symbols_of,
     windows,
 )
-from experiments.support.common import provenance, result_folder
-from experiments.support.outputs import markdown_of
+from experiments.support.codec_rows import measure
+from experiments.support.records import provenance, result_folder
+from experiments.support.tables import markdown_of
 from lmcompress.benchmark.float_scoring import scored_windows
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.records import Record, append_rows, latest, read_jsonl, read_rows
@@ -111,11 +112,11 @@ def measure_files(model: Model, folder: Path, chosen: Sequence[str], *, quick: b
     rivals = [*ours, *classical_codecs(["zpaq-5", "xz-9e"])]
     automatic, one_lane = ModelCodec(model), ModelCodec(model, CodecConfig(lanes=1))
     if quick:
-        measure([QUICK], [automatic, *rivals], path, experiment=NAME)
+        measure(NAME, [QUICK], [automatic, *rivals], path)
         return
     names = chosen or (*SLICES, WHOLE)
-    measure(names, [*rivals, automatic], path, experiment=NAME)
-    measure([name for name in names if name != WHOLE], [one_lane], path, experiment=NAME)
+    measure(NAME, names, [*rivals, automatic], path)
+    measure(NAME, [name for name in names if name != WHOLE], [one_lane], path)
 
 
 def append_missing(

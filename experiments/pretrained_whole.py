@@ -2,12 +2,12 @@
 
     python -m experiments.pretrained_whole [--quick]
 
-Canterbury's alice29.txt with SmolLM2-135M, in the automatic lanes and in one. Files are made and
-decompressed with all threads, those of automatic lanes with one thread too. Beside each: the
-code length of the float32 network of the published weights over the same windows of the same lanes,
-and the seconds that it takes for it (scoring only, no file, one lane after the other). The payload
-leaves out the frame's header, since a code length has none. A row that is there already is not
-measured again.
+Canterbury's alice29.txt with SmolLM2-135M, in the automatic lanes and in one. Files are written and
+decompressed with all threads, and with one thread too for the automatic lanes. Each row also has
+the code length of the float32 network of the published weights over the same windows of the same
+lanes, and the seconds that it takes (scoring only, no file, one lane after the other). The payload
+leaves out the frame's header, since a code length has none. A row that records.jsonl already has is
+not measured again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import click
 import lmcompress
 from experiments.pretrained import MODEL, append_missing
 from experiments.support.code_lengths import float_bits, published_network, symbols_of, windows
-from experiments.support.common import result_folder
-from experiments.support.outputs import markdown_of
+from experiments.support.records import result_folder
+from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig
 from lmcompress.benchmark.records import read_rows
 from lmcompress.codec.lanes import LaneLayout
@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 
 def coded(raw: bytes, model: Model, lanes: Any) -> Row:
-    """Returns what a file comes to, and the seconds both ways."""
+    """Returns the size of a file, and the seconds both ways."""
     threads = resolve_threads(None)
     config = CodecConfig(lanes=lanes, threads=threads)
     lmcompress.decompress(lmcompress.compress(raw[:200], model, config), model, config)
@@ -79,7 +79,7 @@ def scored(model: Model, name: str, lanes: int) -> Row:
 
 
 def row_of(model: Model, name: str, key: str) -> Row:
-    """Returns one row, for lanes as the key's last word has them."""
+    """Returns one row; the last word of the key says how many lanes."""
     raw, symbols = symbols_of(model, name)
     asked = key.split()[-1]
     config = CodecConfig(lanes="auto" if asked == "auto" else int(asked))

@@ -1,12 +1,12 @@
-"""What is a prompt worth to many small files of one kind?
+"""What is a prompt worth for many small files of one kind?
 
     python -m experiments.prompt_records [--quick]
 
 Records of a JSON catalogue, and pieces of 20 lines of two logs, each compressed as a file of its
-own: the prompt is what came before them. zstd gets the same bytes as a raw-content dictionary
-(what `--patch-from` amounts to for small files). Every file is decompressed and
-compared; sizes are whole files with their headers. Ours come twice, as full and as compact frames;
-zstd's have neither a checksum nor a word of which dictionary they need.
+own; the prompt is the text before them. zstd gets the same bytes as a raw-content dictionary (for
+small files, `--patch-from` amounts to the same). Every file is decompressed and compared; sizes are
+whole files with their headers. Ours come twice, as full and as compact frames; zstd's frames have
+neither a checksum nor the name of the dictionary that they need.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.support.common import result_folder, write_records, write_table
+from experiments.support.records import result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig, Prompt, corpora
 from lmcompress.benchmark.harness import payload_bytes
 from lmcompress.metrics import bits_per_byte

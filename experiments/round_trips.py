@@ -3,10 +3,10 @@
     python -m experiments.round_trips [--quick] [--processes N]
 
 Files of Canterbury, Calgary, other languages, XML, an image, a recording, random bytes, nothing,
-one byte and zeros are compressed and decompressed by `lmcompress` processes of one thread each;
+one byte and zeros are compressed and decompressed by `lmcompress` processes with one thread each;
 sizes and SHA-256 go to results/round_trips. A file that was done with the same model is not done
-again, so the run can be stopped at any time; the table is that of one model, and of the next once
-it has as many files.
+again, so the run can be stopped at any time. The table shows one model, until another one has as
+many files.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any
 
 import click
 import numpy as np
-import pandas as pd
 
-from experiments.support.common import provenance, result_folder
+from experiments.support.records import Row, provenance, result_folder
 from lmcompress import corpora
 from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models.store import DEFAULT_MODEL, load_model
+from lmcompress.report.tables import markdown_table
 
 NAME = "round_trips"
 PREFIXES = ("canterbury/", "calgary/", "i18n/")
@@ -97,7 +97,7 @@ def compare(name: str, path: Path, frame: Path, fingerprint: str) -> dict[str, A
 
 
 def batches(names: Sequence[str], limit: int = 1_500_000) -> list[list[str]]:
-    """Cuts names into groups of so many raw bytes, large files first."""
+    """Cuts names into groups of similar raw size, large files first."""
     sizes = sorted(((len(read(name)), name) for name in names), reverse=True)
     groups: list[list[str]] = [[]]
     total = 0
@@ -110,22 +110,21 @@ def batches(names: Sequence[str], limit: int = 1_500_000) -> list[list[str]]:
     return groups
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """Returns the rows as markdown."""
-    frame = pd.DataFrame(
-        {
-            "file": [row["corpus"] for row in rows],
-            "raw bytes": [row["raw_bytes"] for row in rows],
-            "compressed bytes": [row["compressed_bytes"] for row in rows],
-            "bits per byte": [
-                f"{bits_per_byte(row['compressed_bytes'], row['raw_bytes']):.4f}" for row in rows
-            ],
-            "same bytes": ["yes" if row["round_trip_ok"] else "NO" for row in rows],
-        }
-    )
-    lines = ["| " + " | ".join(frame.columns) + " |", "| --- | ---: | ---: | ---: | --- |"]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in frame.itertuples(index=False)]
-    return "\n".join(lines) + f"\nThe fingerprint of the model: {rows[0]['fingerprint']}\n"
+    header = ["file", "raw bytes", "compressed bytes", "bits per byte", "same bytes"]
+    cells = [
+        [
+            row["corpus"],
+            str(row["raw_bytes"]),
+            str(row["compressed_bytes"]),
+            f"{bits_per_byte(row['compressed_bytes'], row['raw_bytes']):.4f}",
+            "yes" if row["round_trip_ok"] else "NO",
+        ]
+        for row in rows
+    ]
+    text = markdown_table(header, cells, alignment="lrrrl")
+    return f"{text}\nThe fingerprint of the model: {rows[0]['fingerprint']}\n"
 
 
 def rows_to_show(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,14 +3,14 @@
     python -m experiments.scaling_law [--quick] [--runs DIR] [--derive]
 
 L(N) = A / N^a over the finished runs of the ladder (Kaplan et al., 2020), and L(N, D) = E + A / N^a
-+ B / D^b (Hoffmann et al., 2022) over their training curves: means over the text since the point
-before, new to the network but for what was drawn twice (a tenth at the end of a run). Only points
-of one sequence length and past the warm-up count: after a change of length the curve jumps. A
-curve's early points come at a high learning rate, so the fit describes this schedule and says
-little about shorter ones. Held-out figures in the middle of a run are not used: they are of longer
-sequences than the run has yet been trained on.
++ B / D^b (Hoffmann et al., 2022) over their training curves. A point of a curve is the mean over
+the text since the point before, new to the network except for what was drawn twice (a tenth at the
+end of a run). Only points of one sequence length and after the warm-up count: after a change of
+length the curve jumps. A curve's early points come at a high learning rate, so the fit describes
+this schedule and says little about shorter ones. Held-out figures in the middle of a run are not
+used: their sequences are longer than those that the run has been trained on so far.
 
-Records hold the curves; a run that is not at hand is fitted from there.
+Records hold the curves, so a run that no longer exists is fitted from them.
 """
 
 from __future__ import annotations
@@ -25,21 +25,12 @@ import click
 import numpy as np
 
 from experiments.support import paper
-from experiments.support.common import RESULTS, provenance, result_folder
-from experiments.support.outputs import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PINK,
-    SKY,
-    Row,
-    csv_of,
-    markdown_of,
-    new_figure,
-    write_derived,
-)
-from experiments.support.runs import RUNS, is_finished, read_run, recipe
+from experiments.support.figures import BLUE, GREEN, ORANGE, PINK, SKY, new_figure, write_derived
+from experiments.support.records import RESULTS, Row, provenance, result_folder
+from experiments.support.runs import RUNS, is_finished, read_run, train_config
 from experiments.support.scaling_fit import Floats, JointLaw, SizeLaw, fit_size, fit_size_and_data
+from experiments.support.tables import markdown_of
+from lmcompress.benchmark.records import csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import load_model
 from lmcompress.training.trainer import STATE_FILE, check_same_run
@@ -64,7 +55,7 @@ def measure(file: paper.RowFile, runs: Path) -> None:
             what = "taken from the records" if known else "left out"
             click.echo(f"{name}: no finished run in {runs.name}, {what}", err=True)
             continue
-        config = recipe(name)
+        config = train_config(name)
         check_same_run(runs / name / STATE_FILE, config)
         run = read_run(runs / name)
         row = {
@@ -157,7 +148,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         for row in shown
         for seen, bits in row["training_curve"]
     ]  # fmt: skip
-    return {"summary.csv": csv_of(flat), "table.md": markdown_of(lines, note)}
+    return {"summary.csv": csv_text(flat), "table.md": markdown_of(lines, note)}
 
 
 def _errors_by_model(rows: Sequence[Row], joint: JointLaw) -> str:

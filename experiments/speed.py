@@ -1,12 +1,12 @@
-"""How fast is the exact engine, against floating point, other ways to decode, other codecs?
+"""How fast is the exact engine, against floating point, other ways to decode, and other codecs?
 
     python -m experiments.speed [--quick] [--repeats N]
 
-Everything in turns in one process, medians; the ratios mean something, the speeds belong to the
-machine. The float network has the default model's shape and random weights, which cost the same.
-Scoring: 2 batches of 16 x 1,024 bytes. The prefix anew: at lengths from 64 to 1,024, whose mean is
-what a decoder of such a window pays. Pure products: those of the encoder and nothing else,
-on one thread; two threads on two idle cores reach twice that.
+Everything runs in turns in one process, and medians are shown. Ratios carry over to other machines,
+speeds do not. The float network has the default model's shape and random weights, which cost the
+same. Scoring: 2 batches of 16 x 1,024 bytes. The whole prefix at every step: at lengths from 64 to
+1,024, whose mean is what a decoder of such a window pays. Pure products: those of the encoder and
+nothing else, on one thread; two threads on two idle cores reach twice that.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from experiments.support import speed_codecs
-from experiments.support.common import provenance, replace_rows, result_folder
 from experiments.support.eager_decoder import CachedDecoder, prefix_step
-from experiments.support.outputs import Row, markdown_of, write_texts
+from experiments.support.records import Row, provenance, replace_rows, result_folder
 from experiments.support.speed_codecs import Timed, coding
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress import CodecConfig, corpora
 from lmcompress.benchmark.harness import ModelCodec
 from lmcompress.benchmark.records import read_rows

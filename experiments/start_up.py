@@ -3,7 +3,7 @@
     python -m experiments.start_up [--quick]
 
 Whole processes, one thread, in turns; medians over the rounds. CPU seconds are user and system time
-and hardly depend on what else runs; what waits for a disk shows in seconds alone. "first run": the
+and hardly depend on what else runs; waiting for the disk counts in seconds alone. "first run": the
 kernels are compiled into an empty cache.
 """
 
@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from experiments.support.common import identified, result_folder, write_records, write_table
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 

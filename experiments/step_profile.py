@@ -3,9 +3,9 @@
     python -m experiments.step_profile [--quick]
 
 The default model on one thread, behind a context that fills its windows: each call of the engine,
-the adaptive stage and the coder are timed one by one, for an encoder's block and for a decoder's
-step of 16 lanes and of one. Where the fused kernel is used, the products, norms and activations
-between two attentions are one call.
+the adaptive stage and the coder is timed, for an encoder's block and for a decoder's step of 16
+lanes and of one. If the fused kernel is used, the products, norms and activations between two
+attentions are one call.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.speed import instructions
-from experiments.support.common import identified, result_folder, write_records
-from experiments.support.outputs import markdown_of, write_texts
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.codec.byte_segments import encode_segment

@@ -20,8 +20,8 @@ from pathlib import Path
 import click
 
 from experiments.support import modalities, paper, table_1_tables
-from experiments.support.common import result_folder, run_of
-from experiments.support.outputs import write_derived
+from experiments.support.figures import write_derived
+from experiments.support.records import result_folder, run_of
 from experiments.support.table_1_drawing import draw
 from lmcompress.benchmark.harness import (
     ModelCodec,
@@ -43,7 +43,7 @@ TEXTS = ("text", modalities.EXTRACT)
 PROBE_BYTES = 2 * modalities.CHUNK_BYTES
 CLASSICAL = ("stored", "gzip", "bzip2", "xz", "zstd", "brotli", "bzip3", "ppmd", "zpaq")
 CHUNKED = ("gzip", "bzip2", "xz", "zstd", "brotli", "ppmd")
-"""Without zpaq and bzip3, which take up to a second to begin a chunk."""
+"""Without zpaq and bzip3, which take up to a second to start a chunk."""
 
 Task = tuple[tuple[object, ...], Callable[[RunInfo], Record]]
 
@@ -93,7 +93,7 @@ def model_row(codec: ModelCodec, corpus: str, raw: bytes, run: RunInfo) -> Recor
 
 
 def measure(path: Path, samples: Sequence[modalities.Sample], models: Sequence[Model]) -> None:
-    """Appends the rows that are not there yet, each as soon as it is measured."""
+    """Appends each missing row as soon as it is measured."""
     run = run_of(NAME)
     for sample in samples:
         run_tasks(path, sample, tasks(sample, models), run)
@@ -102,14 +102,14 @@ def measure(path: Path, samples: Sequence[modalities.Sample], models: Sequence[M
 def measure_chunks(
     path: Path, samples: Sequence[modalities.Sample], models: Sequence[Model], run: RunInfo
 ) -> None:
-    """Appends the models' rows of chunks that are not there yet."""
+    """Appends the missing rows of models on chunks."""
     for sample in samples:
         codecs = [paper.ChunkedModelCodec(model, len(sample.raw)) for model in models]
         run_tasks(path, sample, (_model_task(codec, sample) for codec in codecs), run)
 
 
 def run_tasks(path: Path, sample: modalities.Sample, found: Iterable[Task], run: RunInfo) -> None:
-    """Appends the rows of one sample that are not there yet."""
+    """Appends the missing rows of one sample."""
     done = {record.key for record in records_of(path)}
     for key, task in found:
         if key in done:
@@ -121,7 +121,7 @@ def run_tasks(path: Path, sample: modalities.Sample, found: Iterable[Task], run:
 
 
 def records_of(path: Path) -> list[Record]:
-    """Returns the records of a file that need not be there yet."""
+    """Returns the records of a file, none if it does not exist."""
     return read_jsonl(path) if path.exists() else []
 
 

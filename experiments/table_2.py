@@ -3,10 +3,10 @@
     python -m experiments.table_2 [--quick] [--bytes N] [--runs DIR] [--derive]
 
 Bytes and BPE of several sizes, trained on the same text; for each, GPTs of several widths that see
-the same number of raw bytes, drawn from that text, under one optimiser. The figure of merit is bits
+the same number of raw bytes, drawn from that text, with one optimizer. The figure of merit is bits
 per byte of held-out raw text. Rows are **scored**, no files: float32 code lengths of pieces of one
 context, alone. Contexts are as many tokens for every vocabulary, hence more bytes for larger ones,
-as in the paper. A finished row is not trained again; a killed training goes on.
+as in the paper. A finished row is not trained again; a training that was killed resumes.
 """
 
 from __future__ import annotations
@@ -22,18 +22,10 @@ from typing import TYPE_CHECKING
 import click
 
 from experiments.support import modalities, paper
-from experiments.support.common import provenance, result_folder
-from experiments.support.outputs import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    Row,
-    csv_of,
-    markdown_of,
-    new_figure,
-    write_derived,
-)
+from experiments.support.figures import BLUE, GREEN, ORANGE, new_figure, write_derived
+from experiments.support.records import Row, provenance, result_folder
 from experiments.support.runs import RUNS
+from experiments.support.tables import markdown_of
 from experiments.support.token_training import (
     BYTES,
     Tokenizer,
@@ -42,6 +34,7 @@ from experiments.support.token_training import (
     whole_characters,
 )
 from lmcompress import corpora
+from lmcompress.benchmark.records import csv_text
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.training.config import TrainConfig
 
@@ -76,7 +69,7 @@ def model_config(vocab_size: int, width: int) -> GPTConfig:
 
 
 def train_config(vocab_size: int, width: int, num_tokens: int) -> TrainConfig:
-    """Returns the recipe: the same for all but for the vocabulary, the width and the steps."""
+    """Returns a configuration; only vocabulary, width and number of steps differ."""
     return TrainConfig(
         name=f"v{vocab_size}-d{width}-t{num_tokens}", model=model_config(vocab_size, width),
         sources={TEXT: 1.0}, total_bytes=num_tokens, batch_size=2, sequence_length=512,
@@ -121,7 +114,7 @@ def measure(
 
 
 def trained_row(trainer: TokenTrainer, tokenizer: Tokenizer, sample: modalities.Sample) -> Row:
-    """Returns what came of one vocabulary and width."""
+    """Returns the row of one vocabulary and width."""
     start = time.process_time()
     figures = trainer.run()
     raw = whole_characters(sample.raw)
@@ -147,10 +140,11 @@ def trained_row(trainer: TokenTrainer, tokenizer: Tokenizer, sample: modalities.
 
 
 def current(rows: Sequence[Row]) -> list[Row]:
-    """Returns the last row of each vocabulary and width, of one budget."""
-    budget = paper.size_to_show([row["raw_bytes_seen"] for row in rows])
+    """Returns the last row of each vocabulary and width, of the budget that was measured last."""
     shown = {
-        (row["width"], row["vocab_size"]): row for row in rows if row["raw_bytes_seen"] == budget
+        (row["width"], row["vocab_size"]): row
+        for row in rows
+        if row["raw_bytes_seen"] == rows[-1]["raw_bytes_seen"]
     }
     return [shown[key] for key in sorted(shown)]
 
@@ -189,7 +183,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "steps, and more parameters outside the blocks: embeddings and output. Published (Delétang "
         "et al., 2024, Table 2, enwik9, 38M parameters): ASCII 6.4 %, BPE 20K 9.0 %."
     )
-    return {"summary.csv": csv_of(shown), "table.md": markdown_of(lines, note)}
+    return {"summary.csv": csv_text(shown), "table.md": markdown_of(lines, note)}
 
 
 def draw(rows: Sequence[Row]) -> Figure:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from experiments.support.common import RESULTS
+from experiments.support.records import RESULTS
 from lmcompress import corpora
 from lmcompress.codec.lanes import token_block_steps
 from lmcompress.codec.predictor import ContextPolicy, new_token_predictor
@@ -81,7 +81,7 @@ def float_bits(
 
 
 def windows(count: int, policy: ContextPolicy) -> Iterator[Window]:
-    """Yields each window over so many tokens, as the codec has them."""
+    """Yields each window over a number of tokens, as the codec does."""
     start = context = 0
     while start < count:
         stop = min(count, context + policy.window)

@@ -1,8 +1,8 @@
 """Training on what a larger model expects next (distillation: Hinton et al., 2015).
 
-The teacher reads tokens, the student bytes. Where a token begins and what the text is up to the
-byte in question, the teacher's probabilities of all tokens that agree with it add up to one of the
-next byte; that the token does not end before is taken as known, as it is where texts are tokenized.
+The teacher reads tokens, the student bytes. The teacher's probability of the next byte is the sum
+over all tokens that agree with the text since the token's start and with that byte. That the token
+has not ended yet is taken as known, as it is in a tokenized text.
 
 Shapes: B sequences, T bytes of each, V tokens of the teacher.
 """
@@ -136,12 +136,12 @@ def _replace(rows: Floats, spread: npt.NDArray[np.float64]) -> None:
 
 
 class DistilledTrainer(Trainer):
-    """Trains on the teacher's probabilities beside the text; its figures are the text's."""
+    """Trains on the text and on the teacher's probabilities; its figures are those of the text."""
 
     def __init__(self, config: TrainConfig, out: Path, device: str = "cpu") -> None:
         super().__init__(config, out, device)
         teacher = load_model(TEACHER)
-        self._teacher = Teacher(teacher, config.batch_size)
+        self._teacher = Teacher(teacher, self.batches.batch_size)
         self.method = {
             "teacher": TEACHER,
             "teacher_fingerprint": teacher.fingerprint.hex(),

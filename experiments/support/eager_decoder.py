@@ -1,4 +1,4 @@
-"""How others decode: one token at a time in eager PyTorch, with a cache, or the prefix anew."""
+"""How others decode: token by token in eager PyTorch, with a KV cache or without."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Cache = list[tuple[Tensor, Tensor]]
 class CachedDecoder:
     """Steps one stream through a pre-norm float network with a KV cache that is concatenated.
 
-    The way of most PyTorch code: each step appends to the cache, and attends over its last
-    `window` entries. Gives the network's own logits, up to the order of its sums.
+    This is what most PyTorch code does: each step appends to the cache and attends over its last
+    `window` entries. The logits are the network's, up to the order of sums.
     """
 
     def __init__(self, network: GPT) -> None:
@@ -65,5 +65,5 @@ class CachedDecoder:
 
 @torch.inference_mode()
 def prefix_step(network: GPT, prefix: Tensor) -> Tensor:
-    """Returns the logits after a prefix (T,), all of it evaluated anew: (vocab_size,)."""
+    """Returns the logits (vocab_size,) after a prefix (T,), evaluated without a cache."""
     return network(prefix[None])[0, -1]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments.support.figures import BLUE, GREY, new_figure
 from experiments.support.modalities import PATCH_COLUMNS, PATCH_ROWS
-from experiments.support.outputs import BLUE, GREY, Row, new_figure
+from experiments.support.records import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ _TRUE = "what really follows"
 
 
 def readable(raw: bytes) -> str:
-    """Returns bytes as text on one line: line ends as a sign, what is no UTF-8 as a box."""
+    """Returns bytes as text on one line: line ends as a sign, invalid UTF-8 as a box."""
     text = raw.decode("utf-8", errors="replace").replace("\ufffd", "▯").replace("\n", "⏎")
     return "".join(c if c.isprintable() else "▯" for c in text)
 

@@ -22,7 +22,7 @@ from lmcompress.range_coder import PRECISION_BITS, Freqs, symbol_bits
 
 _BYTES = 256
 _BLOCK = 64
-"""Given bytes that a model reads at once."""
+"""Given bytes that a model reads in one pass."""
 _BUDGET = (1 << PRECISION_BITS) - _BYTES
 
 
@@ -89,7 +89,7 @@ class ModelSource:
         self._last = self._predictor.bos_id
 
     def read(self, raw: bytes) -> None:
-        """Goes past many bytes at once, as an encoder does; the stage learns from them too."""
+        """Reads many bytes in one pass, as an encoder does; the stage learns from them too."""
         for start in range(0, len(raw), _BLOCK):
             symbols = np.frombuffer(raw[start : start + _BLOCK], np.uint8).astype(np.int32)
             tokens = np.append(self._last, symbols[:-1]).astype(np.int64)
@@ -120,7 +120,7 @@ def freqs_of_sizes(sizes: Sequence[int]) -> Freqs:
 def fill(
     source: Source, raw: bytes, is_free: npt.NDArray[np.bool_], generator: np.random.Generator
 ) -> bytes:
-    """Returns `raw` with its free bytes drawn from the source, each after all that stand before."""
+    """Returns `raw` with its free bytes drawn from the source, each after all that come before."""
     out = bytearray()
     for part, free in runs_of(raw, is_free):
         if free:

@@ -1,18 +1,18 @@
 """The paper's four modalities as bytes: text, image patches, speech, random bytes.
 
 Delétang et al. (2024), section 3.1, in chunks of 2,048 bytes. All 8 bits of a byte are kept: the
-paper's repository clears one bit of what is no ASCII. What each modality is made of:
+paper's repository clears one bit of all bytes that are not ASCII. What each modality is made of:
 
 - **text**: enwik8 from offset 3,000,000 on (its head is easier than the rest).
 - **images**: the 24 Kodak pictures as grey levels (Pillow's mode L, ITU-R 601 luma in integers),
   cut into patches of 32 rows of 64 pixels that do not overlap, row by row, picture by picture.
-- **speech**: the LibriSpeech utterances at hand in the order of their names, the upper 8 bits of
+- **speech**: the available LibriSpeech utterances in the order of their names, the upper 8 bits of
   each 16-bit sample plus 128, cut into pieces of 2,048 samples; an utterance's last, shorter piece
   is left out.
 - **random**: the raw output of PCG64 seeded with 0, little-endian.
 
-Beside them, **extract**: Wikipedia as plain text, as the ladder's models have read it, of pages
-that they have not (`enwiki-2021-extract.part3`). enwik8 is Wikipedia in mark-up: another kind.
+There is also **extract**: Wikipedia as plain text, the kind of text that the ladder was trained on,
+of other pages (`enwiki-2021-extract.part3`). enwik8, by contrast, is Wikipedia in mark-up.
 
 Images and speech are shuffled piece by piece with a fixed seed and then taken from the front, so a
 sample is drawn from all pictures and speakers, and a larger one begins with the smaller ones.
@@ -34,7 +34,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress import corpora
-from lmcompress.errors import CorpusError, MissingDependencyError
+from lmcompress.errors import CorpusError
+from lmcompress.system.extras import needs_extra
 
 MODALITIES = ("text", "images", "speech", "random")
 EXTRACT = "extract"
@@ -75,7 +76,7 @@ def sample(modality: str, num_bytes: int) -> Sample:
     """Returns the first `num_bytes` of a modality, or of the extract.
 
     Raises:
-      CorpusError: If the modality is unknown, or has fewer bytes at hand.
+      CorpusError: If the modality is unknown, or has fewer bytes.
       MissingDependencyError: If the package that reads its files is not installed.
     """
     known = (*MODALITIES, EXTRACT)
@@ -87,7 +88,7 @@ def sample(modality: str, num_bytes: int) -> Sample:
     raw = _random_bytes(num_bytes) if modality == "random" else _shuffled(modality)
     if len(raw) < num_bytes:
         raise CorpusError(
-            f"{modality} has {len(raw):,} bytes at hand, expected {num_bytes:,}: ask for fewer"
+            f"{modality} has {len(raw):,} bytes, expected {num_bytes:,}: ask for fewer"
         )
     return Sample(modality, f"{_SOURCES[modality]}@0+{num_bytes}", raw[:num_bytes])
 
@@ -99,12 +100,12 @@ def modality_of(name: str) -> str:
         return "text"
     found = {source: modality for modality, source in _SOURCES.items()}.get(corpus)
     if found is None:
-        raise CorpusError(f"{name} is no sample of a modality: its record is of something else")
+        raise CorpusError(f"{name} is not a sample of a modality: its record is of something else")
     return found
 
 
 def text_name(num_bytes: int, names: Sequence[str] = _TEXTS) -> str:
-    """Returns the first of some text corpora that has so many bytes, with the range."""
+    """Returns the name and range of the first text corpus that is long enough."""
     for name in names:
         if _TEXT_OFFSET + num_bytes <= corpora.info(name).raw_bytes:
             return f"{name}@{_TEXT_OFFSET}+{num_bytes}"
@@ -169,12 +170,8 @@ def samples_of(recording: bytes) -> npt.NDArray[np.int16]:
       MissingDependencyError: If soundfile is not installed.
       CorpusError: If the recording is not 16-bit mono.
     """
-    try:
+    with needs_extra("paper", "speech"):
         import soundfile
-    except ImportError as exc:
-        raise MissingDependencyError(
-            f"speech cannot be read ({exc}): pip install 'lmcompress[paper]'"
-        ) from exc
     with soundfile.SoundFile(io.BytesIO(recording)) as file:
         if (file.channels, file.subtype) != (1, "PCM_16"):
             raise CorpusError(

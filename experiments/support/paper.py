@@ -1,23 +1,23 @@
-"""What the paper's tables and figures share: models, chunks, rows on disk, options, files written.
+"""What the paper's tables and figures share: models, chunks, rows on disk, options.
 
 Delétang et al., "Language Modeling Is Compression" (ICLR 2024). Each experiment appends what it
-measures to records.jsonl, does not measure it again, and makes all else from that file.
+measures to records.jsonl, does not measure it again, and makes everything else from that file.
 """
 
 from __future__ import annotations
 
-import collections
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.support.common import predictions
 from experiments.support.modalities import CHUNK_BYTES
+from experiments.support.predictions import predictions
+from experiments.support.records import Row
 from lmcompress.benchmark.harness import ModelCodec, chunked_name
 from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.codec.config import CodecConfig
@@ -25,20 +25,17 @@ from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL, Model, folders, load_model
 from lmcompress.range_coder import symbol_bits
 
-if TYPE_CHECKING:
-    pass
-
 LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k", "ladder-6400k")
 """Trained on the same 6 MB of Wikipedia; those of 200k to 3200k have the shapes of the paper's."""
 MODELS = (*LADDER, DEFAULT_MODEL)
-"""The default has seen far more text, of more kinds: no member of the ladder."""
+"""The default is not part of the ladder: it was trained on far more text, of more kinds."""
 QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
 CHUNKS_AT_ONCE = 64
 DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096
 
 
-def models_at_hand(names: Sequence[str] = MODELS) -> list[Model]:
-    """Returns the models by name or folder, without those that are not here yet, which it names."""
+def installed_models(names: Sequence[str] = MODELS) -> list[Model]:
+    """Returns models by name or folder; names those of the ladder that are missing, and goes on."""
     found, known = [], folders()
     for name in names:
         if name in MODELS and name not in known:
@@ -65,7 +62,7 @@ class ChunkedModelCodec(ModelCodec):
 
 
 def chunks_at_once(raw_bytes: int) -> int:
-    """Returns how many chunks make a segment, such that none is left over and none is shorter.
+    """Returns how many chunks make a segment, so that all segments have as many.
 
     Raises:
       LmcompressError: Unless the bytes are whole chunks.
@@ -103,7 +100,7 @@ def standard_error(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 class RowFile:
     """Measured rows as JSON lines: appended as soon as they are known, never edited.
 
-    A row whose `key` fields are there already need not be measured again.
+    A row with the same `key` fields as one in the file need not be measured again.
     """
 
     def __init__(self, path: Path, key: Sequence[str]) -> None:
@@ -115,33 +112,27 @@ class RowFile:
         wanted = tuple(fields[name] for name in self._key)
         return any(tuple(row[name] for name in self._key) == wanted for row in self.rows)
 
-    def append(self, row: dict[str, Any]) -> None:
+    def append(self, row: Row) -> None:
         """Adds a row, in memory and on disk."""
         append_rows([row], self.path)
         self.rows.append(row)
 
 
-def size_to_show(sizes: Sequence[int]) -> int:
-    """Returns the size of which there are most rows, of several the last one measured.
-
-    So a table changes to another size once that has been measured as fully.
-    """
-    counts = collections.Counter(reversed(sizes))
-    return max(counts, key=counts.__getitem__, default=0)
-
-
-def latest_rows(rows: Sequence[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
+def latest_rows(rows: Sequence[Row], *key: str) -> list[Row]:
     """Returns the last row of each value of `key`, in the order of first appearance.
 
-    Only the rows of one size are left.
+    Only rows of the size that was measured last are returned.
     """
-    size = size_to_show([row["raw_bytes"] for row in rows])
-    found = {tuple(row[name] for name in key): row for row in rows if row["raw_bytes"] == size}
+    found = {
+        tuple(row[name] for name in key): row
+        for row in rows
+        if row["raw_bytes"] == rows[-1]["raw_bytes"]
+    }
     return list(found.values())
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that the experiments share beside --quick."""
+    """Adds the options that the experiments share, apart from --quick."""
     for option in (
         click.option("--bytes", "num_bytes", type=click.IntRange(min=1), help="Of each sample."),
         click.option("--model", "models", multiple=True, help="Name or folder; default: all."),
@@ -152,10 +143,10 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def chosen_models(names: Sequence[str], quick: bool) -> list[Model]:
-    """Returns the models asked for, else all at hand, but two if in haste."""
-    return models_at_hand(names or (QUICK_MODELS if quick else MODELS))
+    """Returns the models asked for, else all that are installed, or two of them if `quick`."""
+    return installed_models(names or (QUICK_MODELS if quick else MODELS))
 
 
 def size_of(num_bytes: int | None, quick: bool) -> int:
-    """Returns the bytes of each sample: as asked, else the default."""
+    """Returns the size of each sample: as asked, else the default."""
     return num_bytes or (QUICK_BYTES if quick else DEFAULT_BYTES)

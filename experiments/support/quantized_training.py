@@ -1,7 +1,8 @@
-"""Training that meets quantization: products of rounded values, as exact evaluation has them.
+"""Quantization-aware training: products of rounded values, as in exact evaluation.
 
-Forward, weights and the inputs of all products lie on grids of int8, one scale a row; backward,
-gradients pass as if nothing was rounded (the straight-through estimator: Bengio et al., 2013).
+In the forward pass, weights and the inputs of all products are rounded to int8, one scale per row;
+in the backward pass, gradients pass as if nothing was rounded (the straight-through estimator:
+Bengio et al., 2013).
 What attention makes of its scores is not rounded: exact evaluation has 2,047 levels for it.
 """
 
@@ -39,7 +40,7 @@ def rounded(x: Tensor) -> Tensor:
 
 
 class Rounding(TorchFunctionMode):
-    """While it is on, products take rounded values."""
+    """While it is active, products take rounded values."""
 
     def __torch_function__(
         self,
@@ -55,7 +56,7 @@ class Rounding(TorchFunctionMode):
 
 
 class QuantizedTrainer(Trainer):
-    """Trains under rounding, validates without: its figures are the float network's."""
+    """Trains with rounding, validates without: its figures are those of the float network."""
 
     def __init__(self, config: TrainConfig, out: Path, device: str = "cpu") -> None:
         super().__init__(config, out, device)
@@ -65,7 +66,7 @@ class QuantizedTrainer(Trainer):
 
     def _rounded(self, inputs: Tensor) -> Tensor:
         with Rounding():
-            return self.network(inputs)
+            return self.parallel(inputs)
 
     def _training_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         self.forward = self._under_rounding

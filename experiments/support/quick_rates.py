@@ -2,7 +2,7 @@
 
     python -m experiments.support.quick_rates [NAME...] [--write]
 
-Compares what stands in results/quick with results/quick.jsonl, row by row: sizes and bytes exactly,
+Compares results/quick with results/quick.jsonl, row by row: sizes and bytes exactly,
 code lengths up to the last places of a logarithm. Rows of another version of a codec or a model are
 passed over, as are timings, and what was trained on the spot in floating point. `lmcompress
 reproduce --quick` does this at its end; --write makes the committed file from what is there.
@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from experiments.support.common import RESULTS, replace_rows
+from experiments.support.records import RESULTS, replace_rows
 from lmcompress.benchmark.records import read_rows
 
 EXPECTED = RESULTS / "quick.jsonl"
@@ -55,11 +55,11 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What came of comparing."""
+    """The result of comparing."""
 
     num_equal: int
     num_unknown: int
-    """Rows that no committed one stands beside: other versions."""
+    """Rows without a committed one: of other versions."""
     different: list[str]
 
 
@@ -104,7 +104,7 @@ def _key(row: Row) -> str:
 
 
 def report(names: Sequence[str]) -> None:
-    """Says what came of comparing.
+    """Reports the result of comparing.
 
     Raises:
       click.ClickException: If a row differs, or there is none at all.

@@ -1,4 +1,4 @@
-"""Training runs that experiments look at: trained where they are not finished, then read."""
+"""Training runs for experiments: trained if they are not finished, then read."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Run:
     model: GPTConfig
     card: dict[str, Any]
     training: tuple[tuple[int, float], ...]
-    """(bytes seen, bits per byte of the training text since the point before): new to the network,
-    but for what was drawn before, a tenth at the end of the ladder's runs."""
+    """(bytes seen, bits per byte of the training text since the point before). This text is new to
+    the network except for what was drawn before, a tenth at the end of the ladder's runs."""
     validation: tuple[tuple[int, float], ...]
     """(bytes seen, mean bits per byte of the held-out text)."""
 
@@ -42,19 +42,19 @@ class Run:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run came to its end: only then the card has a validation figure."""
+    """Whether a run is finished: only then does the card have a validation figure."""
     if not (folder / "model.json").is_file():
         return False
     return "validation_bits_per_byte" in read_manifest(folder)["card"]
 
 
-def recipe(name: str) -> TrainConfig:
-    """Returns the configuration experiments/configs/NAME.toml."""
+def train_config(name: str) -> TrainConfig:
+    """Returns the training configuration in experiments/configs/NAME.toml."""
     return TrainConfig.from_toml(CONFIGS / f"{name}.toml")
 
 
 def held_out(config: TrainConfig, bytes_each: int | None = None) -> bytes:
-    """Returns the text that a run validates on, the end of each source, or how each begins."""
+    """Returns the text that a run validates on, or the first bytes of each source's part."""
     ends = (corpora.load(source)[-config.holdout_bytes :] for source in config.sources)
     return b"".join(end[:bytes_each] for end in ends)
 
@@ -65,7 +65,7 @@ def finished_run(config: TrainConfig, folder: Path, trainer: type[Trainer] = Tra
         check_same_run(folder / STATE_FILE, config)
     if not is_finished(folder):
         click.echo(f"{config.name}: training {config.total_bytes:,} bytes", err=True)
-        # Of one function the compiler takes few shapes in a process, and leaves later ones slow.
+        # The compiler takes a few shapes of one function in a process, and leaves others slow.
         torch.compiler.reset()
         train(config, folder, trainer=trainer)
     return read_run(folder)
@@ -93,5 +93,5 @@ def read_run(folder: Path) -> Run:
 
 
 def training_seconds(log: Path) -> float:
-    """Returns how long a run took by its log, without what it lost to a kill."""
+    """Returns the training time in a log, without time that was lost when a run was killed."""
     return float(json.loads(log.read_text("utf-8").splitlines()[-1])["seconds"])

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.errors import MissingDependencyError
+from lmcompress.system.extras import needs_extra
 
 Floats = npt.NDArray[np.float64]
 _MAX_EXPONENT = 3.0
@@ -62,12 +62,8 @@ def fit_size_and_data(points: Floats) -> JointLaw:
     Raises:
       MissingDependencyError: If SciPy is not installed.
     """
-    try:
+    with needs_extra("paper", "fitting a scaling law"):
         from scipy.optimize import least_squares
-    except ImportError as exc:
-        raise MissingDependencyError(
-            f"curves cannot be fitted ({exc}): pip install 'lmcompress[paper]'"
-        ) from exc
     logs = np.log(points)
     # Terms at the middle of the points: of one order with the loss, unlike A and B themselves.
     middle = logs[:, :2].mean(axis=0)

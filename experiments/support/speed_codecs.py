@@ -16,7 +16,8 @@ from pathlib import Path
 
 import click
 
-from experiments.support.outputs import Row, markdown_of
+from experiments.support.records import Row
+from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.protocol import Codec
 
@@ -29,7 +30,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def codec_named(name: str) -> Codec:
-    """Returns one of ours or a classical one, which should not pay for imports of ours."""
+    """Returns a codec; for a classical one, ours is not imported, so as not to count its memory."""
     if name not in OURS:
         return classical.get(name)
     from lmcompress.benchmark.harness import ModelCodec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from experiments.support.outputs import BLUE, GREY, ORANGE, new_figure
+from experiments.support.figures import BLUE, GREY, ORANGE, new_figure
 from experiments.support.table_1_tables import Line, lines_of, published_lines
 from lmcompress.benchmark.records import Record
 

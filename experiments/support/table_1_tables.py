@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.support import modalities
-from experiments.support.outputs import markdown_of
-from experiments.support.paper import size_to_show
+from experiments.support.tables import markdown_of
 from lmcompress.benchmark.harness import chunked_name
 from lmcompress.benchmark.records import Record, csv_text, latest
 from lmcompress.metrics import adjusted_compression_rate
@@ -36,7 +35,7 @@ class Line:
     adjusted: dict[str, float]
     """Published ones; ours are computed where they are shown, in several ways."""
     scored: frozenset[str] = frozenset()
-    """Modalities of which there is no file."""
+    """Modalities that were only scored, without a file."""
     raw_bytes: int = 0
     """Of each modality."""
     model_bytes: int = 0
@@ -51,10 +50,8 @@ def rate(record: Record) -> float:
 
 
 def current(records: Sequence[Record]) -> list[Record]:
-    """Returns the last record of each codec and sample, of one size."""
-    shown = latest(records)
-    size = size_to_show([record.raw_bytes for record in shown])
-    return [record for record in shown if record.raw_bytes == size]
+    """Returns the last record of each codec and sample, of the size that was measured last."""
+    return [record for record in latest(records) if record.raw_bytes == records[-1].raw_bytes]
 
 
 def lines_of(records: Sequence[Record]) -> list[Line]:
@@ -109,7 +106,7 @@ def derived_texts(records: Sequence[Record]) -> dict[str, str]:
         markdown_of(raw, f"## Raw compression rate\n\n{_raw_note(shown)}"),
         markdown_of(adjusted, f"## Adjusted compression rate\n\n{_ADJUSTED_NOTE}"),
     ]
-    return {"summary.csv": csv_text(shown), "table.md": "\n".join(tables)}
+    return {"summary.csv": csv_text(map(dataclasses.asdict, shown)), "table.md": "\n".join(tables)}
 
 
 def _raw_row(line: Line) -> dict[str, Any]:

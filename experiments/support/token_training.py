@@ -17,8 +17,9 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from lmcompress.errors import LmcompressError, MissingDependencyError
+from lmcompress.errors import LmcompressError
 from lmcompress.gpt.network import GPT
+from lmcompress.system.extras import needs_extra
 from lmcompress.training.batches import Batches
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.trainer import Trainer
@@ -52,13 +53,9 @@ class Tokenizer:
 
 
 def _trained_bpe(vocab_size: int, text: str) -> Any:
-    try:
+    with needs_extra("paper", "training a BPE"):
         from tokenizers import Tokenizer as Bpe
         from tokenizers import decoders, models, pre_tokenizers, trainers
-    except ImportError as exc:
-        raise MissingDependencyError(
-            f"BPE cannot be trained ({exc}): pip install 'lmcompress[paper]'"
-        ) from exc
     bpe = Bpe(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -106,12 +103,12 @@ class TokenBatches(Batches):
 
 
 class TokenTrainer(Trainer):
-    """Trains on tokens; a kill at any moment costs the time since the last checkpoint."""
+    """Trains on tokens."""
 
     def __init__(
         self, config: TrainConfig, out: Path, tokens: TokenIds, held_out: TokenIds, raw_bytes: int
     ) -> None:
-        """Takes the tokens to train on, and held-out tokens that stand for `raw_bytes`."""
+        """Takes the tokens to train on, and held-out tokens that spell `raw_bytes` bytes."""
         self._held_out, self._held_out_bytes = held_out, raw_bytes
         super().__init__(config, out)
         self.batches = TokenBatches(config, tokens)
@@ -123,6 +120,6 @@ class TokenTrainer(Trainer):
 
 
 def score_bits_per_byte(network: GPT, tokens: TokenIds, raw_bytes: int) -> float:
-    """Returns the code length of tokens over the raw bytes that they stand for."""
+    """Returns the code length of tokens over the raw bytes that they spell."""
     config = network.config
     return code_length_bits(network, tokens, config.context_length, config.bos_id) / raw_bytes

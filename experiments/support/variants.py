@@ -1,4 +1,4 @@
-"""Networks trained side by side, on the same text in the same order: what differs is the recipe."""
+"""Networks trained side by side, on the same text in the same order."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lmcompress
-from experiments.support.outputs import Row, new_figure
+from experiments.support.figures import new_figure
+from experiments.support.records import Row
 from experiments.support.runs import Run, finished_run
+from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig
+from lmcompress.benchmark.records import csv_text
 from lmcompress.models.store import load_model
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.trainer import Trainer
@@ -29,7 +32,7 @@ def trained(
     quick: bool,
     trainers: Mapping[str, type[Trainer]] | None = None,
 ) -> dict[str, Run]:
-    """Returns the finished runs by label, trained if need be; quick ones see a few steps."""
+    """Returns the finished runs by label, trained if need be; quick ones take a few steps."""
     if quick:
         configs = {label: quick_one(config) for label, config in configs.items()}
     trainers = trainers or {}
@@ -40,7 +43,7 @@ def trained(
 
 
 def quick_one(config: TrainConfig) -> TrainConfig:
-    """Returns a recipe cut down to a few steps, not compiled."""
+    """Returns a configuration cut down to a few steps, not compiled."""
     first = next(iter(config.sources))
     return dataclasses.replace(
         config, total_bytes=QUICK_BYTES, log_interval=2, warmup_steps=2, compile=False,
@@ -49,7 +52,7 @@ def quick_one(config: TrainConfig) -> TrainConfig:
 
 
 def measure(run: Run, config: TrainConfig, raw: bytes, name: str) -> Row:
-    """Returns the record of a run: its curve and the code lengths of text that it has not read."""
+    """Returns the record of a run: its curve and the code lengths of held-out text."""
     model = load_model(run.folder)
     alone = lmcompress.score(raw, model, CodecConfig(adaptive=False))
     mixed = lmcompress.score(raw, model, CodecConfig())
@@ -70,13 +73,15 @@ def measure(run: Run, config: TrainConfig, raw: bytes, name: str) -> Row:
     }
 
 
-def flat(row: Row) -> Row:
-    """Returns a record without what a CSV has no column for."""
-    return {key: value for key, value in row.items() if key not in ("config", "training_curve")}
+def texts_of(rows: Sequence[Row], lines: Sequence[Row], note: str) -> dict[str, str]:
+    """Returns summary.csv of the records, and table.md of lines made from them."""
+    nested = ("config", "training_curve")
+    flat = [{key: row[key] for key in row if key not in nested} for row in rows]
+    return {"summary.csv": csv_text(flat), "table.md": markdown_of(lines, note)}
 
 
 def draw_curves(rows: Sequence[Row], name: str, colours: Sequence[str]) -> Figure:
-    """Returns the training curves of the records, each line with what its field `name` says."""
+    """Returns the training curves of the records, each labelled with its field `name`."""
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     for row, colour in zip(rows, colours, strict=True):

@@ -14,7 +14,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from lmcompress.errors import LmcompressError, MissingDependencyError, ModelNotFoundError
+from lmcompress.errors import LmcompressError, ModelNotFoundError
+from lmcompress.system.extras import needs_extra
 
 HUB = "hf:"
 DEFAULT_WINDOW = 2048
@@ -67,12 +68,8 @@ class FloatScorer:
         """
         name, _, revision = source.removeprefix(HUB).partition("@")
         where = {"revision": revision} if revision else {}
-        try:
+        with needs_extra("float", "--float"):
             library: Any = importlib.import_module("transformers")
-        except ImportError as exc:
-            raise MissingDependencyError(
-                "float scores need the transformers package: pip install 'lmcompress[float]'"
-            ) from exc
         try:
             self._tokenizer = library.AutoTokenizer.from_pretrained(name, **where)
             network = library.AutoModelForCausalLM.from_pretrained(name, dtype="float32", **where)

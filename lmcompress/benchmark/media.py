@@ -13,7 +13,8 @@ import numpy as np
 
 from lmcompress.benchmark.classical import ClassicalCodec
 from lmcompress.benchmark.protocol import Codec
-from lmcompress.errors import CorruptFrameError, MissingDependencyError
+from lmcompress.errors import CorruptFrameError
+from lmcompress.system.extras import needs_extra
 
 PNG_COLUMNS = 64
 """Bytes in a row: the width of the paper's image patches."""
@@ -25,12 +26,8 @@ _EMPTY = b""
 
 def media_codecs() -> list[Codec]:
     """Returns PNG and FLAC; raises MissingDependencyError if their packages are not installed."""
-    try:
+    with needs_extra("paper", "PNG or FLAC"):
         return [_png(), _flac()]
-    except ImportError as exc:
-        raise MissingDependencyError(
-            f"PNG and FLAC cannot be used ({exc}): pip install 'lmcompress[paper]'"
-        ) from exc
 
 
 def _png() -> Codec:

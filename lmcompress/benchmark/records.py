@@ -1,13 +1,15 @@
-"""Records: one measured thing each, kept as JSON lines, from which tables and figures are made.
+"""Records: one measurement each, kept as JSON lines, from which tables and figures are made.
 
-A record is written once and never edited. `compressed_bytes` stands in it only if the compressed
-bytes were decompressed and compared with the original; a row that was only scored has None there.
-The ladder of a coded row is ideal <= quantized <= payload <= compressed.
+A record is written once and never edited. It has `compressed_bytes` only if the compressed bytes
+were decompressed and compared with the original; a row that was only scored has None. In a coded
+row, ideal <= quantized <= payload <= compressed.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +27,7 @@ _Parsed = TypeVar("_Parsed")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What all records of one execution share."""
+    """The fields that all records of one execution share."""
 
     run_id: str
     git_commit: str | None
@@ -48,15 +50,15 @@ class Record(RunInfo):
     created_utc: str
     corpus: str
     corpus_sha256: str
-    """Of the bytes compressed: of the range, if the corpus is one."""
+    """Of the bytes that were compressed: of the range, if the corpus is one."""
     raw_bytes: int
     codec: str
     codec_version: str
     num_parameters: int
     model_bytes: int
-    """Bytes that the model takes as stored; this and the parameters are 0 without one."""
+    """Size of the stored model; this and the parameters are 0 without one."""
     half_precision_model_bytes: int
-    """What Delétang et al. (2024) count for the model: two bytes a parameter."""
+    """What Delétang et al. (2024) count for the model: two bytes per parameter."""
     fingerprint: str
     """Of the model; empty without one."""
     lanes: int | None
@@ -66,7 +68,7 @@ class Record(RunInfo):
     quantized_code_length_bits: float | None
     """Both None where the row was not scored."""
     payload_bytes: int | None
-    """None for classical codecs, whose framing is their own."""
+    """None for classical codecs, which have their own framing."""
     compressed_bytes: int | None
     """None for a row that was only scored."""
     bits_per_byte: float | None
@@ -75,14 +77,14 @@ class Record(RunInfo):
     adjusted_compression_rate: float | None
     compress_seconds: float | None
     decompress_seconds: float | None
-    """Both the best of the loops, after a warm-up, of the codec alone."""
+    """The best of the loops, after a warm-up, of the codec alone; so is `compress_seconds`."""
     device: str
     num_threads: int
     round_trip_ok: bool
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What decides the compressed size: equal keys need no second measurement."""
+        """What determines the compressed size: equal keys need no second measurement."""
         return (
             self.codec,
             self.codec_version,
@@ -118,8 +120,8 @@ class Record(RunInfo):
 def latest(records: Iterable[Record]) -> list[Record]:
     """Returns the last record of each codec and corpus, in the order of first appearance.
 
-    Records that a codec of the same name made with another version or model than its last one are
-    left out: figures of two models must not stand in one row.
+    Records of another version or model of the codec than in its last record are left out: a row of
+    a table must not mix two models.
     """
     records = list(records)
     current = {record.codec: (record.codec_version, record.fingerprint) for record in records}
@@ -138,8 +140,8 @@ def append_jsonl(records: Iterable[Record], path: Path) -> None:
 def append_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
     """Appends rows of any fields to a file, creating it.
 
-    Each is one write of one line, so that a kill tears the last line at most; a torn line that is
-    already there is cut off.
+    Each row is one write of one line, so a process that is killed leaves at most the last line
+    incomplete; an incomplete line that is already there is removed.
     """
     _cut_torn_line(path)
     with path.open("ab") as output:
@@ -149,19 +151,19 @@ def append_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
 
 
 def read_jsonl(path: Path) -> list[Record]:
-    """Returns the records of a file; a torn last line is left out with a warning.
+    """Returns the records of a file; an incomplete last line is left out with a warning.
 
     Raises:
-      LmcompressError: If any other line is not a record; the message has its number.
+      LmcompressError: If any other line is not a record; the message has the line's number.
     """
     return _read_lines(path, lambda line: Record.from_dict(json.loads(line)))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Returns rows that `append_rows` wrote, as `read_jsonl` returns records; none without a file.
+    """Returns the rows that `append_rows` wrote, like `read_jsonl`; none if there is no file.
 
     Raises:
-      LmcompressError: If a line is no JSON object; the message has its number.
+      LmcompressError: If a line is not a JSON object; the message has the line's number.
     """
     return _read_lines(path, lambda line: dict(json.loads(line).items())) if path.exists() else []
 
@@ -169,7 +171,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def _read_lines(path: Path, parse: Callable[[bytes], _Parsed]) -> list[_Parsed]:
     complete, torn = _split_torn_line(path.read_bytes())
     if torn:
-        logger.warning("%s: ignored a torn last line of %d bytes", path, len(torn))
+        logger.warning("%s: ignored an incomplete last line of %d bytes", path, len(torn))
     found = []
     for number, line in enumerate(complete.splitlines(), 1):
         try:
@@ -186,20 +188,22 @@ def to_json(records: Iterable[Record]) -> str:
     return json.dumps(rows, indent=2, allow_nan=False)
 
 
-def csv_text(records: Iterable[Record]) -> str:
-    """Returns records as tidy CSV: a row each, a column a field, units in the column's name."""
-    import pandas as pd
-
-    columns = [field.name for field in dataclasses.fields(Record)]
-    # As objects: a column of integers with a gap must not turn into floats.
-    rows = pd.DataFrame(map(dataclasses.asdict, records), columns=columns, dtype=object)
-    return str(rows.to_csv(index=False, lineterminator="\n"))
+def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Returns rows as tidy CSV: a column for each key, empty where a row has None or no value."""
+    rows = list(rows)
+    text = io.StringIO()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def to_csv(records: Iterable[Record], path: Path, *, overwrite: bool = True) -> None:
-    """Writes `csv_text` to a file; raises LmcompressError if one is there and must stay."""
+    """Writes records as CSV; raises LmcompressError if there is a file that must stay."""
+    text = csv_text(map(dataclasses.asdict, records))
     with replace_atomically(path, overwrite=overwrite) as output:
-        output.write(csv_text(records).encode(errors="backslashreplace"))
+        output.write(text.encode(errors="backslashreplace"))
 
 
 def _json_line(row: Mapping[str, Any]) -> bytes:
@@ -222,7 +226,7 @@ def _cut_torn_line(path: Path) -> None:
     lines = path.read_bytes()
     complete, torn = _split_torn_line(lines)
     if torn:
-        logger.warning("%s: cut off a torn last line of %d bytes", path, len(torn))
+        logger.warning("%s: removed an incomplete last line of %d bytes", path, len(torn))
         with path.open("rb+") as output:
             output.truncate(len(complete))
     elif complete and not complete.endswith(b"\n"):

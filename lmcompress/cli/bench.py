@@ -67,10 +67,10 @@ def bench(
         raise LmcompressError("no codec and no model to compare: name some, or pass --codecs all")
     for target in (csv, plot):
         _check_target(target, force=force)
-    from lmcompress.report.figures import check_suffix, plot_bits_per_byte
+    from lmcompress.report.figures import check_plot, plot_bits_per_byte
 
     if plot:
-        check_suffix(Path(plot))
+        check_plot(Path(plot))
     loaded, errors = {}, FileErrors()
     for name in files:
         with errors.reported(name):
@@ -102,8 +102,9 @@ def demo(quiet: bool, **options: Any) -> int:
     find_model(DEFAULT_MODEL)
     raw = _demo_text()
     from lmcompress.benchmark.harness import run_benchmark
-    from lmcompress.report.figures import plot_bits_per_byte
+    from lmcompress.report.figures import check_plot, plot_bits_per_byte
 
+    check_plot(DEMO_PLOT)
     click.echo(
         f"Text: the first {len(raw):,} bytes of the language reference that Python's help() shows "
         "(pydoc_data/topics.py)."

@@ -1,31 +1,26 @@
-"""Fetching a corpus from its public home, and taking it out of the archive it comes in."""
+"""Taking a corpus out of the archive that was downloaded, or out of a Hugging Face dataset."""
 
 from __future__ import annotations
 
 import bz2
-import http.client
+import importlib
 import lzma
-import sys
 import tarfile
-import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from lmcompress.errors import CorpusError
+from lmcompress.system.extras import needs_extra
 
-_PIECE_BYTES = 1 << 18
-_TIMEOUT_SECONDS = 30
 _BROKEN_ARCHIVE = (
     OSError,
     EOFError,
     ValueError,
     KeyError,
-    RuntimeError,  # zipfile, for a member that wants a password
+    RuntimeError,  # zipfile, for a member with a password
     tarfile.TarError,
     zipfile.BadZipFile,
     lzma.LZMAError,
@@ -33,51 +28,14 @@ _BROKEN_ARCHIVE = (
 )
 
 
-def fetch(url: str, path: Path, label: str) -> None:
-    """Downloads `url` to `path`, with a progress bar on stderr if that is a terminal.
-
-    Raises:
-      OSError: If the server cannot be reached, refuses, or hangs up early.
-    """
-    request = urllib.request.Request(url, headers={"User-Agent": "lmcompress"})
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
-            declared = response.headers.get("Content-Length")
-            total = int(declared) if declared else None
-            num_received = _copy(response, path, total, label)
-    except http.client.HTTPException as error:
-        raise OSError(f"{type(error).__name__}: {error}") from error
-    # urllib does not object when a connection closes early.
-    if total is not None and num_received != total:
-        raise OSError(f"the connection closed after {num_received:,} of {total:,} bytes")
-
-
-def _copy(response: IO[bytes], path: Path, total: int | None, label: str) -> int:
-    num_received = 0
-    with (
-        path.open("wb") as sink,
-        tqdm(
-            total=total,
-            desc=label,
-            unit="B",
-            unit_scale=True,
-            file=sys.stderr,
-            disable=sys.stderr is None or not sys.stderr.isatty(),
-        ) as bar,
-    ):
-        while piece := response.read(_PIECE_BYTES):
-            sink.write(piece)
-            bar.update(len(piece))
-            num_received += len(piece)
-    return num_received
-
-
 def unpack(archive: Path, url: str, member: str, raw_bytes: int) -> bytes:
-    """Returns the corpus in a downloaded file, whose kind the end of its URL tells.
+    """Returns the corpus in a downloaded file.
+
+    The processors of pooch would write all of a member to disk, however large it turns out to be.
 
     Args:
       archive: The download.
-      url: Where it came from: .tar.gz (or any tar), .zip, .bz2, .xz, or else the corpus itself.
+      url: Its end tells the kind: .tar.gz (or any tar), .zip, .bz2, .xz, or else the corpus itself.
       member: Name in the archive.
       raw_bytes: Expected size; at most one byte more is read, whatever the archive holds.
 
@@ -112,3 +70,27 @@ def _read_member(file: IO[bytes], suffixes: list[str], member: str, limit: int) 
         with lzma.open(file) as reader:
             return reader.read(limit)
     return file.read(limit)
+
+
+def load_from_hub(name: str) -> bytes:
+    """Returns one field of all records of "hf:NAME:CONFIG:SPLIT:FIELD", joined by newlines.
+
+    An empty CONFIG is the dataset's default. The text is whatever the hub serves today: record its
+    SHA-256 with every result.
+
+    Raises:
+      CorpusError: If the name does not have four parts, or the dataset or field cannot be loaded.
+      MissingDependencyError: If `datasets` is not installed.
+    """
+    parts = name.removeprefix("hf:").split(":")
+    if len(parts) != 4:
+        raise CorpusError(f"{name} has {len(parts)} parts, expected hf:NAME:CONFIG:SPLIT:FIELD")
+    dataset_name, config, split, field = parts
+    with needs_extra("datasets", name):
+        datasets: Any = importlib.import_module("datasets")
+    try:
+        records = datasets.load_dataset(dataset_name, config or None, split=split)
+        return "\n".join(record[field] for record in records).encode()
+    except Exception as error:  # datasets and its backends raise errors of many libraries
+        reason = " ".join(str(error).split())
+        raise CorpusError(f"cannot load {name} ({type(error).__name__}: {reason})") from error

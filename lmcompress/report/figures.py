@@ -1,7 +1,7 @@
-"""Figures made from records, nothing else; the same records give the same SVG, byte for byte.
+"""Figures made from records alone; the same records give the same SVG, byte for byte.
 
-Bars start at zero. Models are told from classical codecs by colour and by their names: blue and
-grey of equal hue to all eyes (Okabe and Ito 2008).
+Bars start at zero. Models are blue and classical codecs grey, colours that colour-blind readers can
+tell apart (Okabe and Ito, 2008).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from lmcompress.benchmark.records import Record, latest
 from lmcompress.errors import LmcompressError
 from lmcompress.report.tables import by_total, corpus_labels
 from lmcompress.system.atomic import replace_atomically
+from lmcompress.system.extras import needs_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,17 +36,18 @@ _STYLE: Any = {
 
 
 def plot_bits_per_byte(records: Iterable[Record], path: Path, *, overwrite: bool = True) -> None:
-    """Draws a panel of bars for each file, a bar for each codec, best total on top.
+    """Draws a panel for each file, with a bar for each codec, the best total on top.
 
-    `stored` is left out: at 8 bits per byte it would press all others into the left.
+    `stored` is left out: at 8 bits per byte it would squeeze all other bars to the left.
 
     Args:
-      records: Those without compressed bytes are left out.
+      records: Records without compressed bytes are left out.
       path: Ends in .svg or .png.
       overwrite: Whether a file may be there already.
 
     Raises:
       LmcompressError: If there is nothing to draw, or the suffix is another.
+      MissingDependencyError: If matplotlib is not installed.
     """
     drawn = [record for record in latest(records) if _is_drawn(record)]
     if not drawn:
@@ -53,24 +55,27 @@ def plot_bits_per_byte(records: Iterable[Record], path: Path, *, overwrite: bool
     write_figure(lambda: _figure(drawn), path, overwrite=overwrite)
 
 
-def check_suffix(path: Path) -> None:
-    """Raises LmcompressError unless a figure can have that name."""
+def check_plot(path: Path) -> None:
+    """Raises LmcompressError unless a figure with that name can be drawn."""
     if path.suffix not in _SUFFIXES:
         raise LmcompressError(f"cannot plot to {path}: expected a name in {' or '.join(_SUFFIXES)}")
+    with needs_extra("bench", "a plot"):
+        import matplotlib  # noqa: F401
 
 
 def write_figure(make: Callable[[], Figure], path: Path, *, overwrite: bool = True) -> None:
-    """Writes the figure that `make` returns, in this module's style whatever the user's own is.
+    """Writes the figure that `make` returns, in this module's style instead of the user's own.
 
     Args:
-      make: Called once the style is set.
+      make: Called after the style is set.
       path: Ends in .svg or .png.
       overwrite: Whether a file may be there already.
 
     Raises:
       LmcompressError: If the suffix is another.
+      MissingDependencyError: If matplotlib is not installed.
     """
-    check_suffix(path)
+    check_plot(path)
     import matplotlib
 
     with matplotlib.rc_context(), replace_atomically(path, overwrite=overwrite) as output:
@@ -107,7 +112,7 @@ def _figure(records: Sequence[Record]) -> Figure:
     for axes in panels[len(corpora) :]:
         axes.set_visible(False)
     for axes in panels[len(corpora) - num_columns : len(corpora)]:
-        axes.tick_params(labelbottom=True)  # no panel stands below to carry the numbers
+        axes.tick_params(labelbottom=True)  # there is no panel below with the numbers
     first = figure.axes[0]
     first.set_yticks(range(len(codecs)), codecs)
     first.set_ylim(len(codecs) - 0.5, -0.5)

@@ -1,7 +1,7 @@
-"""results/ as one HTML page that needs nothing beside it: no network, font or script of others.
+"""results/ as one self-contained HTML page: no network, no external fonts or scripts.
 
-The same results give the same page, byte for byte. Text comes from markdown with HTML turned off,
-figures are inlined, and a content security policy in the page forbids the browser to fetch.
+The same results give the same page, byte for byte. Text is markdown with HTML turned off, figures
+are inlined, and a content security policy in the page forbids the browser to load anything.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-from markupsafe import Markup
-
 import lmcompress
 from lmcompress.report import summary
 from lmcompress.report.results import Experiment, Results
 from lmcompress.report.svg import inline_svg
+from lmcompress.system.extras import needs_extra
+
+with needs_extra("report", "the page"):
+    import jinja2
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+    from markupsafe import Markup
 
 _ASSETS = "assets"
 _PUBLISHED = re.compile(r"\bpublished\b", re.IGNORECASE)
@@ -29,7 +31,7 @@ _FOLDER_LINK = re.compile(r"(?:results/)?(\w+)/(?:table\.md)?")
 
 
 class Section(NamedTuple):
-    """What the template shows of an experiment."""
+    """What the template shows about an experiment."""
 
     experiment: Experiment
     method: Markup
@@ -39,7 +41,7 @@ class Section(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A text beside the experiments, such as the log."""
+    """A text about the experiments, such as the log."""
 
     anchor: str
     title: str
@@ -84,7 +86,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _inlined(name: str) -> Markup:
-    """Returns a file of the assets as it is."""
+    """Returns a file of the assets unchanged."""
     return Markup((Path(__file__).parent / _ASSETS / name).read_text("utf-8"))
 
 
@@ -126,11 +128,11 @@ def _html(
     """Returns markdown as HTML.
 
     Args:
-      text: Markdown; HTML in it is shown as it is written, comments are left out.
-      names: Of the experiments, to which links may lead.
-      table_label: What tables show, for those who do not see them.
-      top_heading: The level that the highest headings get.
-      breaks: Whether lines end where those of the text do.
+      text: Markdown; HTML in it is shown as text, comments are left out.
+      names: The experiments, which are the targets of links.
+      table_label: What tables show, for screen readers.
+      top_heading: The level of the highest headings.
+      breaks: Whether to keep the line breaks of the text.
     """
     parser = MarkdownIt("commonmark", {"html": False, "breaks": breaks}).enable("table")
     tokens = parser.parse(_without_comments(text))
@@ -155,13 +157,13 @@ def _without_comments(text: str) -> str:
 
 
 def _open_table(_renderer: object, tokens: Sequence[Token], i: int, *_: object) -> str:
-    """Opens a table in a box that scrolls, for those with a keyboard too."""
+    """Opens a table in a box that scrolls, also by keyboard."""
     box = Markup('<div class="scroll" role="region" aria-label="{}" tabindex="0"><table>\n')
     return box.format(tokens[i].meta["label"])
 
 
 def _mark_row(tokens: Sequence[Token]) -> None:
-    """Makes a row's first cell its heading, and marks a row of published figures."""
+    """Makes a row's first cell its heading, and marks rows of published figures."""
     end = next(i for i, token in enumerate(tokens) if token.type == "tr_close")
     row = tokens[:end]
     if any(token.type == "th_open" for token in row):
@@ -169,7 +171,7 @@ def _mark_row(tokens: Sequence[Token]) -> None:
             if token.type == "th_open":
                 token.attrSet("scope", "col")
         return
-    for token in row[1:4:2]:  # the first cell's opening and closing; its text stands between
+    for token in row[1:4:2]:  # the first cell's opening and closing tag, with its text between them
         token.tag = "th"
     row[1].attrSet("scope", "row")
     if any(_PUBLISHED.search(token.content) for token in row):
@@ -177,7 +179,7 @@ def _mark_row(tokens: Sequence[Token]) -> None:
 
 
 def _relink(tokens: Sequence[Token], names: set[str]) -> None:
-    """Points links to files of results/ at their place on the page; other files have none."""
+    """Points links to files in results/ to their place on the page and drops other links."""
     for token in tokens:
         href = str(token.attrGet("href") or "")
         if token.type != "link_open" or href.startswith(("https:", "http:", "#")):

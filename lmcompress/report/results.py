@@ -1,6 +1,6 @@
-"""What lies under results/: one folder per experiment, read as it is, whoever wrote it.
+"""Reads results/: one folder per experiment.
 
-A folder counts once it has records.jsonl or table.md. What the experiment asks stands in the
+A folder counts if it has records.jsonl or table.md. The question that an experiment asks is in the
 docstring of its script; scripts are parsed and never run.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmcompress.benchmark.records import read_rows
 from lmcompress.errors import LmcompressError
+from lmcompress.system.extras import needs_extra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ FIRST = (
     "table_1", "figure_2", "figure_3", "figure_4", "table_2", "scaling_law", "ladder_table",
     "model_sizes",
 )  # fmt: skip
-"""The paper's tables and figures; then come the others as declared, then what nobody declared."""
+"""The paper's tables and figures come first, then other declared experiments, then the rest."""
 _RECORDS, _TABLE = "records.jsonl", "table.md"
 
 
@@ -34,32 +35,32 @@ class Experiment:
     name: str
     title: str
     question: str
-    """The first line of the script's docstring; empty without a script, as is `method`."""
+    """The first line of the script's docstring; like `method`, empty without a script."""
     method: str
     """The rest of the docstring, markdown."""
     table: str
-    """Markdown; empty where there is no table.md yet."""
+    """Markdown; empty if there is no table.md yet."""
     rows: Sequence[Row]
     figures: Sequence[Path]
-    """One file for each figure: the SVG where there is one, else the PNG."""
+    """One file for each figure: the SVG if there is one, else the PNG."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """All that is there, and what is not."""
+    """All experiments with results, and those without."""
 
     experiments: Sequence[Experiment]
     missing: Mapping[str, str]
-    """Declared experiments without results: name and title."""
+    """Name -> title of declared experiments without results."""
     documents: Sequence[str]
-    """README.md and LOG.md of the folder, markdown, where they are there."""
+    """README.md and LOG.md of the folder, markdown, if they exist."""
 
 
 def read_results(folder: Path) -> Results:
-    """Returns what a results folder holds, the paper's tables and figures first.
+    """Returns the contents of a results folder, the paper's tables and figures first.
 
     Raises:
-      LmcompressError: If no experiment has left anything there, or a record is damaged.
+      LmcompressError: If no experiment has results there, or a record is damaged.
     """
     scripts = _scripts_beside(folder)
     declared = _declared(scripts)
@@ -78,21 +79,21 @@ def read_results(folder: Path) -> Results:
 
 
 def frame_of(results: Results) -> pd.DataFrame:
-    """Returns all records as one table: a column for each field, first that of the experiment."""
-    import pandas as pd
-
+    """Returns all records as one table: the experiment's name, then a column for each field."""
+    with needs_extra("notebooks", "a table of all records"):
+        import pandas as pd
     return pd.DataFrame(
         [{"experiment": one.name, **row} for one in results.experiments for row in one.rows]
     )
 
 
 def has_results(folder: Path) -> bool:
-    """Returns whether any experiment has left something there."""
+    """Returns whether any experiment has results there."""
     return any(_experiment_folders(folder))
 
 
 def _experiment_folders(folder: Path) -> Iterator[Path]:
-    """Yields those of the experiments, by name; results/quick has none of its own."""
+    """Yields the folders of experiments, sorted by name; results/quick is none."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / _RECORDS).is_file() or (path / _TABLE).is_file():
             yield path
@@ -123,7 +124,7 @@ def _figures(folder: Path) -> list[Path]:
 
 
 def _scripts_beside(folder: Path) -> Path | None:
-    """Returns the experiments/ of the checkout that a results folder belongs to."""
+    """Returns experiments/ of the checkout that a results folder belongs to."""
     for parent in folder.resolve().parents:
         if (parent / "experiments" / "__init__.py").is_file():
             return parent / "experiments"
@@ -131,7 +132,7 @@ def _scripts_beside(folder: Path) -> Path | None:
 
 
 def _declared(scripts: Path | None) -> dict[str, str]:
-    """Returns EXPERIMENTS of experiments/__init__.py: name and title."""
+    """Returns EXPERIMENTS of experiments/__init__.py: name -> title."""
     if scripts is None:
         return {}
     for node in _parsed(scripts / "__init__.py").body:

@@ -1,4 +1,4 @@
-"""Where an experiment's records come from, summed up: runs, texts, models, kinds of records."""
+"""A summary of where an experiment's records come from: runs, texts, models, versions."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _PROVENANCE = {"run_id", "git_commit", "command", "machine", "fingerprint", "cor
 
 
 class Run(NamedTuple):
-    """Records that one command wrote on one machine from one commit, on one day."""
+    """The records that one command wrote from one commit, on one machine and day."""
 
     date: str
     command: str
     commit: str
-    """Twelve digits; "+" follows where the code differed from the commit."""
+    """Twelve digits, followed by "+" if the code differed from the commit."""
     machine: str
     num_records: int
 
 
 class Corpus(NamedTuple):
-    """Bytes that were compressed or scored."""
+    """A text that was compressed or scored."""
 
     name: str
     raw_bytes: int | None
@@ -32,7 +32,7 @@ class Corpus(NamedTuple):
 
 
 def runs_of(rows: Iterable[Row]) -> list[Run]:
-    """Returns the runs, oldest first; rows that say nothing of a command are left out."""
+    """Returns the runs, oldest first; rows without a command are left out."""
     counts = collections.Counter(
         (_date(row), row["command"], _commit(row), row.get("machine") or "")
         for row in rows
@@ -53,11 +53,11 @@ def corpora_of(rows: Iterable[Row]) -> list[Corpus]:
 
 
 def models_of(rows: Iterable[Row]) -> dict[str, list[str]]:
-    """Returns the names under which each fingerprint stands in the records; some name none."""
+    """Returns fingerprint -> the names that the records have for that model, if any."""
     names: dict[str, list[str]] = {}
     for row in rows:
         fingerprint = row.get("fingerprint") or ""
-        if fingerprint.strip("0"):  # zeros are no model: the adaptive stage alone
+        if fingerprint.strip("0"):  # zeros mean no model: the adaptive stage alone
             known = names.setdefault(fingerprint, [])
             name = row.get("codec") or row.get("model") or ""
             if name and name not in known:
@@ -79,12 +79,12 @@ def versions_of(rows: Iterable[Row]) -> list[str]:
 
 
 def num_decoded(rows: Iterable[Row]) -> int:
-    """Returns how many records are of files that were decompressed and compared."""
+    """Returns the number of records whose file was decompressed and compared."""
     return sum(row.get("round_trip_ok") is True for row in rows)
 
 
 def last_date(rows: Iterable[Row]) -> str:
-    """Returns the day of the newest record, "" if none has one."""
+    """Returns the day of the newest record, or "" if no record has one."""
     return max(map(_date, rows), default="")
 
 
@@ -99,7 +99,7 @@ def _commit(row: Row) -> str:
 
 
 def _corpus_name(row: Row) -> str:
-    """Returns what a record calls its text: its corpus, else its first field of text."""
+    """Returns a record's corpus, else its first field that is a string."""
     if row.get("corpus"):
         return str(row["corpus"])
     texts = (v for k, v in row.items() if isinstance(v, str) and k not in _PROVENANCE)

@@ -1,4 +1,4 @@
-"""SVG files made part of an HTML page: ids of their own, greys between the page's ink and paper."""
+"""SVG files inlined in an HTML page: unique ids, and greys that follow the page's theme."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from lmcompress.errors import LmcompressError
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _GREY = re.compile(r"#([0-9a-f]{2})\1\1\b", re.IGNORECASE)
 _LEFT_OUT = {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"}
-"""Matplotlib's style sheet would hold for the whole page; the page's own says the same."""
+"""Matplotlib's style sheet would apply to the whole page, which has an equivalent one."""
 
 
 def inline_svg(svg: str, prefix: str, label: str) -> str:
-    """Returns an SVG element to stand in HTML, without script, style sheet and metadata.
+    """Returns an SVG element for use in HTML, without style sheet and metadata.
 
     Args:
       svg: The file's text.
-      prefix: Begins every id, so that those of two figures on a page differ.
-      label: What the figure shows, for those who do not see it.
+      prefix: Start of every id, so that two figures on a page have different ids.
+      label: What the figure shows, for screen readers.
 
     Raises:
-      LmcompressError: If it is no SVG.
+      LmcompressError: If the text is not an SVG.
     """
     try:
         root = ElementTree.fromstring(svg)
     except ElementTree.ParseError as exc:
-        raise LmcompressError(f"found no SVG in the figure of {label!r}: {exc}") from exc
+        raise LmcompressError(f"the figure of {label!r} is not an SVG: {exc}") from exc
     if root.tag != f"{{{_SVG}}}svg":
         raise LmcompressError(f"found {root.tag} in the figure of {label!r}, expected an SVG")
     for element in root.iter():
@@ -54,7 +54,7 @@ def _rename_ids(element: ElementTree.Element, prefix: str) -> None:
 
 
 def _themed(style: str) -> str:
-    """Returns a style whose greys are mixed from --ink and --paper, whatever these are."""
+    """Returns a style with its greys mixed from the page's colours --ink and --paper."""
     return _GREY.sub(lambda match: _mixed(int(match[1], 16)), style)
 
 

@@ -12,17 +12,18 @@ from lmcompress.corpora.registry import split_range
 from lmcompress.errors import LmcompressError
 
 FLATTERING_BYTES = 100_000
-"""Fast codecs on less than this are repeated many times on the same bytes, and get faster: gzip,
-bzip2 and xz decompressed 12 kB two to three times as fast as 12 kB that they met once. (The
-processor learns the branches, we suppose.)"""
-_ABSENT = "–"  # noqa: RUF001 - an en dash, the usual sign in a table
+"""Below this, fast codecs look faster than they are, as they are timed many times on the same
+bytes: gzip, bzip2 and xz decompressed 12 kB two to three times as fast as 12 kB that were new.
+(Presumably the processor learns the branches.)"""
+ABSENT = "–"  # noqa: RUF001 - an en dash
+"""The text of a cell without a value."""
 
 
 def rate_table(records: Iterable[Record]) -> str:
     """Returns bits per byte of decoded files, the best of each file in bold.
 
-    Codecs by files, best total first; for a single file a list with sizes and rates. Rows that
-    were only scored are left out.
+    A row for each codec, best total first, and a column for each file; for a single file, columns
+    with sizes and rates. Rows that were only scored are left out.
     """
     coded = [record for record in latest(records) if record.compressed_bytes is not None]
     if not coded:
@@ -35,8 +36,8 @@ def rate_table(records: Iterable[Record]) -> str:
 def speed_table(records: Iterable[Record]) -> str:
     """Returns kB/s (1,000 raw bytes a second) both ways, one table for each machine.
 
-    `stored` is left out: it hands back the bytes that it was given and copies nothing. A note
-    follows where files are too small for the speeds of fast codecs to be those of larger ones.
+    `stored` is left out: it returns the bytes that it was given and copies nothing. If some files
+    are too small to time fast codecs on, a note says so.
     """
     timed = [record for record in latest(records) if _is_timed(record)]
     if not timed:
@@ -57,7 +58,7 @@ def replace_between_markers(text: str, name: str, table: str) -> str:
     """Returns `text` with `table` between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 
     Raises:
-      LmcompressError: Unless each marker stands there once, in this order.
+      LmcompressError: Unless each marker is there once, in this order.
     """
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
@@ -70,7 +71,7 @@ def replace_between_markers(text: str, name: str, table: str) -> str:
 
 
 def corpus_labels(corpora: Iterable[str]) -> dict[str, str]:
-    """Returns a short name for each corpus: without folder and range, where that is unambiguous."""
+    """Returns a short name for each corpus: without folder and range, if that is unambiguous."""
     labels = {corpus: split_range(corpus)[0].rpartition("/")[2] or corpus for corpus in corpora}
     names = list(labels.values())
     return {
@@ -81,14 +82,14 @@ def corpus_labels(corpora: Iterable[str]) -> dict[str, str]:
 def by_total(records: Iterable[Record]) -> list[str]:
     """Returns the codecs, best first by total bits over total bytes.
 
-    A codec that lacks a file has no total to compare and stands behind those that have all.
+    A codec without a result for some file has no total and comes last.
     """
     totals = _totals(records)
     return sorted(totals, key=lambda codec: (totals[codec] is None, totals[codec] or 0.0))
 
 
 def _totals(records: Iterable[Record]) -> dict[str, float | None]:
-    """Returns bits per byte over all files together, None for a codec that lacks one."""
+    """Returns bits per byte over all files, or None for a codec without a result for one."""
     rows: dict[str, list[Record]] = {}
     for record in records:
         rows.setdefault(record.codec, []).append(record)
@@ -100,7 +101,7 @@ def _totals(records: Iterable[Record]) -> dict[str, float | None]:
 
 
 def _bits_per_byte_of_all(row: Sequence[Record]) -> float | None:
-    """Adds first and divides then: a mean of rates would be another number."""
+    """Divides sums: the mean of the rates would be another number."""
     raw_bytes = sum(record.raw_bytes for record in row)
     compressed_bytes = sum(record.compressed_bytes or 0 for record in row)
     return 8 * compressed_bytes / raw_bytes if raw_bytes else None
@@ -114,7 +115,7 @@ def _matrix(records: Sequence[Record], corpora: Sequence[str]) -> str:
     columns.append([totals[codec] for codec in codecs])
     shown = [_best_in_bold(column) for column in columns]
     header = ["bits per byte", *(labels[corpus] for corpus in corpora), "all"]
-    return _markdown(header, zip(codecs, *shown, strict=True))
+    return markdown_table(header, zip(codecs, *shown, strict=True))
 
 
 def _list_of_one(records: Sequence[Record]) -> str:
@@ -126,7 +127,7 @@ def _list_of_one(records: Sequence[Record]) -> str:
         _best_in_bold([record.adjusted_compression_rate for record in rows], digits=4),
     ]
     header = ["codec", "compressed bytes", "bits per byte", "raw rate", "adjusted rate"]
-    return _markdown(header, zip((record.codec for record in rows), *columns, strict=True))
+    return markdown_table(header, zip((record.codec for record in rows), *columns, strict=True))
 
 
 def _notes(records: Sequence[Record], corpora: Sequence[str]) -> str:
@@ -169,7 +170,7 @@ def _speeds(records: Sequence[Record]) -> str:
                 f"{len(row)} of {num_corpora}",
             )
         )
-    return _markdown(
+    return markdown_table(
         ["codec", "compress kB/s", "decompress kB/s", "device", "threads", "files"], rows
     )
 
@@ -180,7 +181,7 @@ def _kilobytes_per_second(
     seconds = sum(seconds_of(record) or 0.0 for record in row)
     raw_bytes = sum(record.raw_bytes for record in row)
     if not seconds or not raw_bytes:
-        return _ABSENT
+        return ABSENT
     speed = raw_bytes / 1000 / seconds
     return f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
 
@@ -192,12 +193,22 @@ def _best_in_bold(column: Sequence[float | None], digits: int = 3) -> list[str]:
 
 def _cell(value: float | None, best: float | None, digits: int) -> str:
     if value is None:
-        return _ABSENT
+        return ABSENT
     return f"**{value:.{digits}f}**" if value == best else f"{value:.{digits}f}"
 
 
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], alignment: str = ""
+) -> str:
+    """Returns a table without a last newline.
+
+    Args:
+      header: Names of the columns.
+      rows: Cells, as text.
+      alignment: "l" or "r" for each column; by default the first is left, the others right.
+    """
+    alignment = alignment or "l" + "r" * (len(header) - 1)
+    lines = [header, ["---:" if side == "r" else "---" for side in alignment], *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
     )

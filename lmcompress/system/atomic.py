@@ -24,20 +24,20 @@ logger = logging.getLogger(__name__)
 def replace_atomically(
     path: Path, *, overwrite: bool, mode_from: Path | None = None
 ) -> Iterator[BinaryIO]:
-    """Yields a file that takes the name `path` once the block ends without an exception.
+    """Yields a file that gets the name `path` once the block ends without an exception.
 
-    It is written under a temporary name in the same folder, which is removed on any exception,
-    KeyboardInterrupt too. A link at `path` stays: the file it points to is replaced. Nothing is
-    synced to disk: the file is whole after a crash of the program, not of the machine.
+    It is written under a temporary name in the same folder and removed on any exception,
+    KeyboardInterrupt included. A link at `path` stays, and the file that it points to is replaced.
+    Nothing is synced to disk: the file is whole after a crash of the program, not of the machine.
 
     Args:
       path: The output file.
       overwrite: Whether a file may be there already.
-      mode_from: A file whose permission bits and times of access and change are copied.
+      mode_from: A file whose permission bits, access time and modification time are copied.
 
     Raises:
-      LmcompressError: If a file is there and may not be overwritten, `path` is a folder or a
-        device, or writing fails. Errors of the block's own pass through.
+      LmcompressError: If a file exists and may not be overwritten, `path` is a folder or a device,
+        or writing fails. Exceptions of the block itself pass through.
     """
     final = Path(os.path.realpath(path))
     source = None
@@ -67,7 +67,7 @@ def replace_atomically(
 class _NamedOutput(io.FileIO):
     """A new file whose write errors name the path that the user gave.
 
-    An OSError of a write knows no file name, so a caller could not tell it from one of a read.
+    An OSError from a write has no file name, so a caller could not tell it from one of a read.
     """
 
     def __init__(self, temporary: Path, path: Path, mode: int) -> None:
@@ -105,7 +105,7 @@ def _refuse_existing(path: Path, final: Path, overwrite: bool) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise LmcompressError(f"cannot write {path}: it is {kind}: give the name of a file")
     if not overwrite:
         raise _exists_error(path)
@@ -128,7 +128,7 @@ def _publish(temporary: Path, final: Path, path: Path, overwrite: bool) -> None:
         os.replace(temporary, final)
         return
     try:
-        os.link(temporary, final)  # of two processes only one wins, and none sees half a file
+        os.link(temporary, final)  # of two processes only one succeeds, and nobody sees half a file
     except FileExistsError as exc:
         raise _exists_error(path) from exc
     except OSError:
@@ -138,7 +138,7 @@ def _publish(temporary: Path, final: Path, path: Path, overwrite: bool) -> None:
 
 
 def _claim_and_replace(temporary: Path, final: Path, path: Path) -> None:
-    """Publishes where the file system has no hard links: for a moment the file is there, empty."""
+    """Publishes on a file system without hard links: for a moment the file is there, empty."""
     try:
         claim = os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError as exc:

@@ -1,4 +1,4 @@
-"""How many processors there are for us."""
+"""How many processors this process may use."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cpus() -> int:
-    """Returns the processors that this process may run on, or the share of them that it is given.
+    """Returns the number of processors that this process may run on, or its quota if that is less.
 
-    Threads that wait for each other stand still where more of them run than that.
+    With more threads than that, threads that wait for each other stall.
     """
     has_affinity = hasattr(os, "sched_getaffinity")
     count = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     try:
         quota, period = _QUOTA.read_text("ascii").split()
         return max(1, min(count, int(quota) // int(period)))
-    except (OSError, ValueError):  # no container, or one without a quota
+    except (OSError, ValueError):  # not in a container, or it has no quota
         return count

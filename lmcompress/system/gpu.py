@@ -1,4 +1,4 @@
-"""Is there a GPU? PyTorch knows, but takes seconds to import, and most machines have none."""
+"""Whether there is a GPU, without importing PyTorch, which takes seconds, on machines without."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ROCM_DEVICE = Path("/dev/kfd")
 
 
 def has_gpu() -> bool:
-    """Returns whether PyTorch can use a GPU; without a driver for one, PyTorch is not asked."""
+    """Returns whether PyTorch can use a GPU; PyTorch is imported only if there is a driver."""
     if not has_driver():
         return False
     import torch
@@ -20,7 +20,7 @@ def has_gpu() -> bool:
 
 
 def has_driver() -> bool:
-    """Returns whether a driver is here that PyTorch's GPU builds could use."""
+    """Returns whether there is a driver that PyTorch's GPU builds could use."""
     library = _LIBRARIES.get(sys.platform)
     if library is None:  # macOS: no CUDA
         return False

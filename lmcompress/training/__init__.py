@@ -1,1 +1,1 @@
-"""Training a GPT, resumable."""
+"""Training a GPT; a run that was interrupted resumes."""

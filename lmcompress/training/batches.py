@@ -1,4 +1,4 @@
-"""What each step of a training run reads: random sequences, held-out text."""
+"""The data of a training run: random sequences for each step, and the held-out text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lmcompress.training.config import TrainConfig
 
 
 class Batches:
-    """Random sequences from the sources; a step's batch depends on seed, step and rank only."""
+    """Random sequences from the sources; a batch depends on seed, step and rank alone."""
 
     def __init__(self, config: TrainConfig, rank: int = 0, world_size: int = 1) -> None:
         self.config, self.rank = config, rank
@@ -31,7 +31,9 @@ class Batches:
             text = np.frombuffer(_read_source(name), dtype=np.uint8)
             split = len(text) - config.holdout_bytes
             if split <= config.sequence_length:
-                raise TrainingError(f"{name} has {len(text)} bytes: too few to hold some out")
+                raise TrainingError(
+                    f"{name} has {len(text)} bytes: too few to hold out {config.holdout_bytes}"
+                )
             self.texts[name], self.holdouts[name] = text[:split], text[split:]
         weights = np.array(list(config.sources.values()), dtype=np.float64)
         self.probs = weights / weights.sum()
@@ -48,9 +50,9 @@ class Batches:
         return symbols
 
     def step(self, step: int) -> tuple[Tensor, Tensor]:
-        """Returns inputs and targets of one step, int64 (batch_size, sequence_length) each.
+        """Returns the inputs and targets of one step, int64 (batch_size, sequence_length) each.
 
-        While sequences are short, there are more of them: the step's bytes stay the same.
+        While sequences are short, a step has more of them, and as many bytes as later.
         """
         rng = np.random.default_rng((self.config.seed, step, self.rank))
         length = self.config.sequence_length_at(step)
@@ -68,7 +70,7 @@ class Batches:
 
 
 def _read_source(name: str) -> bytes:
-    """Returns the bytes of a named corpus, or of a file of one's own."""
+    """Returns the bytes of a file or of a named corpus."""
     path = Path(name)
     return path.read_bytes() if path.is_file() else corpora.load(name)
 

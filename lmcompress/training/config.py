@@ -1,4 +1,4 @@
-"""The configuration of a training run, as its TOML file states it."""
+"""The configuration of a training run, read from a TOML file."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from lmcompress.gpt.config import GPTConfig
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """A training run, as its TOML file states it."""
+    """The options of a training run."""
 
     name: str
     model: GPTConfig
     sources: dict[str, float]
-    """Corpus name, or path of a file -> weight: the share of sequences drawn from it."""
+    """Corpus name or path of a file -> weight: the share of sequences drawn from it."""
     init_from: str = ""
-    """Model, by name or folder, whose weights the run begins with; random ones if empty."""
+    """Name or folder of the model whose weights the run starts from; empty for random weights."""
     total_bytes: int = 60_000_000
     """Symbols trained on over the whole run."""
     batch_size: int = 16
-    """Sequences a step, over all processes."""
+    """Sequences per step, over all processes."""
     sequence_length: int = 1024
     short_sequence_length: int = 0
-    """If set, the run begins with sequences of this length, as many more of them a step: attention
-    over long sequences is most of a small model's cost, and most is learned from near bytes
+    """If set, the run begins with sequences of this length, and more of them per step: attention
+    over long sequences is most of a small model's cost, and most is learned from nearby bytes
     (Press et al., 2021, "Shortformer")."""
     short_fraction: float = 0.75
     """Share of the run with short sequences."""
     crlf_fraction: float = 0.0
-    """Share of the sequences whose line ends are turned from LF into CRLF."""
+    """Share of the sequences whose line ends are changed from LF to CRLF."""
     holdout_bytes: int = 131072
     """The last bytes of each source, never trained on, used for validation."""
     optimizer: str = "adamw"
-    """adamw, or muon (for the matrices inside the blocks; AdamW for the rest)."""
+    """adamw, or muon for the matrices inside the blocks and AdamW for the rest."""
     learning_rate: float = 1e-3
     muon_learning_rate: float = 1e-3
     adam_beta2: float = 0.95
@@ -50,7 +50,7 @@ class TrainConfig:
     checkpoint_seconds: float = 120.0
     log_interval: int = 20
     precision: str = "auto"
-    """bfloat16 (autocast), float32, or auto: bfloat16 where the hardware multiplies it fast."""
+    """bfloat16 (autocast), float32, or auto: bfloat16 if the hardware multiplies it fast."""
     compile: bool = False
     """Whether to fuse the step with torch.compile (needs a C++ compiler on the CPU)."""
     seed: int = 1
@@ -66,7 +66,7 @@ class TrainConfig:
         if not self.sources:
             raise TrainingError("no sources: name at least one corpus under [sources]")
         if min(self.sources.values()) < 0 or not sum(self.sources.values()):
-            raise TrainingError("the weights of [sources] must not be negative, nor all zero")
+            raise TrainingError("the weights of [sources] must not be negative, and not all zero")
         for name in ("batch_size", "sequence_length", "eval_interval", "log_interval"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}, expected at least 1")
@@ -89,7 +89,7 @@ class TrainConfig:
             )
 
     def _check_types(self) -> None:
-        """Raises TrainingError if a number, text or flag is something else."""
+        """Raises TrainingError if an option has a value of another type."""
         found = [(name, getattr(self, name), kind) for name, kind in _KINDS.items()]
         found += [(f"the weight of {name}", value, float) for name, value in self.sources.items()]
         for name, value, kind in found:
@@ -98,17 +98,17 @@ class TrainConfig:
 
     @property
     def num_steps(self) -> int:
-        """Optimiser steps of the whole run."""
+        """Optimizer steps of the whole run."""
         return max(1, round(self.total_bytes / (self.batch_size * self.sequence_length)))
 
     def sequence_length_at(self, step: int) -> int:
-        """Symbols of each sequence at a step."""
+        """Symbols per sequence at a step."""
         is_short = self.short_sequence_length and step < self.short_fraction * self.num_steps
         return self.short_sequence_length if is_short else self.sequence_length
 
     @classmethod
     def from_toml(cls, path: Path) -> TrainConfig:
-        """Reads a run's configuration; unknown or wrong values are a TrainingError."""
+        """Reads a run's configuration; raises TrainingError if it is wrong."""
         try:
             values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
         except OSError as exc:
@@ -137,4 +137,4 @@ _KINDS = {
     for field in dataclasses.fields(TrainConfig)
     if field.default is not dataclasses.MISSING
 }
-_EXPECTED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+_EXPECTED = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}

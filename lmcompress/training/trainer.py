@@ -1,10 +1,11 @@
-"""Training a GPT, resumable after a kill at any moment.
+"""Training a GPT. A run that was killed resumes where its state was last saved.
 
     lmcompress train --config experiments/configs/NAME.toml --out runs/NAME
     torchrun --nproc-per-node 2 -m lmcompress train ...        (data parallel)
 
-Every step's batch is a pure function of (seed, step, rank), so a resumed run sees the text that an
-unbroken one would have seen. State is one safetensors file that is replaced atomically.
+A step's batch is a pure function of (seed, step, rank), so a resumed run sees the text that an
+uninterrupted one would have seen. The state is one safetensors file that is replaced atomically.
+Gradients of several processes are averaged by DistributedDataParallel (Li et al., 2020).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from lmcompress.errors import MissingDependencyError, TrainingError
 from lmcompress.gpt.config import GPTConfig
@@ -41,15 +43,15 @@ from lmcompress.training.warm_start import begin_with, joined_card
 _log = logging.getLogger(__name__)
 
 STATE_FILE = "training.safetensors"
-"""What a run goes on from, in its folder."""
+"""The file in a run's folder from which it resumes."""
 _FREE_TO_CHANGE = frozenset(
     ("name", "model", "eval_interval", "checkpoint_seconds", "log_interval", "precision", "compile")
 )
-"""What a resumed run may have otherwise than before (the model is compared on its own)."""
+"""Options that may change when a run resumes (the model is compared separately)."""
 
 
 class Trainer:
-    """One run: network, optimisers, schedule, state on disk."""
+    """One run: network, optimizers, schedule, state on disk."""
 
     def __init__(self, config: TrainConfig, out: Path, device: str = "cpu") -> None:
         self.config, self.out = config, out
@@ -59,15 +61,19 @@ class Trainer:
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         if config.compile and device == "cpu" and not _has_compiler():
-            raise TrainingError("no C++ compiler here: install g++, or set compile = false")
+            raise TrainingError("compile needs a C++ compiler: install g++, or set it to false")
         self.network = GPT(config.model)
         self.before: dict[str, Any] = {}
         self.method: dict[str, Any] = {}
-        """What the card says of how the network is trained, beside the text."""
+        """What the model card says about the training method, apart from the text."""
         if config.init_from and not self.state_path.exists():
             self.before = begin_with(self.network, config)
         self.network.to(self.device)
-        self.forward = torch.compile(self.network) if config.compile else self.network
+        self.parallel: nn.Module = self.network
+        """The network; its backward pass averages gradients over the processes, if several."""
+        if self.world_size > 1:
+            self.parallel = DistributedDataParallel(self.network)
+        self.forward = torch.compile(self.parallel) if config.compile else self.parallel
         self.optimizers = optimizers_of(config, self.network, self.precision)
         self.batches = Batches(config, self.rank, self.world_size)
         self.start_step = 0
@@ -77,11 +83,11 @@ class Trainer:
 
     @property
     def state_path(self) -> Path:
-        """Where the resumable state lies."""
+        """Path of the state from which the run resumes."""
         return self.out / STATE_FILE
 
     def run(self) -> dict[str, Any]:
-        """Trains to the end; returns the last validation figures (bits per byte)."""
+        """Trains to the end and returns the last validation figures (bits per byte)."""
         config = self.config
         self._started = last_save = time.monotonic()
         losses: list[float] = []
@@ -111,8 +117,6 @@ class Trainer:
         inputs, targets = (t.to(self.device) for t in self.batches.step(step))
         loss = self._training_loss(inputs, targets)
         loss.backward()
-        if self.world_size > 1:
-            _average_gradients(self.network, self.world_size)
         if self.config.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         scale = learning_rate_scale(self.config, step)
@@ -127,11 +131,11 @@ class Trainer:
         return value
 
     def _training_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Returns what a step descends."""
+        """Returns the loss that a step minimizes; subclasses may choose another."""
         return self._loss(inputs, targets)
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Returns the mean cross entropy in nats a symbol."""
+        """Returns the mean cross entropy in nats per symbol."""
         return F.cross_entropy(self._logits(inputs), targets.flatten())
 
     def _logits(self, inputs: Tensor) -> Tensor:
@@ -143,7 +147,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Returns held-out bits per byte for each source and, as `mean`, over all their bytes."""
+        """Returns held-out bits per byte of each source and, as `mean`, of all their bytes."""
         figures, total_nats, total = {}, 0.0, 0
         for name in self.batches.holdouts:
             nats, count = 0.0, 0
@@ -166,7 +170,7 @@ class Trainer:
 
     @property
     def _seconds(self) -> float:
-        """How long the run took so far, without what it lost to a kill."""
+        """Training time so far, without the time that was lost when the run was killed."""
         return self._seconds_before + time.monotonic() - self._started
 
     @property
@@ -230,33 +234,33 @@ class Trainer:
 
 @contextlib.contextmanager
 def _opened_state(path: Path) -> Iterator[Any]:
-    """Opens a run's state; raises TrainingError if it is damaged, or none of ours."""
+    """Opens a run's state; raises TrainingError if it is damaged or was not written by us."""
     try:
         with safe_open(path, "pt") as state:
             yield state
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as exc:
-        raise TrainingError(f"{path} is damaged ({exc}): delete it to begin anew") from exc
+        raise TrainingError(f"{path} is damaged ({exc}): delete it to start over") from exc
 
 
 def check_same_run(state_path: Path, config: TrainConfig) -> None:
-    """Raises TrainingError if a state is of a run with other text, shape or schedule."""
+    """Raises TrainingError if a state belongs to a run with other text, shape or schedule."""
     with _opened_state(state_path) as state:
         before = json.loads(state.metadata()["config"])
-    # Through the class: a state that an older version wrote lacks the newer options.
+    # GPTConfig fills in the options that did not exist when an older version wrote the state.
     if GPTConfig.from_dict(before["model"]) != config.model:
-        raise TrainingError(f"{state_path} holds a network of another shape: choose another folder")
+        raise TrainingError(f"{state_path} holds a network of another shape: choose another --out")
     defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
     for name, value in config.to_dict().items():
         found = before.get(name, defaults[name])
         if name not in _FREE_TO_CHANGE and found != value:
             raise TrainingError(
-                f"{state_path} is of a run with {name} {found}, the configuration says {value}: "
-                "choose another folder"
+                f"{state_path} belongs to a run with {name} {found}, the configuration says "
+                f"{value}: choose another --out"
             )
 
 
 def _resolve_precision(precision: str, device: torch.device) -> str:
-    """Returns bfloat16 or float32; a CPU without bfloat16 products is 50 times slower in it."""
+    """Returns bfloat16 or float32; without hardware support, bfloat16 is 50 times slower."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -270,7 +274,7 @@ def _has_compiler() -> bool:
 
 
 def _device_of_process(device: str) -> torch.device:
-    """Returns the device; of several processes on one machine, each takes a GPU of its own."""
+    """Returns the device; each of several processes on one machine gets its own GPU."""
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         return torch.device("cuda", torch.cuda.current_device())
@@ -278,7 +282,7 @@ def _device_of_process(device: str) -> torch.device:
 
 
 def _join_process_group(device: str) -> tuple[int, int]:
-    """Joins torchrun's group where there is one; returns (rank, world size)."""
+    """Joins the process group if torchrun started this process; returns (rank, world size)."""
     if "RANK" not in os.environ:
         return 0, 1
     if not dist.is_initialized():
@@ -286,22 +290,13 @@ def _join_process_group(device: str) -> tuple[int, int]:
     return dist.get_rank(), dist.get_world_size()
 
 
-def _average_gradients(network: GPT, world_size: int) -> None:
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    flat /= world_size
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
 def train(
     config: TrainConfig, out: Path, device: str = "auto", trainer: type[Trainer] = Trainer
 ) -> dict[str, Any]:
-    """Trains (or goes on training) a model into the folder `out`; returns validation figures."""
+    """Trains a model in the folder `out`, or resumes its run; returns the validation figures."""
     has_gpu = torch.cuda.is_available()
     if device == "auto":
         device = "cuda" if has_gpu else "cpu"
     if device == "cuda" and not has_gpu:
-        raise MissingDependencyError("no CUDA device here: use --device cpu")
+        raise MissingDependencyError("found no CUDA device: use --device cpu")
     return trainer(config, out, device).run()

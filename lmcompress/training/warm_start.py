@@ -1,4 +1,4 @@
-"""Where a training run begins: with the weights of a model, instead of random ones."""
+"""Starting a training run from the weights of a model instead of random ones."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from lmcompress.training.config import TrainConfig
 
 
 def begin_with(network: GPT, config: TrainConfig) -> dict[str, Any]:
-    """Copies the weights of `init_from` into a network; returns its card, with its fingerprint.
+    """Copies the weights of `init_from` into a network; returns that model's card and fingerprint.
 
-    An n-gram table that the model lacks begins with zeros, which predict what the model predicts.
+    If only the network has an n-gram table, the table starts as zeros: at first the network then
+    predicts what the model does.
 
     Raises:
       ModelNotFoundError: If there is no such model.
-      TrainingError: If it is of tokens or of another shape, or has seen what is held out here.
+      TrainingError: If it is a token model, has another shape, or was trained on what is held out.
     """
     model = load_model(config.init_from)
     if model.weights is None or model.tokens is not None:
-        raise TrainingError(f"init_from is {config.init_from}, expected a model of bytes")
+        raise TrainingError(f"init_from is {config.init_from}, expected a byte model")
     _check_shape(model, config)
     _check_holdout(model, config)
     state = load_network(model.folder).state_dict()
@@ -43,7 +44,7 @@ def _check_shape(model: Model, config: TrainConfig) -> None:
         if ours[option] != value:
             raise TrainingError(
                 f"init_from {config.init_from} has {option} {value}, [model] says {ours[option]}: "
-                "give the shape that it has"
+                "use the same shape"
             )
 
 
@@ -52,13 +53,13 @@ def _check_holdout(model: Model, config: TrainConfig) -> None:
     seen = sorted(set(config.sources) & set(model.card.get("trained_on", ())))
     if seen and config.holdout_bytes > held_out:
         raise TrainingError(
-            f"init_from {config.init_from} was trained on all of {seen[0]} but its last {held_out} "
-            f"bytes: holdout_bytes is {config.holdout_bytes}, expected {held_out} at most"
+            f"init_from {config.init_from} was trained on all of {seen[0]} except the last "
+            f"{held_out} bytes: holdout_bytes is {config.holdout_bytes}, expected no more"
         )
 
 
 def joined_card(card: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """Returns the card of a run with what the model that it began with has seen added."""
+    """Returns a run's card, which counts the text that the model it started from was trained on."""
     return {
         **card,
         "began_with": {key: before.get(key) for key in ("name", "fingerprint", "bytes_seen")},

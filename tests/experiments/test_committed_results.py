@@ -21,8 +21,8 @@ from experiments import (
     table_1,
     table_2,
 )
-from experiments.support import common, table_1_tables
-from experiments.support.common import RESULTS
+from experiments.support import records, table_1_tables
+from experiments.support.records import RESULTS
 from lmcompress.benchmark.records import Record, append_rows, read_jsonl, read_rows
 from lmcompress.models.store import folders, load_model
 
@@ -80,7 +80,7 @@ def test_a_changed_file_of_a_model_that_is_not_shown_yet_is_an_error(
     folder.mkdir(parents=True)
     append_rows([good | {"fingerprint": "of before"}] * 2, folder / "records.jsonl")
     changed = good | {"corpus": "empty", "round_trip_ok": False}
-    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(round_trips, "all_names", lambda: ["empty"])
     monkeypatch.setattr(round_trips, "round_trip", lambda *_: [changed])
 

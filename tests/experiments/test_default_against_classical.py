@@ -42,11 +42,11 @@ def test_stopped_run_goes_on_where_it_was(experiment, tiny_model, tmp_path):
 
     codecs = [*gzip, Interrupted(tiny_model, config)]
     with pytest.raises(KeyboardInterrupt):
-        experiment.measure(list(FILES), codecs, path, FILES.__getitem__)
+        experiment.measure(experiment.NAME, list(FILES), codecs, path, FILES.__getitem__)
     stopped = read_jsonl(path)
     for _ in range(2):
         codecs = [*gzip, ModelCodec(tiny_model, config)]
-        experiment.measure(list(FILES), codecs, path, FILES.__getitem__)
+        experiment.measure(experiment.NAME, list(FILES), codecs, path, FILES.__getitem__)
 
     found = read_jsonl(path)
     assert found[: len(stopped)] == stopped
@@ -58,7 +58,9 @@ def test_stopped_run_goes_on_where_it_was(experiment, tiny_model, tmp_path):
 def test_other_lanes_are_measured_too(experiment, tiny_model, tmp_path):
     for lanes in ("auto", 1, 2):
         codec = ModelCodec(tiny_model, CodecConfig(lanes=lanes, threads=1))
-        experiment.measure(["a.txt"], [codec], tmp_path / "records.jsonl", FILES.__getitem__)
+        experiment.measure(
+            experiment.NAME, ["a.txt"], [codec], tmp_path / "records.jsonl", FILES.__getitem__
+        )
 
     names = [record.codec for record in read_jsonl(tmp_path / "records.jsonl")]
     assert names == ["tiny", "tiny (1 lane)", "tiny (2 lanes)"]
@@ -66,7 +68,9 @@ def test_other_lanes_are_measured_too(experiment, tiny_model, tmp_path):
 
 def test_derived_files_are_a_function_of_the_records(experiment, tmp_path):
     codecs = classical_codecs(["gzip", "xz"])
-    experiment.measure(list(FILES), codecs, tmp_path / "records.jsonl", FILES.__getitem__)
+    experiment.measure(
+        experiment.NAME, list(FILES), codecs, tmp_path / "records.jsonl", FILES.__getitem__
+    )
     records = read_jsonl(tmp_path / "records.jsonl")
 
     written = []

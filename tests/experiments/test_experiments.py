@@ -29,9 +29,10 @@ from experiments import (
     step_profile,
     table_2,
 )
-from experiments.support import code_lengths, common, speed_codecs
-from experiments.support.common import RESULTS, write_records, write_table
+from experiments.support import code_lengths, records, speed_codecs
 from experiments.support.eager_decoder import CachedDecoder, prefix_step
+from experiments.support.records import RESULTS, write_records
+from experiments.support.tables import write_table
 from lmcompress import CodecConfig
 from lmcompress.adaptive.state import PARTS
 from lmcompress.benchmark import classical
@@ -167,7 +168,7 @@ def test_the_gpu_experiments_products_are_the_networks() -> None:
 def test_nothing_to_derive_from_is_one_clear_line(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
 
     result = CliRunner().invoke(script.main, ["--derive"])
 
@@ -180,13 +181,13 @@ def test_records_name_the_commit_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits = iter(["ran", "came later"])
-    run = common.describe_run()
-    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    run = records.describe_run()
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(
-        common, "describe_run", lambda _: dataclasses.replace(run, git_commit=next(commits))
+        records, "describe_run", lambda _: dataclasses.replace(run, git_commit=next(commits))
     )
 
-    with common.result_folder("of_a_test", False) as folder:
+    with records.result_folder("of_a_test", False) as folder:
         write_records("of_a_test", [{"bits": 1}], folder)
 
     assert [row["git_commit"] for row in read_rows(folder / "records.jsonl")] == ["ran"]

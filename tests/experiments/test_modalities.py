@@ -46,7 +46,7 @@ def test_no_piece_comes_twice_and_high_bits_are_kept(modality: str) -> None:
 
 @needs_corpora
 def test_more_than_there_is_says_how_much_there_is() -> None:
-    with pytest.raises(CorpusError, match="speech has 8,144,896 bytes at hand"):
+    with pytest.raises(CorpusError, match="speech has 8,144,896 bytes, expected"):
         modalities.sample("speech", 1 << 30)
 
 
@@ -123,5 +123,5 @@ def test_a_samples_name_tells_its_modality(modality: str) -> None:
 
 
 def test_a_name_of_something_else_tells_none() -> None:
-    with pytest.raises(CorpusError, match="is no sample of a modality"):
+    with pytest.raises(CorpusError, match="is not a sample of a modality"):
         modalities.modality_of("calgary/book1@0+4096")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments import model_sizes
-from experiments.default_against_classical import derived_texts, in_order
-from experiments.support.common import RESULTS
+from experiments.support.codec_rows import derived_texts, in_order
+from experiments.support.records import RESULTS
 from lmcompress.benchmark.records import read_jsonl
 from lmcompress.corpora.registry import info, split_range
 from lmcompress.models.store import load_model

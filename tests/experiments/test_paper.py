@@ -10,8 +10,8 @@ import pytest
 import lmcompress
 from experiments import figure_4
 from experiments.support import paper
+from experiments.support.figures import write_derived
 from experiments.support.modalities import CHUNK_BYTES, Sample
-from experiments.support.outputs import write_derived
 from lmcompress import CodecConfig
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.harness import chunked_row, measure
@@ -134,5 +134,5 @@ def test_models_that_are_not_here_yet_are_named(
 ) -> None:
     monkeypatch.setattr(paper, "folders", dict)
 
-    assert paper.models_at_hand(paper.LADDER) == []
+    assert paper.installed_models(paper.LADDER) == []
     assert "left out ladder-200k: not in the package yet" in capsys.readouterr().err

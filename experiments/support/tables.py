@@ -1,0 +1,27 @@
+"""Markdown tables and other text files of an experiment's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lmcompress.report.tables import ABSENT, markdown_table
+
+
+def markdown_of(rows: Sequence[Mapping[str, Any]], note: str) -> str:
+    """Returns the note, an empty line, and a table with a column for each key."""
+    columns = list(rows[0])
+    cells = ([ABSENT if row[c] is None else str(row[c]) for c in columns] for row in rows)
+    return f"{note}\n\n{markdown_table(columns, cells)}\n"
+
+
+def write_texts(texts: Mapping[str, str], folder: Path) -> None:
+    """Writes text files by name."""
+    for name, text in texts.items():
+        (folder / name).write_text(text, "utf-8", newline="\n")
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], folder: Path, note: str) -> None:
+    """Writes table.md: a note on what it shows, and a column for each key."""
+    write_texts({"table.md": markdown_of(rows, note)}, folder)

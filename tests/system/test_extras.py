@@ -1,0 +1,61 @@
+"""A command that lacks an extra says at its start what to install; compressing needs none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import Run, assert_one_line_error
+
+EXTRAS = (
+    "brotli", "bzip3", "datasets", "gguf", "huggingface_hub", "jinja2", "markdown_it", "markupsafe",
+    "matplotlib", "pandas", "PIL", "pyppmd", "scipy", "soundfile", "tokenizers", "transformers",
+    "zpaq", "zstandard",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argv", "hidden", "extra"),
+    [
+        (["report"], "jinja2", "report"),
+        (["report"], "markdown_it", "report"),
+        (["demo"], "matplotlib", "bench"),
+        (["bench", "book.txt", "--plot", "plot.svg"], "matplotlib", "bench"),
+    ],
+    ids=["report-jinja2", "report-markdown", "demo", "bench"],
+)
+def test_a_missing_package_is_one_line_that_names_its_extra(
+    argv: list[str],
+    hidden: str,
+    extra: str,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, hidden, None)
+    monkeypatch.delitem(sys.modules, "lmcompress.report.page", raising=False)
+
+    result = run(*argv)
+
+    assert_one_line_error(result, f"needs {hidden}: pip install 'lmcompress[{extra}]'")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compressing_needs_no_extra() -> None:
+    program = f"""
+import importlib, pkgutil, sys
+for name in {EXTRAS}:
+    sys.modules[name] = None
+import lmcompress
+for module in pkgutil.walk_packages(lmcompress.__path__, "lmcompress."):
+    if module.name not in ("lmcompress.report.page", "lmcompress.__main__"):
+        if not module.name.startswith("lmcompress.gpt.cuda."):
+            importlib.import_module(module.name)
+raw = b"It was the best of times, it was the worst of times; " * 9
+assert lmcompress.decompress(lmcompress.compress(raw, "none")) == raw
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
