@@ -23,7 +23,7 @@ class SegmentInfo:
     """One segment: bytes that decode on their own."""
 
     method: str
-    """ "stored", "coded" (the model alone) or "mixed" (with the adaptive stage)."""
+    """How it was compressed: "stored", "coded" (GPT alone) or "mixed" (with the adaptive stage)."""
     raw_bytes: int
     payload_bytes: int
     lanes: int
@@ -32,7 +32,7 @@ class SegmentInfo:
 
 @dataclasses.dataclass(frozen=True)
 class FrameInfo:
-    """One frame. None is what its header does not say; a compact frame's says little."""
+    """One frame. A field is None if the header, terse in a compact frame, does not say it."""
 
     kind: Literal["full", "compact"]
     format_version: int
@@ -46,7 +46,7 @@ class FrameInfo:
     """Size of the installed model; 0 if none is needed."""
     arithmetic_version: int | None
     tokenizer: str | None
-    """ "bytes" or "tokens"."""
+    """What the model's symbols are: "bytes" or "tokens"."""
     precision_bits: int
     """Symbol frequencies sum to 2**precision_bits."""
     window: int | None
