@@ -71,7 +71,7 @@ def open(
 
     Raises:
       OSError: If the file cannot be opened.
-      ModelNotFoundError: When writing, if there is no such model.
+      ModelNotFoundError: When writing, if the model is unknown.
       ValueError: If `mode` is unknown, or a setting is out of range.
       LmcompressError: While reading, what `decompress` raises.
     """

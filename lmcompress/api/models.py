@@ -46,7 +46,7 @@ def list_models() -> list[ModelInfo]:
 
     Installed are the models that come with lmcompress, those in the folders of $LMCOMPRESS_MODELS
     (separated like those of $PATH), and those that `fetch` has put into the user's cache. The last
-    one listed is "none", which is no GPT: the adaptive stage alone. Folders that do not hold a
+    one listed is "none", which has no GPT: the adaptive stage alone. Folders that do not hold a
     readable model are left out, with a warning in the log.
     """
     listed = []

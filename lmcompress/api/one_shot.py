@@ -29,8 +29,8 @@ def compress(
 
     Args:
       data: Any bytes.
-      model: A name that `list_models` returns, a model's folder, or a loaded `Model`. "none" is no
-        GPT at all: the adaptive stage alone.
+      model: A name that `list_models` returns, a model's folder, or a loaded `Model`. "none" has
+        no GPT: the adaptive stage alone.
       config: Settings to start from; the keywords below override its fields.
       progress: Called with the number of bytes done since the last call.
       **options: Any of these keywords:
@@ -51,7 +51,7 @@ def compress(
       The frame. It names the model, but does not contain it.
 
     Raises:
-      ModelNotFoundError: If there is no such model.
+      ModelNotFoundError: If the model is unknown.
       LmcompressError: If `compact` is set and the data is more than one segment, or the model
         cannot use a prompt.
       MissingDependencyError: If `device` is "cuda" and there is no GPU.
@@ -120,7 +120,7 @@ def score(
       would write; headers and checksums come on top.
 
     Raises:
-      ModelNotFoundError: If there is no such model.
+      ModelNotFoundError: If the model is unknown.
       ValueError: If a setting is out of range.
     """
     settings = configured(config, options, CompressOptions)

@@ -155,7 +155,8 @@ def _ppmd() -> Codec:
             piece = decoder.decode(coded, min(_PPMD_PIECE_BYTES, raw_bytes - len(raw)))
             if not piece and not coded:
                 raise CorruptFrameError(
-                    f"the PPMd data ends after {len(raw):,} of {raw_bytes:,} bytes: make it anew"
+                    f"the PPMd data ends after {len(raw):,} of {raw_bytes:,} bytes: "
+                    "compress it again"
                 )
             raw += piece
             # The decoder may look one byte past the end of its data.
@@ -245,7 +246,7 @@ def get(name: str) -> Codec:
     """Returns a codec by name and level, such as "gzip-9".
 
     Raises:
-      ValueError: If there is no such codec; the message has the nearest names.
+      ValueError: If the codec is unknown; the message has the nearest names.
       MissingDependencyError: If its package or program is not installed.
     """
     if name not in _MAKERS:

@@ -92,7 +92,7 @@ class FloatScorer:
         """Returns the code length of a text.
 
         Raises:
-          LmcompressError: If it is no UTF-8, or the tokenizer does not give it back: the code
+          LmcompressError: If it is not UTF-8, or the tokenizer does not give it back: the code
             length would leave something out.
         """
         try:

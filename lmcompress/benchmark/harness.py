@@ -122,7 +122,7 @@ def run_benchmark(
 
     Raises:
       LmcompressError: If a codec did not give back the original; the message names both.
-      ModelNotFoundError: If there is no such model.
+      ModelNotFoundError: If the model is unknown.
       MissingDependencyError: If a codec that is named is not installed.
     """
     chosen: list[Codec] = [ModelCodec(load_model(name), config) for name in models]

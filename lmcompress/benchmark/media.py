@@ -81,7 +81,9 @@ def _flac() -> Codec:
         try:
             samples, _ = soundfile.read(io.BytesIO(compressed), dtype="int16")
         except soundfile.SoundFileError as exc:
-            raise CorruptFrameError(f"the FLAC data cannot be read ({exc}): make it anew") from exc
+            raise CorruptFrameError(
+                f"the FLAC data cannot be read ({exc}): compress it again"
+            ) from exc
         return bytes(((samples >> 8) + 128).astype(np.uint8))
 
     return ClassicalCodec(

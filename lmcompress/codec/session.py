@@ -56,7 +56,7 @@ class Session:
     Raises:
       LmcompressError: If the model cannot read the prompt.
       MissingDependencyError: If the device is not there.
-      ValueError: If there is no such device, or fewer than one thread.
+      ValueError: If the device is unknown, or there is not even one thread.
     """
 
     def __init__(

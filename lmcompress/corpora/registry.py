@@ -64,7 +64,7 @@ class CorpusLibrary:
         """Returns the registry's line about a corpus; a range in the name is ignored.
 
         Raises:
-          CorpusError: If there is no such corpus; the message names the nearest ones.
+          CorpusError: If the corpus is unknown; the message names the nearest ones.
         """
         name, _ = split_range(name)
         if name in self.registry:

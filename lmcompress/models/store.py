@@ -50,7 +50,7 @@ class Model:
     name: str
     """What files of this model name it."""
     weights: ExactWeights | None
-    """None for the model "none", which is no GPT at all."""
+    """None for the model "none", which has no GPT."""
     card: dict[str, Any] = dataclasses.field(hash=False, repr=False)
     """JSON-ready facts, such as `trained_on` (corpora), `bytes_seen` and `licence`."""
     folder: Path
@@ -161,7 +161,7 @@ def load_model(name: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
       name: A name that `list_models` returns, "none" for no GPT, or a folder with a `model.json`.
 
     Raises:
-      ModelNotFoundError: If there is no such model, or its files are damaged.
+      ModelNotFoundError: If the model is unknown, or its files are damaged.
     """
     if name == NO_MODEL:
         return Model(NO_MODEL, None, {}, EMBEDDED)
@@ -182,7 +182,7 @@ def _load(folder: Path) -> Model:
 
 
 def check_model(name: str | os.PathLike[str]) -> None:
-    """Raises ModelNotFoundError if there is no such model; loads nothing."""
+    """Raises ModelNotFoundError if the model is unknown; loads nothing."""
     if name != NO_MODEL:
         find_model(name)
 

@@ -20,7 +20,7 @@ def begin_with(network: GPT, config: TrainConfig) -> dict[str, Any]:
     predicts what the model does.
 
     Raises:
-      ModelNotFoundError: If there is no such model.
+      ModelNotFoundError: If the model is unknown.
       TrainingError: If it is a token model, has another shape, or was trained on what is held out.
     """
     model = load_model(config.init_from)
