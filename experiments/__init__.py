@@ -1,40 +1,52 @@
-"""Experiments: one script per question; each writes records, tables and figures into results/."""
+"""Experiments: one script per question; each writes records, tables and figures to results/."""
 
 EXPERIMENTS: dict[str, str] = {
-    "default_against_classical": "the default model beside classical codecs, file by file",
-    "languages_and_logs": "the default model against zpaq and PPMd on languages and logs",
-    "round_trips": "files through the command line, bit for bit",
-    "non_text": "executables, images, sound: the mixture against its parts",
-    "prompt_records": "small files with and without a prompt",
-    "adaptive_ablation": "what each part of the adaptive stage is worth",
-    "adaptive_lanes": "what lanes cost",
-    "mix_shift": "who predicts what along a file",
-    "adaptive_speed": "speed of the adaptive stage",
-    "speed": "speed of the exact engine",
-    "step_profile": "where the time of a step goes",
-    "gptzip": "gptzip on the same weights (installs it into the user's cache; downloads a model)",
-    "lane_speed": "bits per byte and speed against lanes",
-    "start_up": "what a command costs before it does anything",
-    "growth": "time and memory against the size of the file",
-    "exactness_cost": "float network against its exact form (full runs only; needs runs/lmc-3m)",
-    "pretrained": "SmolLM2-135M: files, exactness, windows, characters (downloads 98 MB)",
-    "pretrained_whole": "SmolLM2-135M on a whole text: lanes, threads, float32 beside it",
-    "model_sizes": "bits per byte against parameters, beside gzip and its peers",
+    "default_against_classical": "The default model and classical codecs on ten files",
+    "languages_and_logs": "The default model, zpaq and PPMd on languages and logs",
+    "round_trips": "Files of all kinds through the command line, bit for bit",
+    "non_text": "Executables, images and sound, with and without the adaptive stage",
+    "prompt_records": "Small files with and without a prompt",
+    "adaptive_ablation": "What each part of the adaptive stage is worth",
+    "adaptive_lanes": "What lanes cost in bits",
+    "mix_shift": "Bits per byte of the GPT, the stage and both, by position in the file",
+    "adaptive_speed": "Speed of the adaptive stage",
+    "speed": "Speed of the exact engine and of classical codecs",
+    "step_profile": "Where the time of one step goes",
+    "gptzip": "gptzip on the same weights",
+    "lane_speed": "Bits per byte and speed by number of lanes",
+    "start_up": "Start-up time of commands",
+    "growth": "Time and memory by file size",
+    "exactness_cost": "The float network compared with its exact form",
+    "pretrained": "SmolLM2-135M: files, exactness, windows, characters",
+    "pretrained_whole": "SmolLM2-135M on a whole text: lanes, threads, float32",
+    "model_sizes": "Bits per byte by model size, compared with classical codecs",
     "table_1": "Table 1: raw and adjusted rates of codecs and models, four modalities",
-    "figure_2": "Figure 2: adjusted rate against model size, by the size of the data set",
-    "figure_3": "Figure 3: compressors and models continue text, images, speech",
-    "figure_4": "Figure 4: rate against sequence length, classical codecs and models",
-    "table_2": "Table 2: tokenizers against model sizes (trains what is not trained)",
-    "scaling_law": "how bits per byte fall with parameters and with bytes seen",
-    "ladder_table": "the ladder: size, training, bits per byte float and exact, speed",
-    "architectures": "GPT-1, GPT-2 and GPT-3 at one small size (trains what is not trained)",
-    "candidates": "candidates for the default model, short and small (trains what is not trained)",
-    "findings": "the paper's findings beside ours, from the records of the above",
+    "figure_2": "Figure 2: adjusted rate by model size and size of the data set",
+    "figure_3": "Figure 3: compressors and models continue text, images and speech",
+    "figure_4": "Figure 4: rate by sequence length, classical codecs and models",
+    "table_2": "Table 2: tokenizers and model sizes",
+    "scaling_law": "Bits per byte by parameters and by bytes seen in training",
+    "ladder_table": "The ladder: size, training, bits per byte float and exact, speed",
+    "architectures": "GPT-1, GPT-2 and GPT-3 compared at one small size",
+    "candidates": "Candidates for the default model, small and trained briefly",
+    "findings": "The paper's findings compared with ours",
 }
-"""What `lmcompress reproduce` runs, in this order: name and what it makes."""
+"""What `lmcompress reproduce` runs, in this order: name and title."""
+
+NEEDS: dict[str, str] = {
+    "gptzip": "installs gptzip into the user's cache and downloads a model",
+    "exactness_cost": "needs the float weights of lmc-3m in runs/",
+    "pretrained": "downloads 98 MB",
+    "pretrained_whole": "downloads 98 MB",
+    "table_2": "trains the models that are missing",
+    "architectures": "trains the models that are missing",
+    "candidates": "trains the models that are missing",
+    "findings": "reads the records of the others",
+}
+"""What an experiment takes besides texts and time; `reproduce --list` shows it."""
 
 WITHOUT_QUICK = {"exactness_cost", "gptzip"}
 """These have no quick form: they need the float weights of a long training, or a download."""
 
 DOWNLOADS = {"pretrained", "pretrained_whole"}
-"""Left out of a quick run that names none: their quick forms fetch a model of 98 MB."""
+"""Left out of a quick run unless named: their quick forms download a model of 98 MB."""

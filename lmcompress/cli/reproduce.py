@@ -36,8 +36,9 @@ def reproduce(names: tuple[str, ...], quick: bool, as_list: bool) -> int:
     declared = _declared_experiments(root)
     if as_list:
         width = max(map(len, declared["EXPERIMENTS"]))
-        for name, makes in declared["EXPERIMENTS"].items():
-            click.echo(f"{name:{width}}  {makes}")
+        for name, title in declared["EXPERIMENTS"].items():
+            needs = declared["NEEDS"].get(name)
+            click.echo(f"{name:{width}}  {title}{f' ({needs})' if needs else ''}")
         return 0
     chosen = _chosen(names, declared["EXPERIMENTS"])
     if quick:

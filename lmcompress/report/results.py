@@ -73,7 +73,7 @@ def read_results(folder: Path) -> Results:
     order = [name for name in dict.fromkeys((*FIRST, *declared, *sorted(found))) if name in found]
     return Results(
         [_read(found[name], declared.get(name), scripts) for name in order],
-        {name: _capitalised(title) for name, title in declared.items() if name not in found},
+        {name: title for name, title in declared.items() if name not in found},
         [path.read_text("utf-8") for path in _documents(folder) if path.is_file()],
     )
 
@@ -108,7 +108,7 @@ def _read(folder: Path, title: str | None, scripts: Path | None) -> Experiment:
     question, method = _docstring(scripts / f"{folder.name}.py") if scripts else ("", "")
     return Experiment(
         name=folder.name,
-        title=_capitalised(title or folder.name.replace("_", " ")),
+        title=title or folder.name.replace("_", " ").capitalize(),
         question=question,
         method=method,
         table=table.read_text("utf-8") if table.is_file() else "",
@@ -150,7 +150,3 @@ def _docstring(script: Path) -> tuple[str, str]:
 
 def _parsed(script: Path) -> ast.Module:
     return ast.parse(script.read_text("utf-8"), script.name)
-
-
-def _capitalised(title: str) -> str:
-    return title[:1].upper() + title[1:]

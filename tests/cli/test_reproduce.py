@@ -41,6 +41,10 @@ def test_list_names_all(run: Run) -> None:
     lines = run("reproduce", "--list").stdout.decode().splitlines()
 
     assert [line.split()[0] for line in lines] == list(experiments.EXPERIMENTS)
+    assert set(experiments.NEEDS) <= set(experiments.EXPERIMENTS)
+    for line in lines:
+        needs = experiments.NEEDS.get(line.split()[0])
+        assert line.endswith(f"({needs})") if needs else "(" not in line
 
 
 def test_unknown_name_has_the_nearest(run: Run) -> None:

@@ -75,7 +75,7 @@ def checkout(tmp_path: Path) -> Path:
     scripts.mkdir()
     (scripts / "__init__.py").write_text(
         "EXPERIMENTS: dict[str, str] = "
-        "{'speed': 'how fast it is', 'table_1': 'Table 1: rates', 'growth': 'time by size'}\n"
+        "{'speed': 'How fast it is', 'table_1': 'Table 1: rates', 'growth': 'Time by size'}\n"
     )
     (scripts / "table_1.py").write_text('"""Who is best?\n\n    run me\n\nBy bytes."""\n1 / 0\n')
     results = tmp_path / "results"
