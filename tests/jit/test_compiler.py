@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import grimp
 import numpy as np
 import pytest
 
@@ -117,11 +118,31 @@ def test_the_cache_is_named_after_the_text_of_all_kernels(
     before = compiler._cache_folder()
     (package / "gpt" / "kernels.py").write_text("A = 2\n")
     after = compiler._cache_folder()
+    (package / "cli").mkdir()
+    (package / "cli" / "info.py").write_text("B = 1\n")
 
     assert before is not None
     assert after is not None
-    assert before != after
+    assert before != after == compiler._cache_folder()
     assert before.parent == after.parent == tmp_path / "cache"
+
+
+def test_kernels_inline_nothing_that_the_cache_is_not_named_after() -> None:
+    graph = grimp.build_graph("lmcompress", cache_dir=None)
+    sources = {source.removesuffix(".py") for source in compiler._SOURCES}
+    harmless = {"errors", "system", "format"}  # no kernel's constants or functions
+
+    def room(module: str) -> str:
+        return module.split(".")[1]
+
+    imported = {
+        room(other)
+        for module in graph.modules
+        if module != "lmcompress" and room(module) in sources
+        for other in graph.find_modules_directly_imported_by(module)
+    }
+
+    assert imported - sources <= harmless
 
 
 STEP = "        x = (x * 31 + n) % 1009\n"
