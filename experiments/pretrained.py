@@ -154,7 +154,8 @@ def exactness_row(model: Model, name: str) -> Row:
     for bits in ACTIVATION_BITS:
         config = dataclasses.replace(model.weights.config, activation_bits=bits)
         weights = dataclasses.replace(model.weights, config=config)
-        row[f"exact_{bits}_bits_per_byte"] = exact_bits(weights, symbols, policy) / len(raw)
+        other = dataclasses.replace(model, weights=weights)
+        row[f"exact_{bits}_bits_per_byte"] = exact_bits(other, symbols, policy) / len(raw)
     return row
 
 
@@ -163,7 +164,7 @@ def window_row(model: Model, name: str, setting: str) -> Row:
     assert model.weights is not None
     window, overlap = (int(part.split()[-1]) for part in setting.split(", ")[1:])
     raw, symbols = symbols_of(model, name)
-    bits = exact_bits(model.weights, symbols, ContextPolicy(window, overlap))
+    bits = exact_bits(model, symbols, ContextPolicy(window, overlap))
     return {
         "raw_bytes": len(raw),
         "num_tokens": len(symbols),

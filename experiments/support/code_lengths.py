@@ -9,9 +9,9 @@ import torch
 
 from experiments.support.records import RESULTS
 from lmcompress import corpora
-from lmcompress.codec.lanes import token_block_steps
-from lmcompress.codec.predictor import ContextPolicy, new_token_predictor
-from lmcompress.codec.session import resolve_threads
+from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.predictor import ContextPolicy
+from lmcompress.codec.session import Session
 from lmcompress.codec.token_segments import TokenStage, coded_bits, token_blocks
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights
@@ -33,15 +33,15 @@ def symbols_of(model: Model, name: str) -> tuple[bytes, Symbols]:
     return raw, tokenizer_of(model.folder, model.tokens).encode(raw)
 
 
-def exact_bits(weights: ExactWeights, symbols: Symbols, policy: ContextPolicy) -> float:
+def exact_bits(model: Model, symbols: Symbols, policy: ContextPolicy) -> float:
     """Returns the quantized code length of symbols in one lane."""
-    threads = resolve_threads(None)
-    block = token_block_steps(1, threads)
-    predictor = new_token_predictor(weights, 1, block, policy, "cpu", threads)
-    stage, bits = TokenStage(predictor, 1), 0.0
-    for tokens, steps in token_blocks(symbols, 1, block, predictor):
-        for step, rows in zip(steps, predictor.logits(tokens), strict=True):
-            bits += float(coded_bits(stage, step, rows).sum())
+    session = Session(model, CodecConfig(device="cpu"), policy)
+    with session.open_token_encoder(1) as opened:
+        predictor = opened.predictor
+        stage, bits = TokenStage(predictor, 1), 0.0
+        for tokens, steps in token_blocks(symbols, 1, opened.block, predictor):
+            for step, rows in zip(steps, predictor.logits(tokens), strict=True):
+                bits += float(coded_bits(stage, step, rows).sum())
     return bits
 
 

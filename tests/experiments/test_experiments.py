@@ -255,7 +255,7 @@ def test_the_code_length_of_tokens_is_that_of_score(token_model: Model) -> None:
     policy = ContextPolicy.of(token_model.weights)
     symbols = tokenizer_of(token_model.folder, token_model.weights.tokens).encode(RAW)
 
-    bits = code_lengths.exact_bits(token_model.weights, symbols, policy)
+    bits = code_lengths.exact_bits(token_model, symbols, policy)
 
     assert bits == pytest.approx(score(token_model, CodecConfig(lanes=1)))
 
@@ -272,7 +272,7 @@ def test_the_float_network_sees_the_windows_that_the_codec_has(
     where = code_lengths.windows(len(symbols), policy)
     spelled, every = code_lengths.float_bits(network, symbols, where, token_model.weights)
 
-    exact = code_lengths.exact_bits(token_model.weights, symbols, policy)
+    exact = code_lengths.exact_bits(token_model, symbols, policy)
     assert exact == pytest.approx(spelled, rel=0.01)
     assert every > spelled
 
