@@ -37,8 +37,9 @@ def reproduce(names: tuple[str, ...], quick: bool, as_list: bool) -> int:
     declared = _experiments(root)
     if as_list:
         width = max(map(len, declared.EXPERIMENTS))
-        for name, makes in declared.EXPERIMENTS.items():
-            click.echo(f"{name:{width}}  {makes}")
+        for name, title in declared.EXPERIMENTS.items():
+            needs = f" ({declared.NEEDS[name]})" if name in declared.NEEDS else ""
+            click.echo(f"{name:{width}}  {title}{needs}")
         return 0
     chosen = _chosen(names, declared.EXPERIMENTS)
     if quick:
