@@ -165,10 +165,10 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"Bits per byte (code lengths, no files) of {first['raw_bytes']:,} bytes held out of the "
         "training sources; the first comparison is of the rates with the adaptive stage. One seed "
         "each, the base's learning rates for all but AdamW. SmolLM2-135M, the teacher of the "
-        "distilled one, may have been trained on this text. Seconds of training are by the clock, "
-        "beside whatever else ran, and include compiling and validation. Networks of the same "
-        "parameters as the base, but for full attention, have its shape: what their CPU times "
-        "differ by is noise."
+        "distilled one, may have been trained on this text. Seconds of training are wall-clock "
+        "time on a machine that did other work too, and include compiling and validation. Except "
+        "for full attention, networks with as many parameters as the base have the same shape: "
+        "differences in their CPU times are noise."
     )
     return texts_of(rows, table(rows), note)
 

@@ -153,10 +153,10 @@ def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         )
     note = (
         "Compressed over raw size, in percent, of the first bytes of a chunk that is compressed "
-        f"from nothing: mean and its standard error over {count} chunks of "
+        f"on its own: mean and its standard error over {count} chunks of "
         f"{modalities.CHUNK_BYTES:,} bytes of each modality. files: sizes of files that were "
         "decompressed and compared; "
-        "scored: exact code lengths, no files. Headers are all of a file of a few bytes."
+        "scored: exact code lengths, no files. A file of a few bytes is mostly header."
     )
     return {"summary.csv": csv_text(list(_tidy(shown))), "table.md": markdown_of(lines, note)}
 

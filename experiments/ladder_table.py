@@ -144,10 +144,10 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "Bits per byte of chunks of 2,048 bytes, float32 network / its exact int8 form (scores, no "
         "files). validation: text held out of the training files; the default model's is on other "
         f"text and on its card. Test samples: {', '.join(shown[0]['corpora'])}, "
-        f"{shown[0]['test_bytes']:,} bytes each. Speed: kB of text a second of CPU time, one "
-        "thread, beside other work that shared its caches, on the machine named: speeds of one "
-        "machine compare. Training time is that of the log, beside other work too, so no measure "
-        "of the model."
+        f"{shown[0]['test_bytes']:,} bytes each. Speed: kB of text per second of CPU time, on one "
+        "thread, while other work shared the caches; compare speeds on one machine only. Training "
+        "time is from the log of a machine that did other work too, so it is not a property of the "
+        "model."
     )
     return {
         "summary.csv": csv_text(shown),

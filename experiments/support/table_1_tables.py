@@ -155,7 +155,7 @@ def _raw_note(records: Sequence[Record]) -> str:
     return (
         "Compressed over raw size in percent, lower is better. Every size is that of a file that "
         f"was decompressed and compared, but for cells marked{_SCORED}: there the model would make "
-        "the sample larger, a file stores it, and the exact code length stands in the cell. Chunks "
+        "the sample larger, so a file stores it, and the cell has the exact code length. Chunks "
         "are compressed alone; models read them without the adaptive stage. A classical codec's "
         "chunk is a file of its own, with a header of its own; a model's chunks share one, and the "
         "coder's stream.\n\n"
@@ -169,6 +169,6 @@ def _raw_note(records: Sequence[Record]) -> str:
 
 _ADJUSTED_NOTE = (
     "The raw rate plus the model's bytes over the raw bytes, in percent; without a model it is the "
-    "raw rate. The samples are small beside the models, so the third row of each takes the rate "
-    "measured on the sample for that of 1 GB, the paper's size: **projected**, not measured."
+    "raw rate. The samples are small compared with the models; the third row of each takes the "
+    "rate measured on the sample for that of 1 GB, the paper's size: **projected**, not measured."
 )
