@@ -23,5 +23,5 @@ def needs_extra(extra: str, what: str) -> Iterator[None]:
         yield
     except ImportError as exc:
         raise MissingDependencyError(
-            f"{what} needs {exc.name or exc}: pip install 'lmcompress[{extra}]'"
+            f"{what} needs the {exc.name or exc} package: pip install 'lmcompress[{extra}]'"
         ) from exc

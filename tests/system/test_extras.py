@@ -41,7 +41,7 @@ def test_a_missing_package_is_one_line_that_names_its_extra(
 
     result = run(*argv)
 
-    assert_one_line_error(result, f"needs {hidden}: pip install 'lmcompress[{extra}]'")
+    assert_one_line_error(result, f"needs the {hidden} package: pip install 'lmcompress[{extra}]'")
     assert list(tmp_path.iterdir()) == []
 
 
