@@ -29,6 +29,7 @@ from lmcompress.codec.prompt import PromptState, check_prompt, prompt_lanes
 from lmcompress.errors import MissingDependencyError
 from lmcompress.models.store import Model
 from lmcompress.system.cpus import usable_cpus
+from lmcompress.system.floating_point import default_floating_point
 from lmcompress.system.gpu import has_gpu
 
 AnyPredictor = TypeVar("AnyPredictor", bound=Predictor)
@@ -104,17 +105,21 @@ class Session:
 
     @contextlib.contextmanager
     def _open(self, lanes: int, block: int) -> Iterator[Opened[Predictor]]:
-        prompt = self._read_prompt()
-        with self._predictor(lanes, block) as predictor:
-            first = prompt.read_into(predictor, lanes) if prompt else predictor.bos_id
-            yield Opened(predictor, lanes, block, first, prompt)
+        with default_floating_point():
+            prompt = self._read_prompt()
+            with self._predictor(lanes, block) as predictor:
+                first = prompt.read_into(predictor, lanes) if prompt else predictor.bos_id
+                yield Opened(predictor, lanes, block, first, prompt)
 
     @contextlib.contextmanager
     def _open_tokens(self, lanes: int, block: int) -> Iterator[Opened[TokenPredictor]]:
         weights = self.model.weights
         assert weights is not None
         args = weights, lanes, block, self.policy, self.device, self.threads
-        with contextlib.closing(new_token_predictor(*args)) as predictor:
+        with (
+            default_floating_point(),
+            contextlib.closing(new_token_predictor(*args)) as predictor,
+        ):
             yield Opened(predictor, lanes, block, predictor.bos_id)
 
     def _predictor(self, lanes: int, block: int) -> contextlib.closing[Predictor]:

@@ -25,6 +25,7 @@ from lmcompress.errors import (
 from lmcompress.models.catalog import PUBLISHED
 from lmcompress.models.manifest import read_manifest
 from lmcompress.system.cache import cache_home
+from lmcompress.system.floating_point import default_floating_point
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
@@ -178,7 +179,9 @@ def _load(folder: Path) -> Model:
     from lmcompress.models.checkpoint import load_exact_checkpoint
 
     card = read_manifest(folder)["card"]
-    return Model(card.get("name", folder.name), load_exact_checkpoint(folder), card, folder)
+    with default_floating_point():
+        weights = load_exact_checkpoint(folder)
+    return Model(card.get("name", folder.name), weights, card, folder)
 
 
 def check_model(name: str | os.PathLike[str]) -> None:
