@@ -82,6 +82,8 @@ def open(
         raise ValueError("encoding, errors and newline are for text: add t to the mode")
     allowed = DecompressOptions if action == "r" else CompressOptions
     settings = configured(config, options, allowed)
+    if is_text:  # raises for an unknown encoding or newline, before a file is emptied
+        io.TextIOWrapper(io.BytesIO(), encoding, errors, newline)
     binary: io.BufferedReader | io.BufferedWriter
     if action == "r":
         source, close = _opened(file, "rb")
@@ -90,7 +92,12 @@ def open(
         chosen = as_model(DEFAULT_MODEL if model is None else model)
         FrameCompressor(io.BytesIO(), chosen, settings)  # raises before a file is emptied
         sink, close = _opened(file, f"{action}b")
-        binary = io.BufferedWriter(_Writer(FrameCompressor(sink, chosen, settings), close))
+        try:
+            compressor = FrameCompressor(sink, chosen, settings)
+        except BaseException:  # such as a full disk, when the header is written
+            close()
+            raise
+        binary = io.BufferedWriter(_Writer(compressor, close))
     return io.TextIOWrapper(binary, encoding, errors, newline) if is_text else binary
 
 

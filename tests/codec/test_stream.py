@@ -408,6 +408,17 @@ def test_a_file_that_cannot_be_made_empties_none(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("text", [{"encoding": "utf-typo"}, {"newline": "bad"}], ids=str)
+def test_text_settings_that_are_wrong_empty_no_file(text: dict, tmp_path: Path) -> None:
+    path = tmp_path / "precious.lmc"
+    path.write_bytes(b"precious")
+
+    with pytest.raises((LookupError, ValueError)):
+        lmcompress.open(path, "wt", "none", **text)
+
+    assert path.read_bytes() == b"precious"
+
+
 def test_score_is_just_below_what_compression_gives(tiny_model: Model) -> None:
     config = CodecConfig(lanes=3)
     score = lmcompress.score(TEXT, tiny_model, config)
