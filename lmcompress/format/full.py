@@ -21,8 +21,8 @@ from lmcompress.format.header import (
     RAW_CHECKSUM_BYTES,
     FrameHeader,
     FrameTotals,
+    FullSegment,
     Method,
-    Segment,
     unpack_fields,
 )
 from lmcompress.format.wire import ByteReader, require_crc32, write_all
@@ -44,8 +44,9 @@ class FrameWriter:
 
     def write_stored(self, raw: bytes) -> None:
         """Writes a segment whose payload is the raw bytes."""
+        crc32, size = zlib.crc32(raw), len(raw)
         self._write_segment(
-            Segment(Method.STORED, len(raw), 0, len(raw), zlib.crc32(raw), raw_checksum(raw)), raw
+            FullSegment(Method.STORED, size, 0, size, crc32, raw_checksum(raw)), raw
         )
 
     def write_coded(
@@ -59,7 +60,7 @@ class FrameWriter:
         """Writes a segment that the coder made; raises ValueError if no reader would take it."""
         crc32 = zlib.crc32(payload)
         self._write_segment(
-            Segment(method, raw_bytes, lanes, len(payload), crc32, raw_checksum), payload
+            FullSegment(method, raw_bytes, lanes, len(payload), crc32, raw_checksum), payload
         )
 
     def coding_overhead(self, lanes: int, payload_bytes: int) -> int:
@@ -71,7 +72,7 @@ class FrameWriter:
         self._write_header(FrameTotals(self._raw_bytes, self._num_segments).pack(self._chain))
         self._is_finished = True
 
-    def _write_segment(self, segment: Segment, payload: bytes) -> None:
+    def _write_segment(self, segment: FullSegment, payload: bytes) -> None:
         self.header.check_segment(segment)
         self._write_header(segment.pack(self._chain))
         self._write(payload)
@@ -117,15 +118,15 @@ class FrameReader:
             raise ValueError("totals stand at the frame's end: iterate over all segments first")
         return self._totals
 
-    def __iter__(self) -> Iterator[tuple[Segment, bytes]]:
+    def __iter__(self) -> Iterator[tuple[FullSegment, bytes]]:
         """Returns the reader: segments come once."""
         return self
 
-    def __next__(self) -> tuple[Segment, bytes]:
+    def __next__(self) -> tuple[FullSegment, bytes]:
         """Reads the next segment."""
         return next(self._segments)
 
-    def _read_segments(self) -> Iterator[tuple[Segment, bytes]]:
+    def _read_segments(self) -> Iterator[tuple[FullSegment, bytes]]:
         raw_bytes = num_segments = 0
         while (method := self._read_method()) != END_MARKER:
             name = f"segment {num_segments + 1}"
@@ -139,7 +140,7 @@ class FrameReader:
         self._stream.take_crc32(self._chain)
         return self._stream.read_u8("a frame without an end marker")
 
-    def _read_segment_header(self, method: int, name: str) -> Segment:
+    def _read_segment_header(self, method: int, name: str) -> FullSegment:
         stream, what = self._stream, f"the header of {name}"
         if method not in set(Method):
             raise CorruptFrameError(
@@ -152,13 +153,13 @@ class FrameReader:
         crc32, checksum = stream.read_u32(what), stream.read(RAW_CHECKSUM_BYTES, what)
         self._chain = stream.check_crc32(what)
         try:
-            segment = Segment(Method(method), raw_bytes, lanes, payload_bytes, crc32, checksum)
+            segment = FullSegment(Method(method), raw_bytes, lanes, payload_bytes, crc32, checksum)
             self.header.check_segment(segment)
         except ValueError as exc:
             raise CorruptFrameError(f"{what} is damaged: {exc}") from exc
         return segment
 
-    def _read_payload(self, segment: Segment, name: str) -> bytes:
+    def _read_payload(self, segment: FullSegment, name: str) -> bytes:
         what = f"the payload of {name}"
         if self._skip_payloads:
             self._stream.skip(segment.payload_bytes, what)

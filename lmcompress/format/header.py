@@ -113,7 +113,7 @@ class FrameHeader:
         fields = b"".join(bytes([t]) + encode_varint(len(v)) + v for t, v in values.items())
         return with_crc32(MAGIC + bytes([FORMAT_VERSION]) + encode_varint(len(fields)) + fields)
 
-    def check_segment(self, segment: Segment) -> None:
+    def check_segment(self, segment: FullSegment) -> None:
         """Raises ValueError if the payload is too short for the raw bytes it is to hold."""
         token_bytes = 1 if self.tokenizer == "bytes" else MAX_TOKEN_BYTES
         segment.check_payload(self.precision_bits, token_bytes)
@@ -160,8 +160,8 @@ class SegmentSizes:
 
 
 @dataclasses.dataclass(frozen=True)
-class Segment(SegmentSizes):
-    """A segment's header. Raises ValueError on impossible values."""
+class FullSegment(SegmentSizes):
+    """A segment's header in a full frame. Raises ValueError on impossible values."""
 
     is_short: ClassVar = False
     mismatch: ClassVar = "the file is damaged, or the model computes other numbers here"

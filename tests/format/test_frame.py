@@ -19,7 +19,7 @@ from lmcompress.errors import (
 from lmcompress.format.file import read_frames
 from lmcompress.format.frame import Method, check_raw, raw_checksum
 from lmcompress.format.full import FrameReader, FrameWriter
-from lmcompress.format.header import FrameHeader, FrameTotals, Segment
+from lmcompress.format.header import FrameHeader, FrameTotals, FullSegment
 from lmcompress.format.wire import MAX_VARINT
 
 HEADER = FrameHeader("tiny-7m", bytes(range(16)), 1, window=1024, overlap=128)
@@ -38,7 +38,7 @@ GOLDEN = bytes.fromhex(
     "00 af02 02 6e4ad59e"
 )
 
-Content = list[tuple[FrameHeader, list[tuple[Segment, bytes]], FrameTotals]]
+Content = list[tuple[FrameHeader, list[tuple[FullSegment, bytes]], FrameTotals]]
 
 
 def golden_frame() -> bytes:
@@ -193,7 +193,7 @@ def test_other_file_is_named_as_not_lmc():
 
 
 def test_wrong_raw_bytes_are_not_accepted():
-    segment = Segment(Method.CODED, 3, 1, 2, 0, raw_checksum(b"abc"))
+    segment = FullSegment(Method.CODED, 3, 1, 2, 0, raw_checksum(b"abc"))
 
     check_raw(segment, b"abc")
     for wrong in (b"abd", b"ab", b"abcd", b""):

@@ -14,7 +14,13 @@ import pytest
 from lmcompress.errors import CorruptFrameError, UnsupportedVersionError
 from lmcompress.format.frame import Method
 from lmcompress.format.full import FrameReader, FrameWriter
-from lmcompress.format.header import MAGIC, MAX_SEGMENT_BYTES, FrameHeader, Segment, unpack_fields
+from lmcompress.format.header import (
+    MAGIC,
+    MAX_SEGMENT_BYTES,
+    FrameHeader,
+    FullSegment,
+    unpack_fields,
+)
 from lmcompress.format.wire import MAX_VARINT, encode_varint
 
 HEADER = FrameHeader("tiny-7m", bytes(range(16)), 1, window=1024, overlap=128)
@@ -194,7 +200,7 @@ def test_impossible_segment_is_refused_by_reader_and_writer(raw_bytes, lanes, pa
     with pytest.raises(CorruptFrameError, match="header of segment 1 is damaged"):
         read_frame(coded_header(raw_bytes, lanes, payload_bytes))
     with pytest.raises(ValueError, match="expected"):
-        Segment(Method.CODED, raw_bytes, lanes, payload_bytes, 0, bytes(8))
+        FullSegment(Method.CODED, raw_bytes, lanes, payload_bytes, 0, bytes(8))
 
 
 @pytest.mark.parametrize(
@@ -225,11 +231,11 @@ def test_bound_allows_the_cheapest_message_there_is(precision_bits):
 
     for payload_bytes in (0, 4, 1000):
         cheapest = min(int((8 * payload_bytes + 64) / symbol_bits), MAX_SEGMENT_BYTES)
-        header.check_segment(Segment(Method.CODED, cheapest, 1, payload_bytes, 0, bytes(8)))
+        header.check_segment(FullSegment(Method.CODED, cheapest, 1, payload_bytes, 0, bytes(8)))
 
 
 def test_tokens_may_stand_for_many_bytes():
-    segment = Segment(Method.CODED, 1024 * 89, 1, 0, 0, bytes(8))
+    segment = FullSegment(Method.CODED, 1024 * 89, 1, 0, 0, bytes(8))
     bpe = FrameHeader("m", bytes(16), 1, tokenizer="gpt2", precision_bits=9)
 
     bpe.check_segment(segment)
