@@ -97,7 +97,7 @@ def check_prompt(prompt: Prompt | None, model: Model) -> None:
     """Raises LmcompressError if there is a prompt that the model cannot read."""
     if model.tokens and prompt:
         raise LmcompressError(
-            f"model {model.name} reads tokens, a prompt is read in bytes: leave out --prompt"
+            f"model {model.name} reads tokens and takes no prompt: leave the prompt out"
         )
 
 

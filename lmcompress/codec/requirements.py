@@ -69,21 +69,19 @@ def session_for(header: Header, config: CodecConfig, model: AnyModel | None = No
 
     Raises:
       UnsupportedVersionError: If the frame needs a newer lmcompress.
-      PromptNotFoundError: If the frame needs another prompt than `config` has.
       ModelNotFoundError: If the model is not installed.
-      CorruptFrameError: If the model cannot follow the header's policy.
+      PromptNotFoundError: If the frame needs another prompt than `config` has.
+      CorruptFrameError: If the model cannot do what the header asks of it.
     """
     _check_supported(header)
-    config = dataclasses.replace(config, prompt=_needed_prompt(header, config.prompt))
-    if not header.model:
-        return Session(load_model_with(header.fingerprint, model), config)
-    found = load_model_of(header.model, header.fingerprint, model)
-    if header.tokenizer != found.tokenizer:
-        raise CorruptFrameError(
-            f"the file's symbols are {header.tokenizer}, those of model {found.name} are "
-            f"{found.tokenizer}: the file is damaged"
-        )
-    return Session(found, config, _checked_policy(header, found))
+    if header.model:
+        found = load_model_of(header.model, header.fingerprint, model)
+        _check_tokenizer(header, found)
+        policy = _checked_policy(header, found)
+    else:
+        found, policy = load_model_with(header.fingerprint, model), None
+    prompt = _needed_prompt(header, found, config.prompt)
+    return Session(found, dataclasses.replace(config, prompt=prompt), policy)
 
 
 def _check_supported(header: Header) -> None:
@@ -102,15 +100,29 @@ def _check_supported(header: Header) -> None:
             )
 
 
-def _needed_prompt(header: Header, prompt: Prompt | None) -> Prompt | None:
+def _check_tokenizer(header: Header, model: Model) -> None:
+    if header.tokenizer != model.tokenizer:
+        raise CorruptFrameError(
+            f"the file's symbols are {header.tokenizer}, those of model {model.name} are "
+            f"{model.tokenizer}: the file is damaged"
+        )
+
+
+def _needed_prompt(header: Header, model: Model, prompt: Prompt | None) -> Prompt | None:
     """Returns the prompt if the header asks for it, None if it asks for none.
 
     Raises:
       PromptNotFoundError: If it asks for another.
+      CorruptFrameError: If the model reads no prompts.
     """
     sha256 = header.prompt_sha256
     if not sha256:
         return None
+    if model.tokens:
+        raise CorruptFrameError(
+            f"the file asks for a prompt, model {model.name} reads tokens and takes none: "
+            "the file is damaged"
+        )
     if prompt and prompt.sha256.startswith(sha256):
         return prompt
     asked = f"a prompt whose SHA-256 begins with {sha256.hex()}"

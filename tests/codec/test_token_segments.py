@@ -15,7 +15,8 @@ import lmcompress
 from lmcompress import CodecConfig, Prompt
 from lmcompress.codec.lanes import LaneLayout
 from lmcompress.codec.predictor import ContextPolicy, DeviceTokenPredictor, new_token_predictor
-from lmcompress.codec.requirements import frame_header
+from lmcompress.codec.requirements import compact_header, frame_header
+from lmcompress.codec.stream import FrameCompressor
 from lmcompress.codec.token_segments import decode_tokens, encode_tokens, token_blocks
 from lmcompress.errors import (
     CorruptFrameError,
@@ -25,6 +26,7 @@ from lmcompress.errors import (
     TruncatedFrameError,
     UnsupportedModelError,
 )
+from lmcompress.format.compact import CompactSegment, pack_compact
 from lmcompress.format.frame import Method, raw_checksum
 from lmcompress.format.full import FrameReader, FrameWriter
 from lmcompress.format.wire import encode_varint
@@ -36,6 +38,7 @@ from lmcompress.tokenizer.bpe import tokenizer_of
 pytest.importorskip("tokenizers")
 
 from tests.support.coding import opened
+from tests.support.command_line import Run, assert_one_line_error, names
 from tests.support.token_model import MISSING, SPECIAL, TEXT
 
 PNG = b"\x89PNG\r\n\x1a\n" + np.random.default_rng(2).integers(0, 256, 600, np.uint8).tobytes()
@@ -218,7 +221,9 @@ def test_every_flipped_byte_and_every_truncation_is_found(token_model: Model) ->
             lmcompress.decompress(frame[:length])
 
 
-def forged(model: Model, payload: bytes, raw: bytes, lanes: int = 1, **header: str) -> bytes:
+def forged(
+    model: Model, payload: bytes, raw: bytes, lanes: int = 1, **header: str | bytes
+) -> bytes:
     """Returns a frame whose checksums are right whatever its payload is."""
     sink = io.BytesIO()
     made = frame_header(model, ContextPolicy.of(model.weights))
@@ -275,11 +280,48 @@ def test_a_changed_table_is_another_model(token_model: Model) -> None:
         lmcompress.compress(TEXT, other)
 
 
-def test_a_prompt_is_refused(token_model: Model) -> None:
-    with pytest.raises(LmcompressError, match="leave out --prompt"):
-        lmcompress.compress(TEXT, token_model, CodecConfig(prompt=Prompt(TEXT)))
-    with pytest.raises(LmcompressError, match="leave out --prompt"):
-        lmcompress.score(TEXT, token_model, CodecConfig(prompt=Prompt(TEXT)))
+def test_a_prompt_is_refused_before_anything_is_written(token_model: Model, tmp_path: Path) -> None:
+    prompt, path, sink = Prompt(TEXT), tmp_path / "kept.lmc", io.BytesIO()
+    path.write_bytes(b"kept")
+
+    with pytest.raises(LmcompressError, match="takes no prompt"):
+        lmcompress.compress(TEXT, token_model, prompt=prompt)
+    with pytest.raises(LmcompressError, match="takes no prompt"):
+        lmcompress.score(TEXT, token_model, prompt=prompt)
+    with pytest.raises(LmcompressError, match="takes no prompt"):
+        lmcompress.open(path, "wb", token_model, prompt=prompt)
+    with pytest.raises(LmcompressError, match="takes no prompt"):
+        FrameCompressor(sink, token_model, CodecConfig(prompt=prompt))
+
+    assert path.read_bytes() == b"kept"
+    assert sink.getvalue() == b""
+
+
+@pytest.mark.parametrize("command", ["compress", "score"])
+def test_the_command_line_refuses_a_prompt_before_anything_is_written(
+    run: Run, token_model: Model, text_file: Path, command: str
+) -> None:
+    result = run(command, text_file, "-m", token_model.folder, "--prompt", text_file)
+
+    assert_one_line_error(result, "takes no prompt")
+    assert names(text_file.parent) == [text_file.name]
+
+
+@pytest.mark.parametrize("kind", ["full", "compact"])
+@pytest.mark.parametrize("prompt", [None, Prompt(TEXT), Prompt(b"another")])
+def test_a_frame_of_tokens_that_asks_for_a_prompt_is_corrupt(
+    token_model: Model, kind: str, prompt: Prompt | None
+) -> None:
+    if kind == "full":
+        frame = forged(
+            token_model, bytes(64), TEXT, prompt_sha256=Prompt(TEXT).sha256, prompt_name="text"
+        )
+    else:
+        segment = CompactSegment(Method.CODED, len(TEXT), 1, 64, bytes(4))
+        frame = pack_compact(compact_header(token_model, Prompt(TEXT)), segment, bytes(64))
+
+    with pytest.raises(CorruptFrameError, match=r"reads tokens and takes none: .* damaged"):
+        lmcompress.decompress(frame, prompt=prompt)
 
 
 @pytest.mark.parametrize("raw", [TEXT * 3, TEXT * 3 + MISSING], ids=["text", "escapes"])
