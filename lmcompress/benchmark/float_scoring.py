@@ -68,7 +68,7 @@ class FloatScorer:
         """
         name, _, revision = source.removeprefix(HUB).partition("@")
         where = {"revision": revision} if revision else {}
-        with needs_extra("float", "--float"):
+        with needs_extra("float", "scoring in floating point"):
             library: Any = importlib.import_module("transformers")
         try:
             self._tokenizer = library.AutoTokenizer.from_pretrained(name, **where)
@@ -99,7 +99,7 @@ class FloatScorer:
             text = raw.decode()
         except UnicodeDecodeError as exc:
             raise LmcompressError(
-                f"no UTF-8 at byte {exc.start}: --float scores text only"
+                f"no UTF-8 at byte {exc.start}: only text can be scored in floating point"
             ) from exc
         ids = self._encode(text)
         bits = self._code_length_bits(ids) if ids else 0.0

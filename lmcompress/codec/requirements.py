@@ -130,7 +130,7 @@ def _needed_prompt(header: Header, model: Model, prompt: Prompt | None) -> Promp
         asked = f"prompt {header.prompt_name} (SHA-256 {sha256.hex()})"
     found = f"found {prompt.name} ({prompt.sha256.hex()})" if prompt else "found none"
     raise PromptNotFoundError(
-        f"the file was compressed with {asked}, {found}: give it with --prompt FILE"
+        f"the file was compressed with {asked}, {found}: pass prompt=... or --prompt FILE"
     )
 
 

@@ -161,7 +161,7 @@ def resolve_device(device: str) -> str:
         return "cuda"
     if device == "cuda":
         raise MissingDependencyError(
-            "found no CUDA device: use --device cpu (same bits for the same --lanes, slower)"
+            "found no CUDA device: use device cpu (same bits for the same lanes, slower)"
         )
     return "cpu"
 

@@ -93,7 +93,7 @@ class FrameCompressor:
         if len(raw) > self.config.segment_bytes:
             raise LmcompressError(
                 f"found more than {self.config.segment_bytes} bytes, a compact frame is one "
-                "segment: compress without --compact, or with larger --segment-bytes"
+                "segment: leave out compact, or raise segment_bytes (--segment-bytes)"
             )
         encode = self._encode_tokens if self._session.model.tokens else self._encode_bytes
         coded = encode(raw, progress)

@@ -70,7 +70,8 @@ class CorpusLibrary:
         if name in self.registry:
             return self.registry[name]
         hint = did_you_mean(name, self.registry)
-        raise CorpusError(f"no corpus is named {name!r}: {hint}see lmcompress.corpora.names()")
+        groups = sorted({known.partition("/")[0] for known in self.registry})
+        raise CorpusError(f"no corpus is named {name!r}: {hint}groups are {', '.join(groups)}")
 
     def load(self, name: str) -> bytes:
         """Returns a corpus or a range of one; the whole corpus is checked either way.

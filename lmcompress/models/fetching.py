@@ -78,11 +78,11 @@ def _check_replaceable(folder: Path, source: str, *, overwrite: bool) -> None:
     if not folder.exists():
         return
     if Path(source).resolve().is_relative_to(folder.resolve()):
-        raise LmcompressError(f"{folder} holds the source: give another --name or --out")
+        raise LmcompressError(f"{folder} holds the source: choose another name or folder")
     if not (folder / "model.json").is_file():
-        raise LmcompressError(f"{folder} exists and is not a model: give another --name or --out")
+        raise LmcompressError(f"{folder} exists and is not a model: choose another name or folder")
     if not overwrite:
-        raise LmcompressError(f"{folder} exists: pass -f to replace it")
+        raise LmcompressError(f"{folder} exists: pass -f (overwrite=True) to replace it")
 
 
 def _is_there(folder: Path, known: Published) -> bool:
@@ -108,7 +108,7 @@ def _check_identity(source: str, name: str, fingerprint: str) -> None:
     if known is not None and fingerprint != known.fingerprint:
         raise ModelNotFoundError(
             f"{source} gave model {fingerprint}, expected {known.fingerprint}: choose another "
-            "--name for other weights, or install the versions in constraints.txt"
+            "name for other weights, or install the versions in constraints.txt"
         )
 
 
@@ -123,7 +123,7 @@ def _checked_name(name: str) -> str:
     if not name or not set(name) <= _NAME_LETTERS or name.startswith(".") or name == NO_MODEL:
         raise LmcompressError(
             f"{name!r} is not a valid model name, expected letters, digits, dots and hyphens: "
-            "give one with --name"
+            "choose another"
         )
     return name
 

@@ -144,7 +144,7 @@ def _not_found(name: str, known: Iterable[str]) -> ModelNotFoundError:
     if name.startswith("hf:"):
         return ModelNotFoundError(
             f"{name} is not an installed model: run `lmcompress fetch {name}` and use the name it "
-            "gets, or score with --float"
+            "gets, or score it with `lmcompress score --float`"
         )
     hint = did_you_mean(name, (*known, *PUBLISHED))
     return ModelNotFoundError(
@@ -216,7 +216,7 @@ def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = Non
     if model.fingerprint != fingerprint:
         raise FingerprintMismatchError(
             f"the file was made with model {name} {fingerprint.hex()}, {model.folder} is "
-            f"{model.fingerprint.hex()}: pass -m with the folder of the model that made it"
+            f"{model.fingerprint.hex()}: pass the model that made it (model=... or -m)"
         )
     return model
 
@@ -239,7 +239,7 @@ def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
             return model
         raise FingerprintMismatchError(
             f"{made}, {model.folder} is {model.fingerprint.hex()}: "
-            "pass -m with the folder of the model that made it"
+            "pass the model that made it (model=... or -m)"
         )
     if not any(prefix):
         return load_model(NO_MODEL)
@@ -248,11 +248,12 @@ def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
         return _load(matching[0].resolve())
     if matching:
         raise ModelNotFoundError(
-            f"{made}, as do those of {', '.join(map(str, matching))}: say with -m which it was"
+            f"{made}, as do those of {', '.join(map(str, matching))}: "
+            "say which it was (model=... or -m)"
         )
     raise ModelNotFoundError(
         f"{made}, found none: known are {', '.join(folders()) or 'none'}; "
-        "pass -m with the folder of the model that made it, or set LMCOMPRESS_MODELS"
+        "pass the model that made it (model=... or -m), or set LMCOMPRESS_MODELS"
     )
 
 

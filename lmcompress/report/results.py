@@ -68,7 +68,7 @@ def read_results(folder: Path) -> Results:
     if not found:
         raise LmcompressError(
             f"found no results in {folder}, expected folders with {_RECORDS} or {_TABLE}: run "
-            "`lmcompress reproduce` in a checkout, or name another folder with --results"
+            "`lmcompress reproduce` in a checkout, or name another folder"
         )
     order = [name for name in dict.fromkeys((*FIRST, *declared, *sorted(found))) if name in found]
     return Results(

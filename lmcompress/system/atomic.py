@@ -112,7 +112,7 @@ def _refuse_existing(path: Path, final: Path, overwrite: bool) -> None:
 
 
 def _exists_error(path: Path) -> LmcompressError:
-    return LmcompressError(f"{path} exists: pass -f to overwrite")
+    return LmcompressError(f"{path} exists: pass -f (overwrite=True) to replace it")
 
 
 def _copy_mode_and_times(source: os.stat_result, temporary: Path) -> None:

@@ -248,14 +248,16 @@ def check_same_run(state_path: Path, config: TrainConfig) -> None:
         before = json.loads(state.metadata()["config"])
     # GPTConfig fills in the options that did not exist when an older version wrote the state.
     if GPTConfig.from_dict(before["model"]) != config.model:
-        raise TrainingError(f"{state_path} holds a network of another shape: choose another --out")
+        raise TrainingError(
+            f"{state_path} holds a network of another shape: choose another output folder"
+        )
     defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
     for name, value in config.to_dict().items():
         found = before.get(name, defaults[name])
         if name not in _FREE_TO_CHANGE and found != value:
             raise TrainingError(
                 f"{state_path} belongs to a run with {name} {found}, the configuration says "
-                f"{value}: choose another --out"
+                f"{value}: choose another output folder"
             )
 
 
@@ -298,5 +300,5 @@ def train(
     if device == "auto":
         device = "cuda" if has_gpu else "cpu"
     if device == "cuda" and not has_gpu:
-        raise MissingDependencyError("found no CUDA device: use --device cpu")
+        raise MissingDependencyError("found no CUDA device: use device cpu")
     return trainer(config, out, device).run()

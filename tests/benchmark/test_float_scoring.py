@@ -102,7 +102,7 @@ def test_the_window_is_what_the_model_takes(folder: Path) -> None:
 
 
 def test_bytes_that_are_no_text_are_refused(folder: Path) -> None:
-    with pytest.raises(LmcompressError, match="no UTF-8 at byte 1: --float scores text only"):
+    with pytest.raises(LmcompressError, match="no UTF-8 at byte 1: only text can be scored"):
         FloatScorer(str(folder)).score(b"a\xff")
 
 

@@ -22,7 +22,7 @@ def test_existing_output_is_refused_without_force(run: Run, text_file: Path) -> 
 
     refused = run("compress", text_file, "-m", "tiny")
 
-    assert_one_line_error(refused, "book.txt.lmc exists: pass -f to overwrite")
+    assert_one_line_error(refused, "book.txt.lmc exists: pass -f")
     assert frame.read_bytes() == b"precious"
     assert run("compress", text_file, "-m", "tiny", "-f").code == 0
     assert run("decompress", frame, "-c").stdout == TEXT

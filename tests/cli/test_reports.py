@@ -164,7 +164,7 @@ def test_bench_refuses_an_existing_output_before_the_work(run: Run, text_file: P
     csv.write_text("precious")
     argv = ["bench", text_file, "--codecs", "gzip", "--models", "", "--csv", csv]
 
-    assert_one_line_error(run(*argv), "out.csv exists: pass -f to overwrite")
+    assert_one_line_error(run(*argv), "out.csv exists: pass -f")
     assert csv.read_text() == "precious"
     assert run(*argv, "-f").code == 0
     assert "gzip-9" in csv.read_text()

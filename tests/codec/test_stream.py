@@ -214,7 +214,7 @@ def test_another_model_of_the_same_name_is_refused(tiny_model: Model, tmp_path) 
     save_exact_checkpoint(random_weights("paper"), {"name": "other"}, tmp_path / "other")
     frame = lmcompress.compress(TEXT, tiny_model)
 
-    with pytest.raises(FingerprintMismatchError, match="pass -m"):
+    with pytest.raises(FingerprintMismatchError, match="pass the model that made it"):
         lmcompress.decompress(frame, model=str(tmp_path / "other"))
     with pytest.raises(ModelNotFoundError, match="known are"):
         lmcompress.decompress(frame, model="no-such-model")

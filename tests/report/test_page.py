@@ -205,7 +205,7 @@ def test_report_writes_the_page_once(run: Run, checkout: Path, tmp_path: Path) -
 
     assert run(*argv).code == 0
     assert output.read_text("utf-8") == build_page(read_results(checkout))
-    assert_one_line_error(run(*argv), "out.html exists: pass -f to overwrite")
+    assert_one_line_error(run(*argv), "out.html exists: pass -f")
     assert run(*argv, "-f").code == 0
 
 

@@ -468,7 +468,7 @@ def test_a_run_does_not_go_on_as_another(
 ) -> None:
     Trainer(config, tmp_path / "run").run()
 
-    with pytest.raises(TrainingError, match=f"{next(iter(change))}.*choose another --out"):
+    with pytest.raises(TrainingError, match=f"{next(iter(change))}.*choose another output folder"):
         Trainer(dataclasses.replace(config, **change), tmp_path / "run")
     Trainer(dataclasses.replace(config, eval_interval=1), tmp_path / "run")
 
