@@ -277,7 +277,9 @@ def test_a_missing_prompt_is_asked_for_by_its_hash(tiny_model: Model) -> None:
     frame = lmcompress.compress(TEXT, tiny_model, PRIMED)
 
     wanted = PROMPT.sha256[:4].hex()
-    with pytest.raises(PromptNotFoundError, match=f"begins with {wanted}, found none: pass prompt="):
+    with pytest.raises(
+        PromptNotFoundError, match=f"begins with {wanted}, found none: pass prompt="
+    ):
         lmcompress.decompress(frame)
     wrong = CodecConfig(prompt=Prompt(b"another", "wrong.txt"))
     with pytest.raises(PromptNotFoundError, match=rf"{wanted}, found wrong\.txt"):

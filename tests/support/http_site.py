@@ -16,12 +16,16 @@ SHORT = "short.bin"
 
 @dataclasses.dataclass
 class Site:
-    """A folder, its URL, and the paths that were asked for; the first `num_failures` break off."""
+    """A folder, its URL, and the paths that were asked for.
+
+    The first `num_failures` answers have `failure_status` and break off.
+    """
 
     folder: Path
     url: str = ""
     requests: list[str] = dataclasses.field(default_factory=list)
     num_failures: int = 0
+    failure_status: int = 200
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -34,7 +38,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         if self.path != f"/{SHORT}" and len(self.site.requests) > self.site.num_failures:
             super().do_GET()
             return
-        self.send_response(200)
+        self.send_response(self.site.failure_status)
         self.send_header("Content-Length", "1000")
         self.end_headers()
         self.wfile.write(bytes(100))
