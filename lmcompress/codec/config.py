@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Literal
+
+import numpy as np
 
 from lmcompress.codec.prompt import Prompt
 from lmcompress.format.header import MAX_SEGMENT_BYTES
@@ -38,10 +41,17 @@ class CodecConfig:
     """CPU threads; None means one for each core that this process may run on."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
-        if self.lanes != "auto" and not 1 <= self.lanes <= MAX_LANES:
-            raise ValueError(f"lanes is {self.lanes}, expected 1 to {MAX_LANES} or auto")
-        if not 1 <= self.segment_bytes <= MAX_SEGMENT_BYTES:
+        """Checks the numbers."""
+        if self.lanes != "auto" and not _is_count(self.lanes, MAX_LANES):
+            raise ValueError(f"lanes is {self.lanes!r}, expected 1 to {MAX_LANES} or auto")
+        if not _is_count(self.segment_bytes, MAX_SEGMENT_BYTES):
             raise ValueError(
-                f"segment-bytes is {self.segment_bytes}, expected 1 to {MAX_SEGMENT_BYTES}"
+                f"segment_bytes is {self.segment_bytes!r}, expected 1 to {MAX_SEGMENT_BYTES}"
             )
+        if self.threads is not None and not _is_count(self.threads):
+            raise ValueError(f"threads is {self.threads!r}, expected at least 1")
+
+
+def _is_count(value: object, most: float = math.inf) -> bool:
+    """Whether a setting is a whole number from 1 to `most`."""
+    return isinstance(value, int | np.integer) and 1 <= int(value) <= most

@@ -57,7 +57,7 @@ class Session:
     Raises:
       LmcompressError: If the model cannot read the prompt.
       MissingDependencyError: If the device is not there.
-      ValueError: If the device is unknown, or there is not even one thread.
+      ValueError: If the device is unknown.
     """
 
     def __init__(
@@ -169,8 +169,6 @@ def resolve_device(device: str) -> str:
 def resolve_threads(threads: int | None) -> int:
     """Returns the number of threads: as given, else one for each core this process may use."""
     if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads is {threads}, expected at least 1")
         return threads
     if "OMP_NUM_THREADS" in os.environ and os.environ["OMP_NUM_THREADS"].isdigit():
         return max(1, int(os.environ["OMP_NUM_THREADS"]))

@@ -333,10 +333,18 @@ def test_a_window_starts_from_its_overlap(name: str, engine_of: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"lanes": 0}, {"lanes": 5000}, {"segment_bytes": 0}, {"segment_bytes": 1 << 31}]
-)
+    "values",
+    [
+        {"lanes": 0}, {"lanes": 5000}, {"lanes": "8"}, {"lanes": 2.5}, {"lanes": None},
+        {"segment_bytes": 0}, {"segment_bytes": 1 << 31}, {"segment_bytes": "64K"},
+        {"threads": 0}, {"threads": "2"},
+    ],
+    ids=str,
+)  # fmt: skip
 def test_settings_out_of_range_are_refused(values: dict) -> None:
-    with pytest.raises(ValueError, match="expected"):
+    [(name, value)] = values.items()
+
+    with pytest.raises(ValueError, match=f"{name} is {value!r}, expected"):
         CodecConfig(**values)
 
 
