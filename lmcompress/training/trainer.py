@@ -72,7 +72,8 @@ class Trainer:
         self.parallel: nn.Module = self.network
         """The network; its backward pass averages gradients over the processes, if several."""
         if self.world_size > 1:
-            self.parallel = DistributedDataParallel(self.network)
+            # The buffers are constants: rotary tables, equal in all processes.
+            self.parallel = DistributedDataParallel(self.network, broadcast_buffers=False)
         self.forward = torch.compile(self.parallel) if config.compile else self.parallel
         self.optimizers = optimizers_of(config, self.network, self.precision)
         self.batches = Batches(config, self.rank, self.world_size)
