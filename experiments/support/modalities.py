@@ -170,7 +170,7 @@ def samples_of(recording: bytes) -> npt.NDArray[np.int16]:
       MissingDependencyError: If soundfile is not installed.
       CorpusError: If the recording is not 16-bit mono.
     """
-    with needs_extra("paper", "speech"):
+    with needs_extra("paper", "speech", "soundfile"):
         import soundfile
     with soundfile.SoundFile(io.BytesIO(recording)) as file:
         if (file.channels, file.subtype) != (1, "PCM_16"):

@@ -62,7 +62,7 @@ def fit_size_and_data(points: Floats) -> JointLaw:
     Raises:
       MissingDependencyError: If SciPy is not installed.
     """
-    with needs_extra("paper", "fitting a scaling law"):
+    with needs_extra("paper", "fitting a scaling law", "scipy"):
         from scipy.optimize import least_squares
     logs = np.log(points)
     # Terms at the middle of the points: of one order with the loss, unlike A and B themselves.

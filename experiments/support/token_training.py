@@ -53,7 +53,7 @@ class Tokenizer:
 
 
 def _trained_bpe(vocab_size: int, text: str) -> Any:
-    with needs_extra("paper", "training a BPE"):
+    with needs_extra("paper", "training a BPE", "tokenizers"):
         from tokenizers import Tokenizer as Bpe
         from tokenizers import decoders, models, pre_tokenizers, trainers
     bpe = Bpe(models.BPE())

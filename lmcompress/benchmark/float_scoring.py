@@ -68,7 +68,7 @@ class FloatScorer:
         """
         name, _, revision = source.removeprefix(HUB).partition("@")
         where = {"revision": revision} if revision else {}
-        with needs_extra("float", "scoring in floating point"):
+        with needs_extra("float", "scoring in floating point", "transformers"):
             library: Any = importlib.import_module("transformers")
         try:
             self._tokenizer = library.AutoTokenizer.from_pretrained(name, **where)

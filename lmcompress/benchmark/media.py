@@ -26,7 +26,7 @@ _EMPTY = b""
 
 def media_codecs() -> list[Codec]:
     """Returns PNG and FLAC; raises MissingDependencyError if their packages are not installed."""
-    with needs_extra("paper", "PNG or FLAC"):
+    with needs_extra("paper", "PNG or FLAC", "PIL", "soundfile"):
         return [_png(), _flac()]
 
 

@@ -86,7 +86,7 @@ def load_from_hub(name: str) -> bytes:
     if len(parts) != 4:
         raise CorpusError(f"{name} has {len(parts)} parts, expected hf:NAME:CONFIG:SPLIT:FIELD")
     dataset_name, config, split, field = parts
-    with needs_extra("datasets", name):
+    with needs_extra("datasets", name, "datasets"):
         datasets: Any = importlib.import_module("datasets")
     try:
         records = datasets.load_dataset(dataset_name, config or None, split=split)

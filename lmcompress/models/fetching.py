@@ -263,7 +263,7 @@ def _from_wheel(known: Published, path: Path) -> None:
 def _from_hub(source: str) -> Path:
     """Returns a checkpoint's folder in the hub's own cache, downloading what is not there yet."""
     name, _, revision = source.removeprefix(HUB).partition("@")
-    with needs_extra("pretrained", source):
+    with needs_extra("pretrained", source, "huggingface_hub"):
         hub: Any = importlib.import_module("huggingface_hub")
     try:
         found = hub.snapshot_download(

@@ -59,7 +59,7 @@ def check_plot(path: Path) -> None:
     """Raises LmcompressError unless a figure with that name can be drawn."""
     if path.suffix not in _SUFFIXES:
         raise LmcompressError(f"cannot plot to {path}: expected a name in {' or '.join(_SUFFIXES)}")
-    with needs_extra("bench", "a plot"):
+    with needs_extra("bench", "a plot", "matplotlib"):
         import matplotlib  # noqa: F401
 
 

@@ -18,7 +18,7 @@ from lmcompress.report.results import Experiment, Results
 from lmcompress.report.svg import inline_svg
 from lmcompress.system.extras import needs_extra
 
-with needs_extra("report", "the page"):
+with needs_extra("report", "the page", "jinja2", "markdown_it", "markupsafe"):
     import jinja2
     from markdown_it import MarkdownIt
     from markdown_it.token import Token

@@ -80,7 +80,7 @@ def read_results(folder: Path) -> Results:
 
 def frame_of(results: Results) -> pd.DataFrame:
     """Returns all records as one table: the experiment's name, then a column for each field."""
-    with needs_extra("notebooks", "a table of all records"):
+    with needs_extra("notebooks", "a table of all records", "pandas"):
         import pandas as pd
     return pd.DataFrame(
         [{"experiment": one.name, **row} for one in results.experiments for row in one.rows]

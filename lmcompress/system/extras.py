@@ -9,19 +9,22 @@ from lmcompress.errors import MissingDependencyError
 
 
 @contextlib.contextmanager
-def needs_extra(extra: str, what: str) -> Iterator[None]:
-    """Says what to install if an import in the block fails.
+def needs_extra(extra: str, what: str, *packages: str) -> Iterator[None]:
+    """Says what to install if one of the packages that the block imports is not installed.
 
     Args:
       extra: Name of the extra in pyproject.toml.
-      what: What needs the package, such as "a plot".
+      what: What needs the packages, such as "a plot".
+      packages: As they are imported. A package that is there but broken raises its own error.
 
     Raises:
-      MissingDependencyError: If an import fails.
+      MissingDependencyError: If one is not installed.
     """
     try:
         yield
-    except ImportError as exc:
+    except ModuleNotFoundError as exc:
+        if exc.name not in packages:
+            raise
         raise MissingDependencyError(
-            f"{what} needs the {exc.name or exc} package: pip install 'lmcompress[{extra}]'"
+            f"{what} needs the {exc.name} package: pip install 'lmcompress[{extra}]'"
         ) from exc

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lmcompress.system.extras import needs_extra
 from tests.support.command_line import Run, assert_one_line_error
 
 EXTRAS = (
@@ -43,6 +45,20 @@ def test_a_missing_package_is_one_line_that_names_its_extra(
 
     assert_one_line_error(result, f"needs the {hidden} package: pip install 'lmcompress[{extra}]'")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["import no_such_package", "raise ImportError('broken')"])
+def test_a_broken_package_raises_its_own_error(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_extra.py").write_text(text, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with (
+        pytest.raises(ImportError, match=r"no_such_package|broken"),
+        needs_extra("bench", "a plot", "broken_extra"),
+    ):
+        importlib.import_module("broken_extra")
 
 
 def test_compressing_needs_no_extra() -> None:
