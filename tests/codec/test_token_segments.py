@@ -81,7 +81,7 @@ def methods(frame: bytes) -> list[Method]:
     return [segment.method for segment, _ in FrameReader(io.BytesIO(frame))]
 
 
-def test_text_is_coded_and_what_is_none_is_stored(token_model: Model) -> None:
+def test_text_is_coded_and_other_data_is_stored(token_model: Model) -> None:
     frame = lmcompress.compress(TEXT * 3, token_model)
 
     assert methods(frame) == [Method.CODED]
@@ -243,21 +243,21 @@ def test_a_wrong_payload_with_right_checksums_gives_no_wrong_bytes(token_model: 
 
 
 @pytest.mark.parametrize("count", [0, 1, len(TEXT) + 1, 1 << 40])
-def test_a_number_of_tokens_that_cannot_be_is_refused(token_model: Model, count: int) -> None:
+def test_an_impossible_number_of_tokens_is_refused(token_model: Model, count: int) -> None:
     payload = encode_varint(count) + bytes(64)
 
     with pytest.raises(CorruptFrameError, match="damaged"):
         lmcompress.decompress(forged(token_model, payload, TEXT, lanes=2))
 
 
-def test_a_file_of_bytes_is_none_of_a_model_of_tokens(token_model: Model) -> None:
+def test_a_frame_of_bytes_is_refused_for_a_model_of_tokens(token_model: Model) -> None:
     frame = forged(token_model, bytes(64), TEXT, tokenizer="bytes")
 
     with pytest.raises(CorruptFrameError, match="symbols are bytes, those of model tiny-tokens"):
         lmcompress.decompress(frame)
 
 
-def test_no_bytes_is_an_error_of_the_payload(token_model: Model) -> None:
+def test_an_empty_payload_is_corrupt(token_model: Model) -> None:
     assert token_model.weights is not None
     predictor = new_token_predictor(token_model.weights, 1, 1, ContextPolicy(24, 6))
 

@@ -1,0 +1,27 @@
+"""Scores, next to the files that compression makes."""
+
+from __future__ import annotations
+
+import io
+
+import lmcompress
+from lmcompress import CodecConfig
+from lmcompress.format.full import FrameReader
+from lmcompress.models.store import Model
+from tests.support.command_line import TEXT
+
+
+def test_score_is_just_below_what_compression_gives(tiny_model: Model) -> None:
+    config = CodecConfig(lanes=3)
+    score = lmcompress.score(TEXT, tiny_model, config)
+    reader = FrameReader(io.BytesIO(lmcompress.compress(TEXT, tiny_model, config)))
+    [(segment, _)] = list(reader)
+
+    overhead = 8 * segment.payload_bytes - score.quantized_code_length_bits
+    assert 0 <= overhead <= 64
+
+
+def test_without_the_adaptive_stage_scores_are_the_models_own(tiny_model: Model) -> None:
+    score = lmcompress.score(TEXT, tiny_model, CodecConfig(lanes=3, adaptive=False))
+
+    assert abs(score.ideal_bits_per_byte - score.quantized_bits_per_byte) < 1e-3
