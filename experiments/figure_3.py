@@ -17,6 +17,7 @@ import functools
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
@@ -43,12 +44,12 @@ DRAWN_IF_QUICK = 40
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """A source with what identifies it, and a function that makes a fresh one."""
+    """A source with what identifies it, and a function that opens a new one."""
 
     name: str
     version: str
     """Version of a codec's library, or fingerprint of a model."""
-    begin: Callable[[], Source]
+    begin: Callable[[], AbstractContextManager[Source]]
 
 
 def sources(modality: str) -> list[Named]:
@@ -56,11 +57,13 @@ def sources(modality: str) -> list[Named]:
     found = []
     for name in CODECS[modality]:
         codec = classical.get(name)
-        found.append(Named(name, codec.version, functools.partial(CodecSource, codec)))
+        found.append(Named(name, codec.version, functools.partial(CodecSource.open, codec)))
     for name in (*(name for name in LADDER if name in folders()), DEFAULT_MODEL):
         model = load_model(name)
         for adaptive in (False, True)[: 1 + (name == DEFAULT_MODEL)]:
-            begin = functools.partial(ModelSource, model, modalities.CHUNK_BYTES, adaptive=adaptive)
+            begin = functools.partial(
+                ModelSource.open, model, modalities.CHUNK_BYTES, adaptive=adaptive
+            )
             label = f"{name} with adaptive stage" if adaptive else name
             found.append(Named(label, model.fingerprint.hex(), begin))
     return found
@@ -108,9 +111,12 @@ def record_head(
 
 def measure(source: Named, seed: int, raw: bytes, free: npt.NDArray[np.bool_]) -> Row:
     """Returns the bytes that the source generated, and the bits per byte of the true ones."""
-    made = fill(source.begin(), raw, free, np.random.default_rng(seed))
+    with source.begin() as begun:
+        made = fill(begun, raw, free, np.random.default_rng(seed))
+    with source.begin() as begun:
+        true_bits_per_byte = price(begun, raw, free)
     return {
-        "true_bits_per_byte": round(price(source.begin(), raw, free), 4),
+        "true_bits_per_byte": round(true_bits_per_byte, 4),
         "piece": base64.b64encode(raw).decode(),
         "made": base64.b64encode(made).decode(),
     }

@@ -7,6 +7,7 @@ reads too: drawing is decoding from chance instead of from a file.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -16,13 +17,13 @@ import numpy.typing as npt
 
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.benchmark.protocol import Codec
-from lmcompress.codec.predictor import ContextPolicy, new_predictor
+from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.predictor import Predictor
+from lmcompress.codec.session import Opened, Session
 from lmcompress.models.store import Model
 from lmcompress.range_coder import PRECISION_BITS, Freqs, symbol_bits
 
 _BYTES = 256
-_BLOCK = 64
-"""Given bytes that a model reads in one pass."""
 _BUDGET = (1 << PRECISION_BITS) - _BYTES
 
 
@@ -66,6 +67,12 @@ class CodecSource:
     def __init__(self, codec: Codec) -> None:
         self._codec, self._before = codec, bytearray()
 
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, codec: Codec) -> Iterator[CodecSource]:
+        """Begins a sequence."""
+        yield cls(codec)
+
     def read(self, raw: bytes) -> None:
         """Appends the bytes."""
         self._before += raw
@@ -82,16 +89,23 @@ class CodecSource:
 class ModelSource:
     """A model in one lane, alone or with the adaptive stage, over at most `steps` bytes."""
 
-    def __init__(self, model: Model, steps: int, *, adaptive: bool) -> None:
-        policy = ContextPolicy.of(model.weights)
-        self._predictor = new_predictor(model.weights, 1, _BLOCK, policy)
+    def __init__(self, opened: Opened[Predictor], steps: int, *, adaptive: bool) -> None:
+        self._predictor, self._block = opened.predictor, opened.block
         self._stage = AdaptiveStage(1, steps) if adaptive else None
-        self._last = self._predictor.bos_id
+        self._last = opened.first_token
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, model: Model, steps: int, *, adaptive: bool) -> Iterator[ModelSource]:
+        """Opens the model for one sequence."""
+        session = Session(model, CodecConfig(device="cpu", threads=1))
+        with session.open_encoder(lanes=1) as opened:
+            yield cls(opened, steps, adaptive=adaptive)
 
     def read(self, raw: bytes) -> None:
         """Reads many bytes in one pass, as an encoder does; the stage learns from them too."""
-        for start in range(0, len(raw), _BLOCK):
-            symbols = np.frombuffer(raw[start : start + _BLOCK], np.uint8).astype(np.int32)
+        for start in range(0, len(raw), self._block):
+            symbols = np.frombuffer(raw[start : start + self._block], np.uint8).astype(np.int32)
             tokens = np.append(self._last, symbols[:-1]).astype(np.int64)
             freqs = self._predictor.predict(tokens[None])
             if self._stage is not None:

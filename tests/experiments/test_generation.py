@@ -65,8 +65,8 @@ def test_a_codecs_price_is_what_its_lengths_say() -> None:
 
 @pytest.mark.parametrize("adaptive", [True, False], ids=["stage", "alone"])
 def test_a_models_price_of_all_bytes_is_its_score(tiny_model: Model, adaptive: bool) -> None:
-    source = ModelSource(tiny_model, len(RAW), adaptive=adaptive)
-    found = price(source, RAW, np.ones(len(RAW), bool))
+    with ModelSource.open(tiny_model, len(RAW), adaptive=adaptive) as source:
+        found = price(source, RAW, np.ones(len(RAW), bool))
 
     config = CodecConfig(lanes=1, adaptive=adaptive)
     expected = lmcompress.score(RAW, tiny_model, config).quantized_bits_per_byte
@@ -75,28 +75,27 @@ def test_a_models_price_of_all_bytes_is_its_score(tiny_model: Model, adaptive: b
 
 @pytest.mark.parametrize("adaptive", [True, False], ids=["stage", "alone"])
 def test_reading_at_once_is_reading_byte_by_byte(tiny_model: Model, adaptive: bool) -> None:
-    at_once = ModelSource(tiny_model, len(RAW), adaptive=adaptive)
-    singly = ModelSource(tiny_model, len(RAW), adaptive=adaptive)
-    at_once.read(RAW[:60])
-    for byte in RAW[:60]:
-        singly.decode(Draw(np.random.default_rng(0), byte))
-
     prices = []
-    for source in (at_once, singly):
-        draw = Draw(np.random.default_rng(0), RAW[60])
-        source.decode(draw)
+    for reads_at_once in (True, False):
+        with ModelSource.open(tiny_model, len(RAW), adaptive=adaptive) as source:
+            if reads_at_once:
+                source.read(RAW[:60])
+            else:
+                for byte in RAW[:60]:
+                    source.decode(Draw(np.random.default_rng(0), byte))
+            draw = Draw(np.random.default_rng(0), RAW[60])
+            source.decode(draw)
         prices.append(draw.bits)
 
     assert prices[0] == prices[1]
 
 
 def test_filling_keeps_what_is_given_and_repeats_with_its_seed(tiny_model: Model) -> None:
-    made = [
-        fill(
-            ModelSource(tiny_model, len(RAW), adaptive=True), RAW, FREE, np.random.default_rng(seed)
-        )
-        for seed in (1, 1, 2)
-    ]
+    def filled(seed: int) -> bytes:
+        with ModelSource.open(tiny_model, len(RAW), adaptive=True) as source:
+            return fill(source, RAW, FREE, np.random.default_rng(seed))
+
+    made = [filled(seed) for seed in (1, 1, 2)]
 
     assert made[0] == made[1] != made[2]
     given = ~FREE
@@ -123,16 +122,15 @@ def test_runs_join_to_the_whole() -> None:
 
 
 def test_the_stage_alone_can_be_a_source() -> None:
-    source = ModelSource(load_model("none"), len(RAW), adaptive=True)
-
-    assert price(source, RAW * 1, FREE) < 8
+    with ModelSource.open(load_model("none"), len(RAW), adaptive=True) as source:
+        assert price(source, RAW, FREE) < 8
 
 
 def test_figure_3_goes_on_after_a_kill_in_the_middle_of_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gzip_9 = classical.get("gzip-9")
-    source = figure_3.Named("gzip-9", gzip_9.version, functools.partial(CodecSource, gzip_9))
+    source = figure_3.Named("gzip-9", gzip_9.version, functools.partial(CodecSource.open, gzip_9))
     free = np.arange(len(RAW)) >= len(RAW) - 2
     heads = [figure_3.record_head("text", item, source, RAW, free) for item in range(3)]
     monkeypatch.setattr(
