@@ -20,6 +20,7 @@ from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.models.checkpoint import load_exact_checkpoint, save_exact_checkpoint
 from lmcompress.models.manifest import read_manifest
 from lmcompress.models.store import EMBEDDED
+from lmcompress.report.tables import ABSENT, markdown_table
 from lmcompress.training.config import TrainConfig
 
 CONFIGS = Path(__file__).parents[1] / "experiments" / "configs"
@@ -50,9 +51,10 @@ def card_text(weights: ExactWeights, card: dict[str, Any], sequence_length: int)
         f"- Validation, float network, sequences of {sequence_length:,} bytes: "
         f"**{validation['mean']:.4f} bits per byte** over all held-out text",
         "",
-        "| trained on | validation, bits per byte |",
-        "| --- | ---: |",
-        *(f"| {name} | {_shown(validation.get(name))} |" for name in card["trained_on"]),
+        markdown_table(
+            ["trained on", "validation, bits per byte"],
+            ([name, _shown(validation.get(name))] for name in card["trained_on"]),
+        ),
         "",
         "Nothing else was trained on: all test corpora (Canterbury, Calgary, Silesia, enwik8, "
         "WikiText, logs, other languages) were kept out. Wikipedia articles of 2021 may be later "
@@ -63,7 +65,7 @@ def card_text(weights: ExactWeights, card: dict[str, Any], sequence_length: int)
 
 def _shown(bits_per_byte: float | None) -> str:
     """Returns a validation figure; a model that a run began with may have read more sources."""
-    return "–" if bits_per_byte is None else f"{bits_per_byte:.4f}"  # noqa: RUF001
+    return ABSENT if bits_per_byte is None else f"{bits_per_byte:.4f}"
 
 
 def _beginning(card: dict[str, Any]) -> list[str]:
@@ -88,7 +90,7 @@ def embed(checkpoint: Path, target: Path, configs: Path = CONFIGS) -> Path:
     """Writes a checkpoint's exact weights and card into a folder of `target`; returns the folder.
 
     Raises:
-      LmcompressError: If its run has not ended, or its recipe is not at hand.
+      LmcompressError: If its run has not ended, or its training configuration is not there.
     """
     card = read_manifest(checkpoint)["card"]
     if "validation_bits_per_byte" not in card:

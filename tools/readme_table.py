@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from lmcompress.benchmark.records import Record
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models.store import DEFAULT_MODEL
+from lmcompress.report.tables import markdown_table
 from tools.headline import LABELS, STAGE, Speeds
 
 NAME = "headline"
@@ -35,9 +36,7 @@ def markdown(rates: Sequence[Record], speeds: Speeds) -> str:
         "compress kB/s",
         "decompress kB/s",
     ]
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1)]
-    lines += [_row(codec, rates, speeds) for codec in CODECS]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = markdown_table(header, (_row(codec, rates, speeds) for codec in CODECS))
     return f"{table}\n\n{_note(rates, speeds)}"
 
 
