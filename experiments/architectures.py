@@ -38,7 +38,7 @@ CHANGE = {
 }
 TEXT = "enwik/enwiki-2021-extract.part3@0+100000"
 QUICK_TEXT = "enwik/enwiki-2021-extract.part3@0+5000"
-COLOURS = (ORANGE, PINK, BLUE, GREEN)
+COLORS = (ORANGE, PINK, BLUE, GREEN)
 
 
 def table(rows: Sequence[Row]) -> list[Row]:
@@ -91,7 +91,7 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
             ]
             write_records(NAME, rows, folder)
         rows = read_rows(folder / "records.jsonl")
-        figures = {"curves": lambda: draw_curves(rows, "architecture", COLOURS)}
+        figures = {"curves": lambda: draw_curves(rows, "architecture", COLORS)}
         write_derived(folder, derived_texts(rows), figures)
 
 

@@ -96,7 +96,7 @@ ONLY_IN_FULL = ("distilled", "five times the text")
 """Left out of quick runs: the first downloads a model, the second would equal the base."""
 _DERIVED: dict[str, Any] = {"n_kv_head": 0, "head_dim": 0, "mlp_hidden": 0}
 """Options of the base's shape that follow from the others: each shape derives its own."""
-COLOURS = (GREY, BLUE, SKY, ORANGE, GREEN, PINK, VERMILION, BLACK)
+COLORS = (GREY, BLUE, SKY, ORANGE, GREEN, PINK, VERMILION, BLACK)
 EACH_SOURCE = 8192
 ROUNDS = 3
 
@@ -207,7 +207,7 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
             write_records(NAME, rows, folder)
         rows = read_rows(folder / "records.jsonl")
         alike = [row for row in rows if row["bytes_seen"] == rows[0]["bytes_seen"]]
-        figures = {"curves": lambda: draw_curves(alike, "candidate", COLOURS[: len(alike)])}
+        figures = {"curves": lambda: draw_curves(alike, "candidate", COLORS[: len(alike)])}
         write_derived(folder, derived_texts(rows), figures)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NAME = "figure_2"
 DATA_SET_BYTES = (10**6, 10**7, 10**8, 10**9)
-COLOURS = (ORANGE, PINK, GREEN, BLUE)
+COLORS = (ORANGE, PINK, GREEN, BLUE)
 
 
 def points(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -103,8 +103,8 @@ def draw(records: Sequence[Record]) -> Figure:
     figure = new_figure(8.4, 3.8)
     panels = figure.subplots(1, len(table_1.TEXTS), sharey=True)
     for axes, sample in zip(panels, table_1.TEXTS, strict=True):
-        for size, colour in zip(DATA_SET_BYTES, COLOURS, strict=True):
-            _line(axes, select(rows, sample=sample, data_set_bytes=size), colour)
+        for size, color in zip(DATA_SET_BYTES, COLORS, strict=True):
+            _line(axes, select(rows, sample=sample, data_set_bytes=size), color)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_yticks((30, 50, 100, 200, 500, 1000), ("30", "50", "100", "200", "500", "1,000"))
@@ -118,14 +118,14 @@ def draw(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def _line(axes: Axes, rows: list[dict[str, Any]], colour: str) -> None:
+def _line(axes: Axes, rows: list[dict[str, Any]], color: str) -> None:
     size = f"{rows[0]['data_set_bytes'] // 10**6:,} MB"
     ladder = [row for row in rows if row["model"] in paper.LADDER]
-    axes.plot(*_coordinates(ladder), "o-", color=colour, ms=4, label=size)
-    axes.plot(*_coordinates([best(rows)]), "*", color=colour, ms=11)
+    axes.plot(*_coordinates(ladder), "o-", color=color, ms=4, label=size)
+    axes.plot(*_coordinates([best(rows)]), "*", color=color, ms=11)
     # Hollow, because they were trained on other text, and more of it.
     other = [row for row in rows if row["model"] not in paper.LADDER]
-    axes.plot(*_coordinates(other), "D", color=colour, ms=5, fillstyle="none", zorder=3)
+    axes.plot(*_coordinates(other), "D", color=color, ms=5, fillstyle="none", zorder=3)
 
 
 def _coordinates(rows: Sequence[dict[str, Any]]) -> tuple[list[int], list[float]]:

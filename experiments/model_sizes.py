@@ -44,7 +44,7 @@ LINES = ("gzip-9", "xz-9e", "ppmd-16", "zpaq-5")
 ALONE = " (no adaptive stage)"
 _LABEL_HEIGHT = 0.17
 """Height of a line's name, in bits per byte."""
-COLOURS = {"model alone": "#0072B2", "with the adaptive stage": "#D55E00"}
+COLORS = {"model alone": "#0072B2", "with the adaptive stage": "#D55E00"}
 
 
 def codecs(*, quick: bool) -> list[Codec]:
@@ -83,7 +83,7 @@ def _mean_and_error(rows: Sequence[Record]) -> tuple[float, float]:
 
 
 def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
-    for label, colour in COLOURS.items():
+    for label, color in COLORS.items():
         suffix = ALONE if label == "model alone" else ""
         found = [rows[name + suffix] for name in LADDER if name + suffix in rows]
         sizes = [slices[0].num_parameters for slices in found]
@@ -93,14 +93,14 @@ def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
             means,
             errors if any(errors) else None,
             fmt="o-",
-            color=colour,
+            color=color,
             label=label,
             capsize=2,
         )
         if default := rows.get(DEFAULT_MODEL + suffix):
             # Hollow, as it was trained on other text; shifted, as one of the ladder is as large.
             size, (mean, error) = 1.1 * default[0].num_parameters, _mean_and_error(default)
-            axes.errorbar(size, mean, error or None, fmt="o", color=colour, fillstyle="none",
+            axes.errorbar(size, mean, error or None, fmt="o", color=color, fillstyle="none",
                           capsize=2)  # fmt: skip
             if not suffix:
                 axes.annotate(DEFAULT_MODEL, (size, mean), (0, -13), textcoords="offset points",

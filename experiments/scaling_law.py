@@ -44,7 +44,7 @@ WARM_UP_BYTES = 1_000_000
 """Of a run's text, left out of the fit: the curve bends there as the learning rate rises."""
 _NO_FLOOR = 1e-3
 _FLOORLESS = "; so little text shows no floor, which the fit puts at its bound, zero"
-COLOURS = (ORANGE, PINK, GREEN, BLUE, SKY)
+COLORS = (ORANGE, PINK, GREEN, BLUE, SKY)
 
 
 def measure(file: paper.RowFile, runs: Path) -> None:
@@ -177,14 +177,14 @@ def draw(rows: Sequence[Row]) -> Figure:
     law, joint = size_law(shown), joint_law(shown)
     sizes = np.geomspace(shown[0]["num_parameters"] / 2, shown[-1]["num_parameters"] * 2)
     by_size.plot(sizes, law(sizes), color="0.6", lw=1, label="L(N)")
-    for row, colour in zip(shown, COLOURS[: len(shown)], strict=True):
+    for row, color in zip(shown, COLORS[: len(shown)], strict=True):
         at = row["num_parameters"], row["validation_bits_per_byte"]
-        by_size.plot(*at, "o", color=colour)
+        by_size.plot(*at, "o", color=color)
         by_size.annotate(row["model"], at, (5, 5), textcoords="offset points", fontsize=8)
         seen, bits = np.array(row["training_curve"]).T
-        by_data.plot(seen / 1e6, bits, color=colour, lw=1, alpha=0.7, label=row["model"])
+        by_data.plot(seen / 1e6, bits, color=color, lw=1, alpha=0.7, label=row["model"])
         fitted = np.geomspace(WARM_UP_BYTES, row["short_bytes"])
-        by_data.plot(fitted / 1e6, joint(at[0], fitted), "--", color=colour, lw=1.4)
+        by_data.plot(fitted / 1e6, joint(at[0], fitted), "--", color=color, lw=1.4)
     by_size.set_xscale("log", base=2)
     by_size.set_yscale("log")
     by_size.set_yticks((2, 2.5, 3, 3.5, 4), ("2", "2.5", "3", "3.5", "4"))

@@ -57,7 +57,7 @@ KEY = (
     "recipe_sha256",
     "corpus_sha256",
 )
-COLOURS = (ORANGE, BLUE, GREEN)
+COLORS = (ORANGE, BLUE, GREEN)
 
 
 def model_config(vocab_size: int, width: int) -> GPTConfig:
@@ -190,11 +190,11 @@ def draw(rows: Sequence[Row]) -> Figure:
     """Returns bits per byte against the vocabulary's size, a line for each width."""
     figure = new_figure(5.6, 3.8)
     axes = figure.subplots()
-    for (width, found), colour in zip(lines_of(rows), COLOURS, strict=False):
+    for (width, found), color in zip(lines_of(rows), COLORS, strict=False):
         label = f"width {width}: {found[0]['block_parameters'] / 1000:.0f}K parameters in blocks"
         sizes = [row["vocab_size"] for row in found]
         bits = [row["bits_per_byte"] for row in found]
-        axes.plot(sizes, bits, "o-", color=colour, label=label)
+        axes.plot(sizes, bits, "o-", color=color, label=label)
     axes.set_xscale("log", base=2)
     names = {row["vocab_size"]: row["tokenizer"].removeprefix("BPE ") for row in current(rows)}
     axes.set_xticks(list(names), list(names.values()))

@@ -21,7 +21,7 @@ FOLDER = ROOT / "docs" / "images"
 
 
 class Theme(NamedTuple):
-    """Colours on a light or a dark page, told apart by all eyes (Okabe and Ito, 2008)."""
+    """Colors on a light or a dark page, told apart by all eyes (Okabe and Ito, 2008)."""
 
     name: str
     ink: str
@@ -76,8 +76,8 @@ def _draw_dot(axes: Axes, row: Speed, action: str, theme: Theme) -> None:
     is_ours = row.codec in _LABELS
     place = (getattr(row, action), row.bits_per_byte)
     x, y, alignment = PLACES[action].get(row.codec, _RIGHT)
-    colour = theme.ours if is_ours else theme.classical
-    axes.plot(*place, "o", color=colour, markersize=7 if is_ours else 5)
+    color = theme.ours if is_ours else theme.classical
+    axes.plot(*place, "o", color=color, markersize=7 if is_ours else 5)
     axes.annotate(
         _LABELS.get(row.codec, row.codec),
         place,
@@ -85,7 +85,7 @@ def _draw_dot(axes: Axes, row: Speed, action: str, theme: Theme) -> None:
         textcoords="offset points",
         horizontalalignment=alignment,
         verticalalignment="center",
-        color=colour if is_ours else theme.ink,
+        color=color if is_ours else theme.ink,
         weight="bold" if is_ours else "normal",
     )
 

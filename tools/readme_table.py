@@ -32,12 +32,17 @@ def markdown(rates: Sequence[Record], speeds: Speeds) -> str:
         "bits per byte",
         *FILES,
         f"{num_files} files",
-        "with the model",
+        _with_model(num_files),
         "compress kB/s",
         "decompress kB/s",
     ]
     table = markdown_table(header, (_row(codec, rates, speeds) for codec in CODECS))
     return f"{table}\n\n{_note(rates, speeds)}"
+
+
+def _with_model(num_files: int) -> str:
+    """Returns the heading of the column that counts the model's bytes."""
+    return f"{num_files} files + model"
 
 
 def break_even_bytes(rates: Iterable[Record], rival: str) -> float:
@@ -87,9 +92,11 @@ def _note(rates: Sequence[Record], speeds: Speeds) -> str:
     kinds = ", ".join(f"{name} is `{corpus}`" for name, corpus in FILES.items())
     return (
         "Lower is better; 8 is the uncompressed file. **The model's bytes are not included**, "
-        f'except in "with the model", which adds the {_model_bytes(rates, DEFAULT_MODEL):,} bytes '
-        f"of {DEFAULT_MODEL} once to the {len(ours)} files of {raw / 1e6:.1f} MB. Counted "
-        f"that way, lmcompress breaks even {sizes} of such data.\n\n"
-        f"Columns: {kinds}. Speeds: {speeds.raw_bytes:,} bytes of `{speeds.corpus}` on "
+        f'except in "{_with_model(len(ours))}", which adds the '
+        f"{_model_bytes(rates, DEFAULT_MODEL):,} bytes of {DEFAULT_MODEL} once to the "
+        f"{raw / 1e6:.1f} MB of all files. Counted that way, lmcompress breaks even {sizes} "
+        "of such data.\n\n"
+        f"The files, as `lmcompress bench` names them: {kinds}; `@START+LENGTH` is a part of "
+        f"a file, in bytes. Speeds: {speeds.raw_bytes:,} bytes of `{speeds.corpus}` on "
         f"{speeds.machine}; {speeds.threads} threads, one for classical codecs."
     )

@@ -44,16 +44,16 @@ def draw_text(rows: Sequence[Row]) -> Figure:
     blocks.append((_TRUE, _bytes(rows[0], "piece")[given:], "black"))
     blocks += [(row["source"], _bytes(row, "made")[given:], BLUE) for row in rows]
     lines: list[tuple[str, str, str]] = []
-    for name, raw, colour in blocks:
+    for name, raw, color in blocks:
         parts = textwrap.wrap(readable(raw), _LINE, drop_whitespace=False, break_long_words=True)
-        lines += [(name if i == 0 else "", part, colour) for i, part in enumerate(parts)]
+        lines += [(name if i == 0 else "", part, color) for i, part in enumerate(parts)]
     figure = new_figure(10.5, 0.24 * len(lines) + 0.3)
     axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(len(lines), -0.5))
     axes.axis("off")
-    for i, (name, part, colour) in enumerate(lines):
+    for i, (name, part, color) in enumerate(lines):
         axes.text(0.25, i, name, ha="right", va="center", size=8, weight="bold")
-        axes.text(0.265, i, part, va="center", size=8, family="monospace", color=colour)
+        axes.text(0.265, i, part, va="center", size=8, family="monospace", color=color)
     return figure
 
 
@@ -96,10 +96,10 @@ def draw_speech(rows: Sequence[Row]) -> Figure:
         given = first["raw_bytes"] - first["drawn_bytes"]
         waves = [(_TRUE, _bytes(first, "piece"), "black")]
         waves += [(name, _bytes(of_item[name], "made"), BLUE) for name in names]
-        for axes, (name, raw, colour) in zip(grid[:, column], waves, strict=True):
+        for axes, (name, raw, color) in zip(grid[:, column], waves, strict=True):
             wave = np.frombuffer(raw, np.uint8).astype(int) - 128
             axes.plot(range(given), wave[:given], color=GREY, linewidth=0.7)
-            axes.plot(range(given, len(wave)), wave[given:], color=colour, linewidth=0.7)
+            axes.plot(range(given, len(wave)), wave[given:], color=color, linewidth=0.7)
             axes.set_title(name, size=8, loc="left", pad=2)
             axes.tick_params(labelsize=7)
         grid[-1, column].set_xlabel("sample (16,000 a second); grey: given", size=8)

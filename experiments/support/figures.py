@@ -1,4 +1,4 @@
-"""Figures of an experiment, made from its records alone: colours, panels, files."""
+"""Figures of an experiment, made from its records alone: colors, panels, files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MakeFigures = Mapping[str, Callable[[], "Figure"]]
 """Stem of the file name -> function that draws the figure."""
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#767676"
 SKY, VERMILION, BLACK = "#56B4E9", "#D55E00", "#000000"
-"""Colour-blind readers can tell these apart (Okabe and Ito, 2008)."""
+"""Color-blind readers can tell these apart (Okabe and Ito, 2008)."""
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -41,11 +41,11 @@ def draw(records: Sequence[Record]) -> Figure:
 def _mark(axes: Axes, place: int, line: Line, modality: str) -> None:
     if modality not in line.rates:
         return
-    colour = ORANGE if line.is_published else BLUE
+    color = ORANGE if line.is_published else BLUE
     is_scored = modality in line.scored
     marker = "x" if line.is_published else "s" if is_scored else "o"
     style = "none" if is_scored else "full"
-    axes.plot(100 * line.rates[modality], place, marker, color=colour, fillstyle=style, ms=5)
+    axes.plot(100 * line.rates[modality], place, marker, color=color, fillstyle=style, ms=5)
 
 
 def _label(line: Line) -> str:

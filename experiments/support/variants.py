@@ -80,14 +80,14 @@ def texts_of(rows: Sequence[Row], lines: Sequence[Row], note: str) -> dict[str, 
     return {"summary.csv": csv_text(flat), "table.md": markdown_of(lines, note)}
 
 
-def draw_curves(rows: Sequence[Row], name: str, colours: Sequence[str]) -> Figure:
-    """Returns the training curves of the records, each labelled with its field `name`."""
+def draw_curves(rows: Sequence[Row], name: str, colors: Sequence[str]) -> Figure:
+    """Returns the training curves of the records, each labeled with its field `name`."""
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
-    for row, colour in zip(rows, colours, strict=True):
+    for row, color in zip(rows, colors, strict=True):
         seen, bits = zip(*row["training_curve"], strict=True)
         label = f"{row[name]}: {row['quantized_bits_per_byte']:.3f} on held-out text"
-        axes.plot([s / 1e6 for s in seen], bits, label=label, color=colour)
+        axes.plot([s / 1e6 for s in seen], bits, label=label, color=color)
     axes.set(xlabel="training text seen, MB", ylabel="bits per byte of text not seen before")
     axes.legend(frameon=False)
     return figure

@@ -71,7 +71,7 @@ def gpt_config(values: Values, **overrides: Any) -> GPTConfig:
         return GPTConfig(bos_id=_first_token(values), **options)
     except KeyError as exc:
         raise UnsupportedModelError(
-            f"the checkpoint's config.json lacks {exc.args[0]}: get it again"
+            f"the checkpoint's config.json lacks {exc.args[0]}: download it again"
         ) from exc
     except (ValueError, TypeError) as exc:
         raise UnsupportedModelError(f"the checkpoint's config.json cannot be used: {exc}") from exc

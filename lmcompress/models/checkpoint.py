@@ -93,7 +93,7 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
 
 
 def _load_tokens(folder: Path) -> TokenTable | None:
-    """Returns what a model's symbols stand for, if they are no bytes."""
+    """Returns the bytes of each token; None for a model whose symbols are bytes."""
     path = folder / TOKENS_FILE
     return TokenTable.from_arrays(load_arrays(path)) if path.is_file() else None
 

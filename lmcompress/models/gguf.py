@@ -92,7 +92,7 @@ class GgufFile:
             raise ModelNotFoundError(f"there is no file {path}") from exc
         except (ValueError, IndexError, KeyError, OSError) as exc:
             raise ModelNotFoundError(
-                f"{path} is damaged, cut short, or no GGUF file ({exc}): get it again"
+                f"{path} is damaged, cut short, or not a GGUF file ({exc}): download it again"
             ) from exc
         self._fields: Mapping[str, Any] = reader.fields
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
@@ -142,7 +142,7 @@ class GgufFile:
             ours = ours.replace(theirs + ".", part + ".")
         found = self._tensors.get(ours.replace("model.layers.", "blk."))
         if found is None:
-            raise ModelNotFoundError(f"{self.path} has no tensor {name}: get it again")
+            raise ModelNotFoundError(f"{self.path} has no tensor {name}: download it again")
         array = self._gguf.quants.dequantize(found.data, found.tensor_type)
         tensor = torch.from_numpy(np.array(array, dtype=np.float32))
         if self._architecture == "llama" and ".q_proj." in name:
@@ -192,6 +192,6 @@ class GgufFile:
 
 
 def _unpermute(weight: Tensor, n_head: int) -> Tensor:
-    """Undoes what llama.cpp does to rotated rows: it pairs neighbours, we pair halves."""
+    """Undoes what llama.cpp does to rotated rows: it pairs neighbors, we pair halves."""
     pairs = weight.view(n_head, -1, 2, weight.shape[-1])
     return pairs.transpose(1, 2).reshape(weight.shape)

@@ -122,7 +122,7 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
         raise UnsupportedModelError(
-            f"{path} is damaged, or of a kind not known here ({exc!r}): get it again"
+            f"{path} is damaged, or of a kind not known here ({exc!r}): download it again"
         ) from exc
 
 
@@ -171,7 +171,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError as exc:
         raise ModelNotFoundError(f"{path} is not valid JSON: {exc}") from exc
     if not isinstance(values, dict):
-        raise ModelNotFoundError(f"{path} holds no object: get it again")
+        raise ModelNotFoundError(f"{path} holds no object: download it again")
     return values
 
 
@@ -199,4 +199,4 @@ class _Safetensors:
         for key in (name, name.partition(".")[2]):
             if key in self._files:
                 return self._files[key].get_tensor(key).float()  # type: ignore[no-any-return]
-        raise ModelNotFoundError(f"{self._folder} has no tensor {name}: get it again")
+        raise ModelNotFoundError(f"{self._folder} has no tensor {name}: download it again")

@@ -1,6 +1,6 @@
 """Figures made from records alone; the same records give the same SVG, byte for byte.
 
-Bars start at zero. Models are blue and classical codecs grey, colours that colour-blind readers can
+Bars start at zero. Models are blue and classical codecs grey, colors that color-blind readers can
 tell apart (Okabe and Ito, 2008).
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MODEL_COLOUR, _CLASSICAL_COLOUR = "#0072B2", "#B5B5B5"
+_MODEL_COLOR, _CLASSICAL_COLOR = "#0072B2", "#B5B5B5"
 _SUFFIXES = (".svg", ".png")
 _STYLE: Any = {
     "svg.hashsalt": "lmcompress",  # otherwise ids are random
@@ -131,7 +131,7 @@ def _draw_panel(axes: Axes, row: Sequence[Record | None], label: str) -> None:
             position,
             record.bits_per_byte,
             height=0.7,
-            color=_MODEL_COLOUR if is_model else _CLASSICAL_COLOUR,
+            color=_MODEL_COLOR if is_model else _CLASSICAL_COLOR,
         )
         axes.annotate(
             f"{record.bits_per_byte:.2f}",

@@ -54,7 +54,7 @@ def _rename_ids(element: ElementTree.Element, prefix: str) -> None:
 
 
 def _themed(style: str) -> str:
-    """Returns a style with its greys mixed from the page's colours --ink and --paper."""
+    """Returns a style with its greys mixed from the page's colors --ink and --paper."""
     return _GREY.sub(lambda match: _mixed(int(match[1], 16)), style)
 
 

@@ -59,7 +59,7 @@ def optimizers_of(config: TrainConfig, network: GPT, precision: str) -> list[tor
     return optimizers
 
 
-def orthogonalised(matrix: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+def orthogonalized(matrix: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
     """Returns a matrix near U V^T of the argument's U S V^T, float32, of the same shape.
 
     Newton-Schulz iterations with a quintic that need not converge: singular values end near one,
@@ -78,14 +78,14 @@ def orthogonalised(matrix: Tensor, coefficients: tuple[float, float, float], ste
 class Float32Muon(torch.optim.Muon):
     """torch.optim.Muon with `match_rms_adamw`, Nesterov momentum and float32 products.
 
-    torch.optim.Muon orthogonalises in bfloat16. On a processor without bfloat16 products that is
+    torch.optim.Muon orthogonalizes in bfloat16. On a processor without bfloat16 products that is
     most of a training step: 8.5 of 11 seconds with the 3.2M network of the ladder, 0.3 of 2.6 in
     float32. The state is the same, so a run may continue with either.
     """
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Moves each parameter by its orthogonalised momentum."""
+        """Moves each parameter by its orthogonalized momentum."""
         for group in self.param_groups:
             rate = group["lr"]
             for parameter in (p for p in group["params"] if p.grad is not None):
@@ -95,7 +95,7 @@ class Float32Muon(torch.optim.Muon):
                 momentum = state["momentum_buffer"]
                 momentum.lerp_(parameter.grad, 1 - group["momentum"])
                 update = parameter.grad.lerp(momentum, group["momentum"])
-                update = orthogonalised(update, group["ns_coefficients"], group["ns_steps"])
+                update = orthogonalized(update, group["ns_coefficients"], group["ns_steps"])
                 parameter.mul_(1 - rate * group["weight_decay"])
                 # The root mean square that AdamW's updates have (Liu et al., 2025).
                 parameter.add_(update, alpha=-0.2 * rate * math.sqrt(max(parameter.shape)))

@@ -74,11 +74,11 @@ def test_patches_are_rows_of_the_picture_in_reading_order() -> None:
 
 
 def test_grey_levels_are_the_integer_luma_of_bt_601() -> None:
-    colours = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
+    colors = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
     file = io.BytesIO()
-    Image.fromarray(colours).save(file, "PNG")
+    Image.fromarray(colors).save(file, "PNG")
 
-    luma = (colours.astype(np.int64) @ [19595, 38470, 7471] + 0x8000) >> 16
+    luma = (colors.astype(np.int64) @ [19595, 38470, 7471] + 0x8000) >> 16
 
     assert np.array_equal(modalities.grey_levels(file.getvalue()), luma)
 

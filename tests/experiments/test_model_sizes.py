@@ -39,7 +39,7 @@ def test_figure_has_a_panel_for_all_and_for_each_text_and_a_point_for_each_model
     assert len(figure.axes) == 1 + len(model_sizes.CORPORA)
     models = {r.codec for r in records if r.codec.startswith("ladder")}
     for axes in figure.axes:
-        lines = [bars for bars in axes.containers if bars.get_label() in model_sizes.COLOURS]
+        lines = [bars for bars in axes.containers if bars.get_label() in model_sizes.COLORS]
         assert sum(len(bars.lines[0].get_xdata()) for bars in lines) == len(models)
 
 

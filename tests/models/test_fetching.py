@@ -363,7 +363,7 @@ def test_a_truncated_gguf_is_one_clear_line(run: Run, tmp_path: Path) -> None:
     write_gguf(checkpoint("llama", tmp_path / "folder"), path)
     path.write_bytes(path.read_bytes()[:-100])
 
-    assert_one_line_error(run("fetch", path), "damaged, cut short, or no GGUF file")
+    assert_one_line_error(run("fetch", path), "damaged, cut short, or not a GGUF file")
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "ä", "-\n", "none"])

@@ -48,7 +48,7 @@ def test_a_truncated_file_is_one_clear_line(llama, kept: int) -> None:  # type: 
     path = llama[1]
     path.write_bytes(path.read_bytes()[:kept])
 
-    with pytest.raises(ModelNotFoundError, match="damaged, cut short, or no GGUF file"):
+    with pytest.raises(ModelNotFoundError, match="damaged, cut short, or not a GGUF file"):
         open_pretrained(path)
 
 

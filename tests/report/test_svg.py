@@ -15,9 +15,9 @@ SVG = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/
 <g clip-path="url(#p1)"><use xlink:href="#m1" style="fill: #0072b2"/></g></svg>"""
 
 
-def fill(colour: str) -> str:
-    """Returns what a fill of this colour becomes."""
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg"><path style="fill: {colour}"/></svg>'
+def fill(color: str) -> str:
+    """Returns what a fill of this color becomes."""
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg"><path style="fill: {color}"/></svg>'
     path = ElementTree.fromstring(inline_svg(svg, "x-", "a figure"))[0]
     return path.attrib["style"].removeprefix("fill: ")
 

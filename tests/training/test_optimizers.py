@@ -10,7 +10,7 @@ import torch
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
 from lmcompress.training.config import TrainConfig
-from lmcompress.training.optimizers import Float32Muon, optimizers_of, orthogonalised
+from lmcompress.training.optimizers import Float32Muon, optimizers_of, orthogonalized
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 OPTIONS = {"lr": 0.01, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
@@ -35,7 +35,7 @@ def test_only_matrices_and_tables_decay(optimizer: str) -> None:
 @pytest.mark.parametrize("shape", [(40, 64), (32, 128), (128, 32)])
 def test_singular_values_end_near_one(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    update = orthogonalised(torch.randn(shape), COEFFICIENTS, 5)
+    update = orthogonalized(torch.randn(shape), COEFFICIENTS, 5)
     values = torch.linalg.svdvals(update)
     assert update.shape == shape
     assert update.dtype == torch.float32
@@ -44,13 +44,13 @@ def test_singular_values_end_near_one(shape: tuple[int, int]) -> None:
 
 
 def test_a_gradient_of_zeros_moves_nothing() -> None:
-    assert not orthogonalised(torch.zeros(8, 16), COEFFICIENTS, 5).any()
+    assert not orthogonalized(torch.zeros(8, 16), COEFFICIENTS, 5).any()
 
 
 def parameter_after(
     optimizer: type[torch.optim.Muon], num_steps: int, state: dict[str, object] | None = None
 ) -> tuple[torch.Tensor, dict[str, object]]:
-    """Returns a matrix that an optimiser has moved along known gradients, and its state."""
+    """Returns a matrix that an optimizer has moved along known gradients, and its state."""
     torch.manual_seed(1)
     parameter = torch.nn.Parameter(torch.randn(48, 96))
     muon = optimizer([parameter], **OPTIONS)
