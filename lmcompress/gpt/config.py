@@ -53,7 +53,7 @@ class GPTConfig:
     """Whether norms have learned gains (and, for LayerNorm, biases)."""
     norm_eps: float = 1e-5
     qk_norm: bool = False
-    """Whether queries and keys are RMS-normalised per head before rotation."""
+    """Whether queries and keys are RMS-normalized per head before rotation."""
     qk_norm_gain: bool = False
     """Whether these norms have learned gains, one for all query heads and one for all key heads."""
     positions: Positions = "rotary"

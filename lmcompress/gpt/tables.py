@@ -1,6 +1,6 @@
 """Integer tables and roots that are the same on every machine.
 
-No maths library takes part: Python integers and correctly rounded integer roots only, since exp,
+No math library takes part: Python integers and correctly rounded integer roots only, since exp,
 cos and even sqrt differ in their last bit from library to library.
 """
 

@@ -2,7 +2,7 @@
 
 numba notices when the file of a kernel changes, but not when other files do from which the kernel
 inlines functions or freezes constants: stale code would give other bits. So the cache folder is
-named after a hash of the packages that kernels are made from.
+named after a hash of the files that kernels are made from.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ from lmcompress.jit.code_cache import CodeFiles, remove_unused
 from lmcompress.system.cache import cache_home
 
 _log = logging.getLogger(__name__)
-_SOURCES = ("adaptive", "gpt", "jit", "tokenizer", "range_coder.py")
+_SOURCES = (
+    "adaptive",
+    "gpt/constants.py",
+    "gpt/cpu",
+    "gpt/ngrams.py",
+    "gpt/tables.py",
+    "jit",
+    "range_coder.py",
+    "tokenizer/groups.py",
+    "tokenizer/vocabulary.py",
+)
 """Where kernels, and all that they inline or freeze, come from."""
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 

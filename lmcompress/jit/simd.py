@@ -51,7 +51,7 @@ def add_across(builder: Any, sums: Sequence[Any]) -> Any:
         return builder.insert_element(none, builder.call(reduce, sums), ir.Constant(I32, 0))
     if sums[0].type.count == 16:
         sums = [_add_shuffled(builder, a, a, range(8), range(8, 16)) for a in sums]
-    for _ in range(2):  # neighbours added, of two registers into one
+    for _ in range(2):  # neighbors added, of two registers into one
         pairs = zip(sums[::2], sums[1::2], strict=True)
         sums = [_add_shuffled(builder, a, b, _EVEN, _ODD) for a, b in pairs]
     if len(sums) == 2:

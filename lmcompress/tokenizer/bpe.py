@@ -86,7 +86,7 @@ def _spans(raw: bytes) -> Iterator[str]:
 
 
 def _plain(tokenizer_json: str) -> str:
-    """Returns the tokenizer without normalisers and special tokens, which would change the text."""
+    """Returns the tokenizer without normalizers and special tokens, which would change the text."""
     parts = parse_tokenizer(tokenizer_json)
     parts |= dict.fromkeys(("normalizer", "post_processor", "truncation", "padding"))
     added = parts.get("added_tokens") or []

@@ -165,7 +165,9 @@ def parse_tokenizer(text: str) -> dict[str, Any]:
         kind = model.get("type", "BPE" if "merges" in model else "unknown")
         is_byte_level = '"ByteLevel"' in json.dumps([parts["decoder"], parts["pre_tokenizer"]])
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise UnsupportedModelError(f"tokenizer.json is damaged ({exc!r}): get it again") from exc
+        raise UnsupportedModelError(
+            f"tokenizer.json is damaged ({exc!r}): download it again"
+        ) from exc
     if kind != "BPE" or model.get("byte_fallback") or not is_byte_level:
         found = f"{kind}, not byte-level" if kind == "BPE" else kind
         raise UnsupportedModelError(f"the tokenizer is {found}, expected byte-level BPE")

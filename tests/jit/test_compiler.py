@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import errno
+import importlib
+import inspect
 import logging
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import grimp
 import numpy as np
 import pytest
 
 from lmcompress.jit import compiler
 from lmcompress.jit.code_cache import CodeFiles, remove_unused
 from lmcompress.models.store import folders
+
+PACKAGE = Path(compiler.__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +99,7 @@ def test_code_that_nothing_asked_for_in_a_month_is_removed(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "recent"]
 
 
-def test_without_a_home_kernels_are_compiled_anew(
+def test_without_a_home_kernels_are_compiled_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "LMCOMPRESS_MODELS"):
@@ -110,16 +115,15 @@ def test_the_cache_is_named_after_the_text_of_all_kernels(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     package = tmp_path / "package"
-    (package / "gpt").mkdir(parents=True)
-    (package / "gpt" / "kernels.py").write_text("A = 1\n")
+    (package / "gpt" / "cpu").mkdir(parents=True)
+    (package / "gpt" / "cpu" / "kernels.py").write_text("A = 1\n")
     monkeypatch.setattr(compiler, "__file__", str(package / "jit" / "compiler.py"))
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
 
     before = compiler._cache_folder()
-    (package / "gpt" / "kernels.py").write_text("A = 2\n")
+    (package / "gpt" / "cpu" / "kernels.py").write_text("A = 2\n")
     after = compiler._cache_folder()
-    (package / "cli").mkdir()
-    (package / "cli" / "info.py").write_text("B = 1\n")
+    (package / "gpt" / "presets.py").write_text("B = 1\n")
 
     assert before is not None
     assert after is not None
@@ -127,22 +131,52 @@ def test_the_cache_is_named_after_the_text_of_all_kernels(
     assert before.parent == after.parent == tmp_path / "cache"
 
 
+NOT_IN_KERNELS = {"lmcompress.gpt.reference", "lmcompress.format.header.MAX_TOKEN_BYTES"}
+"""What the files that the cache is named after import for functions that are not compiled."""
+
+
+def test_every_source_of_the_cache_is_there() -> None:
+    assert [source for source in compiler._SOURCES if not (PACKAGE / source).exists()] == []
+
+
 def test_kernels_inline_nothing_that_the_cache_is_not_named_after() -> None:
-    graph = grimp.build_graph("lmcompress", cache_dir=None)
-    sources = {source.removesuffix(".py") for source in compiler._SOURCES}
-    harmless = {"errors", "system", "format"}  # no kernel's constants or functions
+    """A class or a plain function cannot end up in machine code; a module or a constant can."""
+    named = [PACKAGE / source for source in compiler._SOURCES]
+    files = [file for path in named for file in ([path] if path.is_file() else path.rglob("*.py"))]
+    modules = {_module_name(file) for file in files}
 
-    def room(module: str) -> str:
-        return module.split(".")[1]
-
-    imported = {
-        room(other)
-        for module in graph.modules
-        if module != "lmcompress" and room(module) in sources
-        for other in graph.find_modules_directly_imported_by(module)
+    inlined = {
+        f"{home}.{name}"
+        for file in files
+        for home, name in _imports_from_lmcompress(file)
+        if home not in modules and f"{home}.{name}" not in modules
+        if not inspect.isclass(value := _value(home, name)) and not inspect.isfunction(value)
     }
 
-    assert imported - sources <= harmless
+    assert inlined == NOT_IN_KERNELS
+
+
+def _module_name(file: Path) -> str:
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def _imports_from_lmcompress(file: Path) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("lmcompress") for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.module is not None, "a relative import"
+            if node.module.split(".")[0] == "lmcompress":
+                yield from ((node.module, alias.name) for alias in node.names)
+
+
+def _value(home: str, name: str) -> object:
+    """Returns what a name imports, which may be a module that nobody has imported yet."""
+    module = importlib.import_module(home)
+    if not hasattr(module, name):
+        return importlib.import_module(f"{home}.{name}")
+    return getattr(module, name)
 
 
 STEP = "        x = (x * 31 + n) % 1009\n"

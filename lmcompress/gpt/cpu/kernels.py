@@ -1,7 +1,7 @@
 """Fused CPU kernels of the exact GPT, in numba: bit-equal to `reference.py`, row by row.
 
 No fast-math, so LLVM neither reorders nor contracts floating-point operations; integer loops
-vectorise. Two devices keep float loops vectorised as well: magnitudes are compared as the integers
+vectorize. Two devices keep float loops vectorized as well: magnitudes are compared as the integers
 that their bits spell (positive floats sort like integers), and rounding to nearest even adds and
 subtracts 1.5 * 2**23. Every kernel runs on one thread and releases the GIL.
 
@@ -196,7 +196,7 @@ def exp2_negative(z, table):
 def _sigmoids(x, table, z, y):
     """y = sigmoid(x) with z as scratch, int32 of the same length; y is not x.
 
-    Three loops, of which only the lookups in the middle one do not vectorise.
+    Three loops, of which only the lookups in the middle one do not vectorize.
     """
     for d in range(x.shape[0]):
         t = abs(x[d]) * _EXPONENT_PER_NAT

@@ -32,7 +32,7 @@ UNSEEN = tl.constexpr(-(1 << 30))
 
 @triton.jit
 def _unit(x, y, eps_sum, NUMERATOR: tl.constexpr):
-    """Returns both halves of heads (heads, D / 2), RMS-normalised per head."""
+    """Returns both halves of heads (heads, D / 2), RMS-normalized per head."""
     factor = norm_factor(tl.maximum(tl.max(tl.abs(x), axis=1), tl.max(tl.abs(y), axis=1)))
     u, w = round_even(x * factor[:, None]), round_even(y * factor[:, None])
     squares = tl.sum(u.to(tl.int64) * u.to(tl.int64), axis=1)
@@ -61,7 +61,7 @@ def _heads(
     D: tl.constexpr, HALF_BLOCK: tl.constexpr, RING: tl.constexpr, HAS_BIAS: tl.constexpr,
     UNIT: tl.constexpr, ROTARY: tl.constexpr, NUMERATOR: tl.constexpr, FACTOR: tl.constexpr,
 ):  # fmt: skip
-    """Normalises, rotates and quantizes HEADS heads, from head FIRST on, of rows of a product.
+    """Normalizes, rotates and quantizes HEADS heads, from head FIRST on, of rows of a product.
 
     Into (lanes, HEADS, capacity, D) where RING, else into (rows, HEADS, D); scales too.
     """

@@ -182,7 +182,7 @@ def add(
     NORM: tl.constexpr, CENTRED: tl.constexpr, POST: tl.constexpr,
     HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
 ):  # fmt: skip
-    """The end of one sublayer and the start of the next: adds to the residual stream, normalises.
+    """The end of one sublayer and the start of the next: adds to the residual stream, normalizes.
 
     x += (sums * s) * ws + bias; then q, s = quantize(norm(x)), where NORM; where POST, the norm
     replaces x.
