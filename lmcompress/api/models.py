@@ -9,6 +9,7 @@ from typing import Any
 
 from lmcompress.errors import LmcompressError
 from lmcompress.gpt.config import GPTConfig
+from lmcompress.models.checkpoint import check_size
 from lmcompress.models.manifest import read_manifest, stored_model_bytes
 from lmcompress.models.store import (
     DEFAULT_MODEL,
@@ -93,6 +94,7 @@ def fetch(
 def _describe(name: str, folder: Path) -> ModelInfo:
     manifest = read_manifest(folder)
     config = GPTConfig.from_dict(manifest["config"])
+    check_size(folder, config)
     is_exact = manifest["format"] != "float"
     return ModelInfo(
         name=name,

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file as save_arrays
 from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
-from lmcompress.models.manifest import read_manifest
+from lmcompress.models.manifest import read_manifest, stored_model_bytes
 from lmcompress.tokenizer.vocabulary import TokenTable
 
 TOKENS_FILE = "tokens.safetensors"
@@ -76,9 +76,9 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
     manifest = read_manifest(folder)
     path = folder / "model.safetensors"
     try:
-        config = GPTConfig.from_dict(manifest["config"])
         if manifest["format"] == "float":
             return quantize_network(load_network(folder))
+        config = GPTConfig.from_dict(manifest["config"])
         weights = ExactWeights(config, load_arrays(path), _load_tokens(folder))
     except FileNotFoundError as exc:
         raise ModelNotFoundError(f"{folder} holds no weights: {path.name} is missing") from exc
@@ -92,8 +92,21 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
     return weights
 
 
+def check_size(folder: Path, config: GPTConfig) -> None:
+    """Raises ModelNotFoundError if a model's files are too small for its parameters.
+
+    Called before memory for them is allocated. A parameter takes at least a byte.
+    """
+    found = stored_model_bytes(folder)
+    if config.num_parameters > found:
+        raise ModelNotFoundError(
+            f"{folder} has {found:,} bytes of weights, expected at least one for each of "
+            f"{config.num_parameters:,} parameters: install the model again"
+        )
+
+
 def _load_tokens(folder: Path) -> TokenTable | None:
-    """Returns what a model's symbols stand for, if they are no bytes."""
+    """Returns what a model's symbols stand for, if they are not bytes."""
     path = folder / TOKENS_FILE
     return TokenTable.from_arrays(load_arrays(path)) if path.is_file() else None
 
@@ -105,7 +118,9 @@ def load_network(folder: Path) -> GPT:
     from lmcompress.gpt.network import GPT
 
     manifest = read_manifest(folder)
-    network = GPT(GPTConfig.from_dict(manifest["config"]))
+    config = GPTConfig.from_dict(manifest["config"])
+    check_size(folder, config)
+    network = GPT(config)
     tensors = load_file(folder / "model.safetensors")
     if manifest["format"] != "float":
         state = {}

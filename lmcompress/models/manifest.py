@@ -35,7 +35,10 @@ def _check_types(path: Path, manifest: dict[str, Any]) -> None:
     card = manifest["card"]
     _check(path, "fingerprint", manifest.get("fingerprint"), str | None, "a string")
     _check(path, "name", card.get("name"), str | None, "a string")
-    _check(path, "trained_on", card.get("trained_on", []), list, "a list")
+    corpora = card.get("trained_on", [])
+    _check(path, "trained_on", corpora, list, "a list")
+    for corpus in corpora:
+        _check(path, "trained_on", corpus, str, "strings")
 
 
 def _check(path: Path, key: str, value: object, expected: Any, description: str) -> None:
