@@ -26,6 +26,7 @@ from lmcompress.models.catalog import PUBLISHED
 from lmcompress.models.manifest import read_manifest
 from lmcompress.system.cache import cache_home
 from lmcompress.system.floating_point import default_floating_point
+from lmcompress.system.forks import settle_after_fork
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
@@ -180,6 +181,7 @@ def _load(folder: Path) -> Model:
     from lmcompress.models.checkpoint import load_exact_checkpoint
 
     card = read_manifest(folder)["card"]
+    settle_after_fork()
     with default_floating_point():
         weights = load_exact_checkpoint(folder)
     return Model(card.get("name", folder.name), weights, card, folder)
