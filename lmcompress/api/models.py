@@ -9,7 +9,7 @@ from typing import Any
 
 from lmcompress.errors import LmcompressError
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.models.manifest import read_manifest, stored_model_bytes
+from lmcompress.models.manifest import check_size, read_manifest, stored_model_bytes
 from lmcompress.models.store import (
     DEFAULT_MODEL,
     NO_MODEL,
@@ -93,6 +93,7 @@ def fetch(
 def _describe(name: str, folder: Path) -> ModelInfo:
     manifest = read_manifest(folder)
     config = GPTConfig.from_dict(manifest["config"])
+    check_size(folder, config)
     is_exact = manifest["format"] != "float"
     return ModelInfo(
         name=name,

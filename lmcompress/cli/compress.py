@@ -23,7 +23,14 @@ from lmcompress.cli.options import (
     size_options,
 )
 from lmcompress.cli.progress import byte_progress, is_stderr_terminal, say
-from lmcompress.cli.streams import STANDARD, input_bytes, open_input, open_output, refuse_terminal
+from lmcompress.cli.streams import (
+    STANDARD,
+    input_bytes,
+    input_state,
+    open_input,
+    open_output,
+    refuse_terminal,
+)
 from lmcompress.errors import LmcompressError
 from lmcompress.metrics import bits_per_byte
 
@@ -85,8 +92,15 @@ def _compress(
     with open_input(name) as source, open_output(target, source=name, force=force) as sink:
         refuse_terminal(sink, force=force)
         loaded = load_model(model)  # takes a second: only after the checks above
+        before = input_state(source)
         with byte_progress(name, input_bytes(source), quiet=quiet) as progress:
             sizes = compress_stream(source, sink, loaded, config, progress)
+        has_changed = input_state(source) != before
+    if has_changed:
+        raise LmcompressError(
+            "the file changed while it was read, so the output may hold a mixture of old and new: "
+            "compress it again"
+        )
     rate = f", {bits_per_byte(sizes.compressed_bytes, sizes.raw_bytes):.3f} bits per byte"
     say(
         f"{click.format_filename(name)}: {sizes.raw_bytes} -> {sizes.compressed_bytes} bytes"

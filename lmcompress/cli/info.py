@@ -70,11 +70,12 @@ def _header(frame: FrameInfo) -> Iterator[tuple[str, str]]:
     rest = "..." if is_compact else ""  # a compact frame holds the beginning of each hash
     yield "format version", f"{frame.format_version}{', compact' if is_compact else ''}"
     if frame.fingerprint:
-        yield "model", f"{frame.model or 'not named'} ({_INSTALLED[frame.model_is_installed]})"
+        name = _shown(frame.model or "not named")
+        yield "model", f"{name} ({_INSTALLED[frame.model_is_installed]})"
         yield "fingerprint", f"{frame.fingerprint}{rest}"
         yield "arithmetic version", str(frame.arithmetic_version)
     if frame.tokenizer:
-        yield "tokenizer", frame.tokenizer
+        yield "tokenizer", _shown(frame.tokenizer)
     yield "coder precision", f"{frame.precision_bits} bits"
     if frame.window:
         yield "context", f"windows of {frame.window} tokens, {frame.overlap} of them repeated"
@@ -82,7 +83,7 @@ def _header(frame: FrameInfo) -> Iterator[tuple[str, str]]:
         yield "context", "continuous, without windows"
     if frame.prompt_sha256:
         sha256 = f"SHA-256 {frame.prompt_sha256}{rest}"
-        yield "prompt", f"{frame.prompt} ({sha256})" if frame.prompt else sha256
+        yield "prompt", f"{_shown(frame.prompt)} ({sha256})" if frame.prompt else sha256
     yield "segments", f"{len(frame.segments):,}"
 
 
@@ -98,3 +99,8 @@ def _segments(segments: Iterable[SegmentInfo]) -> Iterator[str]:
             f"    {number:>4}  {segment.method:<7}{segment.raw_bytes:>15,}"
             f"{segment.payload_bytes:>15,}{segment.lanes or '-':>7}"
         )
+
+
+def _shown(name: str) -> str:
+    """Returns a name from a header, with characters escaped that a terminal hides or obeys."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)

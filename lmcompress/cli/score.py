@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -74,6 +75,10 @@ def score(
         given = {name for name in ("lanes", "segment_bytes", "prompt") if options[name] is not None}
         if given or options["adaptive"] == "off":
             raise click.UsageError("--float has no lanes, segments, prompt or adaptive stage")
+        if not model.startswith("hf:") and not Path(model).is_dir():
+            raise click.UsageError(
+                f"--float needs -m hf:OWNER/NAME or a folder of transformers, found {model!r}"
+            )
         return _score_in_float(files, model, window, stride, options["device"], as_json=as_json)
     if window or stride:
         raise click.UsageError("--window and --stride are for --float")

@@ -36,6 +36,14 @@ def input_bytes(source: BinaryIO) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
+def input_state(source: BinaryIO) -> tuple[int, int] | None:
+    """Returns what changes if a file is written to; None for a pipe or a device."""
+    if input_bytes(source) is None:
+        return None
+    status = os.fstat(source.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
 @contextlib.contextmanager
 def open_output(name: str, *, source: str, force: bool) -> Iterator[BinaryIO]:
     """Yields the output. A file appears only once it is complete, with the mode of `source`.

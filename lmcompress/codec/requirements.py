@@ -95,7 +95,7 @@ def _check_supported(header: Header) -> None:
         if found not in known:
             names = " and ".join(str(value) for value in known if value != "")
             raise UnsupportedVersionError(
-                f"the file uses {what} {found}, this lmcompress knows {names}: "
+                f"the file uses {what} {found!r}, this lmcompress knows {names}: "
                 "decompress it with a newer version"
             )
 
@@ -127,7 +127,7 @@ def _needed_prompt(header: Header, model: Model, prompt: Prompt | None) -> Promp
         return prompt
     asked = f"a prompt whose SHA-256 begins with {sha256.hex()}"
     if header.prompt_name:
-        asked = f"prompt {header.prompt_name} (SHA-256 {sha256.hex()})"
+        asked = f"prompt {header.prompt_name!r} (SHA-256 {sha256.hex()})"
     found = f"found {prompt.name} ({prompt.sha256.hex()})" if prompt else "found none"
     raise PromptNotFoundError(
         f"the file was compressed with {asked}, {found}: pass prompt=... or --prompt FILE"

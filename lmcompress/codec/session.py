@@ -30,6 +30,7 @@ from lmcompress.errors import MissingDependencyError
 from lmcompress.models.store import Model
 from lmcompress.system.cpus import usable_cpus
 from lmcompress.system.floating_point import default_floating_point
+from lmcompress.system.forks import settle_after_fork
 from lmcompress.system.gpu import has_gpu
 
 AnyPredictor = TypeVar("AnyPredictor", bound=Predictor)
@@ -64,6 +65,7 @@ class Session:
         self, model: Model, config: CodecConfig | None = None, policy: ContextPolicy | None = None
     ) -> None:
         """Uses the policy of new files if none is given."""
+        settle_after_fork()
         self.config = config or CodecConfig()
         check_prompt(self.config.prompt, model)
         self.model = model

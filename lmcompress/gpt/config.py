@@ -24,6 +24,8 @@ _SIZES = (
 )  # fmt: skip
 _TUPLES = ("attention_windows", "ngram_orders")
 MAX_ORDER, MAX_NGRAM_BITS = 16, 24
+_MOST = {"n_layer": 1 << 12, "context_length": 1 << 20, "rotary_period": 1 << 22}
+"""Far more than any GPT has: a damaged configuration must not fill the memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +97,9 @@ class GPTConfig:
             if self.n_head < 1 or self.n_embd % self.n_head:
                 raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
             _fill(self, "head_dim", self.n_embd // self.n_head)
+        for name, most in _MOST.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected {most} at most")
         _fill(self, "n_kv_head", self.n_kv_head or self.n_head)
         _fill(self, "mlp_hidden", self.mlp_hidden or 4 * self.n_embd)
         _fill(self, "attention_windows", tuple(self.attention_windows) or (0,) * self.n_layer)
@@ -241,15 +246,27 @@ class GPTConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> GPTConfig:
-        """Builds a configuration; raises ValueError on unknown keys and values out of range."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
+        """Builds a configuration; raises ValueError on unknown keys and unusable values."""
+        known = {field.name: field.default for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(known))
         if unknown:
             raise ValueError(
                 f"unknown GPT option {unknown[0]!r}, known: {', '.join(sorted(known))}"
             )
         try:
             tuples = {name: tuple(values.get(name, ())) for name in _TUPLES}
+            for name, value in {**values, **tuples}.items():
+                _check_type(name, value, known[name])
             return cls(**{**values, **tuples})
         except TypeError as exc:
             raise ValueError(f"a GPT option has a value of the wrong type: {exc}") from exc
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    """Raises TypeError unless a value is of the type of its option's default."""
+    expected = type(default)
+    kinds = (int, float) if expected is float else (expected,)
+    if type(value) not in kinds:
+        raise TypeError(f"{name} is {value!r}, expected {expected.__name__}")
+    if expected is tuple and any(type(item) is not int for item in value):
+        raise TypeError(f"{name} is {list(value)!r}, expected integers")

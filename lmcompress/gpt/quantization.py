@@ -55,15 +55,7 @@ class ExactWeights:
                 f"the token table has {len(self.tokens.tokens)} tokens, expected "
                 f"{config.vocab_size} (vocab_size)"
             )
-        for name, value, most in (
-            ("context_length", config.context_length, MAX_CONTEXT),
-            ("n_embd", config.n_embd, MAX_EMBEDDING),
-            ("head_dim", config.head_dim, MAX_HEAD_DIM),
-            ("n_head * head_dim", config.n_head * config.head_dim, MAX_REDUCTION),
-            ("mlp_hidden", config.mlp_hidden, MAX_REDUCTION),
-        ):
-            if value > most:
-                raise ValueError(f"{name} is {value}, expected {most} at most: sums would overflow")
+        _check_sums(config)
         self._check_arrays()
 
     def _check_arrays(self) -> None:
@@ -127,6 +119,19 @@ class ExactWeights:
         return cos.astype(np.float32) * scale, sin.astype(np.float32) * scale
 
 
+def _check_sums(config: GPTConfig) -> None:
+    """Raises ValueError if a configuration is so large that sums of integers could overflow."""
+    for name, value, most in (
+        ("context_length", config.context_length, MAX_CONTEXT),
+        ("n_embd", config.n_embd, MAX_EMBEDDING),
+        ("head_dim", config.head_dim, MAX_HEAD_DIM),
+        ("n_head * head_dim", config.n_head * config.head_dim, MAX_REDUCTION),
+        ("mlp_hidden", config.mlp_hidden, MAX_REDUCTION),
+    ):
+        if value > most:
+            raise ValueError(f"{name} is {value}, expected {most} at most: sums would overflow")
+
+
 def expected_arrays(config: GPTConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Returns dtype and shape of each array that a configuration's exact weights have."""
     d, half = config.n_embd, config.rotary_width // 2
@@ -185,6 +190,7 @@ def quantize_network(network: GPT) -> ExactWeights:
 
 def quantize_tensors(config: GPTConfig, tensors: Iterable[tuple[str, Tensor]]) -> ExactWeights:
     """Returns exact weights from float tensors named as in `GPT.state_dict()`, taken one by one."""
+    _check_sums(config)  # before tables as long as the context are computed
     arrays = _rotary_arrays(config)
     for name, tensor in tensors:
         stem, kind = name.replace(".attention.", ".").replace(".mlp.", ".").rsplit(".", 1)

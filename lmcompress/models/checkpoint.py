@@ -18,7 +18,7 @@ from safetensors.numpy import save_file as save_arrays
 from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
-from lmcompress.models.manifest import read_manifest
+from lmcompress.models.manifest import check_size, read_manifest
 from lmcompress.tokenizer.vocabulary import TokenTable
 
 TOKENS_FILE = "tokens.safetensors"
@@ -76,9 +76,9 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
     manifest = read_manifest(folder)
     path = folder / "model.safetensors"
     try:
-        config = GPTConfig.from_dict(manifest["config"])
         if manifest["format"] == "float":
             return quantize_network(load_network(folder))
+        config = GPTConfig.from_dict(manifest["config"])
         weights = ExactWeights(config, load_arrays(path), _load_tokens(folder))
     except FileNotFoundError as exc:
         raise ModelNotFoundError(f"{folder} holds no weights: {path.name} is missing") from exc
@@ -105,7 +105,9 @@ def load_network(folder: Path) -> GPT:
     from lmcompress.gpt.network import GPT
 
     manifest = read_manifest(folder)
-    network = GPT(GPTConfig.from_dict(manifest["config"]))
+    config = GPTConfig.from_dict(manifest["config"])
+    check_size(folder, config)
+    network = GPT(config)
     tensors = load_file(folder / "model.safetensors")
     if manifest["format"] != "float":
         state = {}

@@ -87,7 +87,7 @@ class GgufFile:
             ) from exc
         self.path = path
         try:
-            reader = self._gguf.GGUFReader(path)
+            reader = _bounded_reader(self._gguf)(path)
         except FileNotFoundError as exc:
             raise ModelNotFoundError(f"there is no file {path}") from exc
         except (ValueError, IndexError, KeyError, OSError) as exc:
@@ -189,6 +189,22 @@ class GgufFile:
             },
         }
         return json.dumps(parts, ensure_ascii=False)
+
+
+def _bounded_reader(gguf: Any) -> Any:
+    """Returns a reader class that raises ValueError where it would read past the file's end.
+
+    The package's own reads nothing there, so an array that claims to be long takes for ever.
+    """
+
+    class BoundedReader(gguf.GGUFReader):  # type: ignore[misc]
+        def _get(self, offset: Any, dtype: Any, count: Any = 1, **order: Any) -> Any:
+            end = int(offset) + int(count) * np.dtype(dtype).itemsize
+            if not int(offset) <= end <= len(self.data):
+                raise ValueError(f"a value ends at byte {end}, the file at {len(self.data)}")
+            return super()._get(offset, dtype, count, **order)
+
+    return BoundedReader
 
 
 def _unpermute(weight: Tensor, n_head: int) -> Tensor:

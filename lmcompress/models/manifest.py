@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lmcompress.errors import ModelNotFoundError
+
+if TYPE_CHECKING:
+    from lmcompress.gpt.config import GPTConfig
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -35,7 +38,10 @@ def _check_types(path: Path, manifest: dict[str, Any]) -> None:
     card = manifest["card"]
     _check(path, "fingerprint", manifest.get("fingerprint"), str | None, "a string")
     _check(path, "name", card.get("name"), str | None, "a string")
-    _check(path, "trained_on", card.get("trained_on", []), list, "a list")
+    corpora = card.get("trained_on", [])
+    _check(path, "trained_on", corpora, list, "a list")
+    for corpus in corpora:
+        _check(path, "trained_on", corpus, str, "strings")
 
 
 def _check(path: Path, key: str, value: object, expected: Any, description: str) -> None:
@@ -55,6 +61,19 @@ def stored_model_bytes(folder: Path) -> int:
     """
     paths = [folder / "model.safetensors", *folder.glob("tokens.safetensors")]
     return sum(map(_array_bytes, paths))
+
+
+def check_size(folder: Path, config: GPTConfig) -> None:
+    """Raises ModelNotFoundError if a model's files are too small for its parameters.
+
+    Called before memory for them is allocated. A parameter takes at least a byte.
+    """
+    found = stored_model_bytes(folder)
+    if config.num_parameters > found:
+        raise ModelNotFoundError(
+            f"{folder} has {found:,} bytes of weights, expected at least one for each of "
+            f"{config.num_parameters:,} parameters: install the model again"
+        )
 
 
 def _array_bytes(path: Path) -> int:

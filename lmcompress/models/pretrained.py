@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,7 @@ def _open(path: Path, overrides: dict[str, Any]) -> Pretrained:
         file = GgufFile(path)
         tokenizer_json = file.tokenizer_json()
         config = _opened(gpt_config(file.config, **overrides), tokenizer_json)
+        _check_size(path, config, [path])
         return Pretrained(path, config, tokenizer_json, file.config, file.tensor)
     values = _read_json(path / "config.json")
     config = gpt_config(values, **overrides)
@@ -139,7 +140,22 @@ def _open(path: Path, overrides: dict[str, Any]) -> Pretrained:
     except OSError as exc:
         raise ModelNotFoundError(f"{path} has no tokenizer.json: get it from its home") from exc
     config = _opened(config, tokenizer_json)
-    return Pretrained(path, config, tokenizer_json, values, _Safetensors(path).get)
+    tensors = _Safetensors(path)
+    _check_size(path, config, path.glob("*.safetensors"))
+    return Pretrained(path, config, tokenizer_json, values, tensors.get)
+
+
+def _check_size(path: Path, config: GPTConfig, files: Iterable[Path]) -> None:
+    """Raises ModelNotFoundError if the files are too small for what the configuration says.
+
+    Called before tables of its sizes are made. No known kind of file packs 8 weights into a byte.
+    """
+    num_bytes = sum(file.stat().st_size for file in files)
+    if config.num_parameters > 8 * num_bytes:
+        raise ModelNotFoundError(
+            f"{path} has {num_bytes:,} bytes, too few for the {config.num_parameters:,} parameters "
+            "of its configuration: get it again"
+        )
 
 
 def _opened(config: GPTConfig, tokenizer_json: str) -> GPTConfig:

@@ -26,6 +26,7 @@ from lmcompress.models.catalog import PUBLISHED
 from lmcompress.models.manifest import read_manifest
 from lmcompress.system.cache import cache_home
 from lmcompress.system.floating_point import default_floating_point
+from lmcompress.system.forks import settle_after_fork
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
@@ -38,6 +39,7 @@ BYTES, TOKENS = "bytes", "tokens"
 """The tokenizers, as frame headers name them."""
 EMBEDDED = Path(__file__).parent / "embedded"
 
+_PASS_ITS_FOLDER = "pass the model that made it (model=... or -m)"
 _log = logging.getLogger(__name__)
 
 
@@ -179,6 +181,7 @@ def _load(folder: Path) -> Model:
     from lmcompress.models.checkpoint import load_exact_checkpoint
 
     card = read_manifest(folder)["card"]
+    settle_after_fork()
     with default_floating_point():
         weights = load_exact_checkpoint(folder)
     return Model(card.get("name", folder.name), weights, card, folder)
@@ -195,7 +198,7 @@ def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = Non
 
     Args:
       name: The name in the file's header: a hint, since a model may have been moved, and never a
-        path, since anyone may have written the file.
+        path or advice, since anyone may have written the file.
       fingerprint: The fingerprint in the file's header.
       override: The model to use instead of searching for one; its fingerprint is checked too.
 
@@ -212,11 +215,15 @@ def load_model_of(name: str, fingerprint: bytes, override: AnyModel | None = Non
     elif name in folders():
         model = load_model(name)
     else:
-        raise _not_found(name, folders())
+        advice = f"run `lmcompress fetch {name}`" if name in PUBLISHED else _PASS_ITS_FOLDER
+        raise ModelNotFoundError(
+            f"the file was made with model {name!r} (fingerprint {fingerprint.hex()}), which is "
+            f"not installed: {advice}"
+        )
     if model.fingerprint != fingerprint:
         raise FingerprintMismatchError(
-            f"the file was made with model {name} {fingerprint.hex()}, {model.folder} is "
-            f"{model.fingerprint.hex()}: pass the model that made it (model=... or -m)"
+            f"the file was made with model {name!r} {fingerprint.hex()}, {model.folder} is "
+            f"{model.fingerprint.hex()}: {_PASS_ITS_FOLDER}"
         )
     return model
 
@@ -238,8 +245,7 @@ def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
         if model.fingerprint.startswith(prefix):
             return model
         raise FingerprintMismatchError(
-            f"{made}, {model.folder} is {model.fingerprint.hex()}: "
-            "pass the model that made it (model=... or -m)"
+            f"{made}, {model.folder} is {model.fingerprint.hex()}: {_PASS_ITS_FOLDER}"
         )
     if not any(prefix):
         return load_model(NO_MODEL)
@@ -253,7 +259,7 @@ def load_model_with(prefix: bytes, override: AnyModel | None = None) -> Model:
         )
     raise ModelNotFoundError(
         f"{made}, found none: known are {', '.join(folders()) or 'none'}; "
-        "pass the model that made it (model=... or -m), or set LMCOMPRESS_MODELS"
+        f"{_PASS_ITS_FOLDER}, or set LMCOMPRESS_MODELS"
     )
 
 

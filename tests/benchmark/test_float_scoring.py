@@ -161,6 +161,16 @@ def test_a_model_that_is_not_there_is_one_clear_line(
     assert_one_line_error(result, "cannot load", "give a folder of transformers")
 
 
+@pytest.mark.parametrize("model", [(), ("-m", "lmc-3m"), ("-m", "missing")])
+def test_another_model_is_refused_before_the_hub_is_asked(
+    run: Run, text_file: Path, model: tuple[str, ...]
+) -> None:
+    result = run("score", "--float", *model, text_file)
+
+    assert result.code == 2
+    assert "--float needs -m hf:OWNER/NAME or a folder of transformers" in result.stderr
+
+
 def test_a_hub_name_is_no_model_without_float(run: Run, text_file: Path) -> None:
     result = run("score", "-m", "hf:gpt2", text_file)
 

@@ -217,7 +217,7 @@ def test_file_of_a_missing_model_is_one_line_and_leaves_no_output(
 ) -> None:
     monkeypatch.delenv("LMCOMPRESS_MODELS")
 
-    assert_one_line_error(run("decompress", frame_file), "no model 'tiny'")
+    assert_one_line_error(run("decompress", frame_file), "model 'tiny'", "not installed")
     assert names(frame_file.parent) == ["book.txt.lmc"]
 
 

@@ -85,7 +85,7 @@ def test_model_may_be_a_folder_outside_the_known_ones(
     frame = text_file.with_name("book.txt.lmc")
 
     assert run("compress", text_file, "-m", folder).code == 0
-    assert_one_line_error(run("decompress", frame, "-c"), "no model 'tiny'")
+    assert_one_line_error(run("decompress", frame, "-c"), "made with model 'tiny'")
     assert run("decompress", frame, "-c", "-m", folder).stdout == TEXT
     assert run("test", frame, "-m", folder).code == 0
 
