@@ -13,15 +13,17 @@ from typing import Any
 
 import click
 
-from experiments.support.predictions import learned_bits, predictions
+from experiments.support.predictions import predictions
 from experiments.support.records import identified, result_folder, write_records
 from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.adaptive.state import PARTS
-from lmcompress.codec.lanes import LaneLayout, auto_lanes
+from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.lanes import auto_lanes
+from lmcompress.codec.segments import DirectStage, Stage
+from lmcompress.codec.session import Session
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
-from lmcompress.range_coder import quantized_code_length_bits
 from lmcompress.report.tables import corpus_labels
 
 NAME = "adaptive_ablation"
@@ -41,18 +43,19 @@ NOTHING, GPT, STAGE = "nothing (bits per byte)", "all but the GPT", "the GPT"
 
 def code_lengths(raw: bytes, model: Model, parts: Sequence[str] = PARTS) -> dict[str, float]:
     """Returns bits by the part that is left out; GPT is the GPT alone, STAGE the stage alone."""
-    lanes = auto_lanes(len(raw))
-    steps = LaneLayout(len(raw), lanes).steps
-    stages = {part: AdaptiveStage(lanes, steps, without=[part]) for part in parts}
-    stages[NOTHING] = AdaptiveStage(lanes, steps)
+    config, lanes = CodecConfig(device="cpu"), auto_lanes(len(raw))
+    session = Session(model, config)
+    symbols = session.symbols_of(raw)
+    lengths = session.lane_bytes(symbols, lanes)
+    stages: dict[str, Stage] = {part: AdaptiveStage(lengths, without=[part]) for part in parts}
+    stages |= {NOTHING: AdaptiveStage(lengths), GPT: DirectStage()}
     bits = dict.fromkeys([NOTHING, GPT, STAGE, *parts], 0.0)
-    for symbols, weights in predictions(raw, model, lanes):
-        bits[GPT] += quantized_code_length_bits(weights.reshape(-1, 256)[: len(symbols)], symbols)
+    for rounds in predictions(session, symbols, lanes):
         for name, stage in stages.items():
-            bits[name] += learned_bits(stage, symbols, weights)
-    alone = AdaptiveStage(lanes, steps)
-    for symbols, weights in predictions(raw, load_model(NO_MODEL), lanes):
-        bits[STAGE] += learned_bits(alone, symbols, weights)
+            bits[name] += stage.code_length(rounds)
+    alone = AdaptiveStage(lengths)
+    nothing = Session(load_model(NO_MODEL), config)
+    bits[STAGE] = sum(map(alone.code_length, predictions(nothing, symbols, lanes)))
     return bits
 
 

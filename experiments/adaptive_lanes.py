@@ -15,14 +15,16 @@ import click
 import numpy as np
 
 from experiments.support.figures import finished, panels, write_figures
-from experiments.support.predictions import learned_bits, predictions
+from experiments.support.predictions import predictions
 from experiments.support.records import identified, result_folder, write_records
 from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.codec.lanes import LaneLayout
+from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.segments import DirectStage
+from lmcompress.codec.session import Session
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
-from lmcompress.range_coder import quantized_code_length_bits
+from lmcompress.tokenizer.rounds import Rounds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,17 +41,27 @@ WAYS = ("GPT alone", "own states", "shared state")
 
 def code_lengths(raw: bytes, model: Model, lanes: int) -> dict[str, float]:
     """Returns bits per byte for each of WAYS."""
-    steps = LaneLayout(len(raw), lanes).steps
-    shared, own = AdaptiveStage(lanes, steps), [AdaptiveStage(1, steps) for _ in range(lanes)]
+    session = Session(model, CodecConfig(device="cpu"))
+    symbols = session.symbols_of(raw)
+    lengths = session.lane_bytes(symbols, lanes)
+    alone, shared = DirectStage(), AdaptiveStage(lengths)
+    own = [AdaptiveStage([length]) for length in lengths]
     bits = dict.fromkeys(WAYS, 0.0)
-    for symbols, weights in predictions(raw, model, lanes):
-        rows = weights.reshape(-1, 256)[: len(symbols)]
-        bits["GPT alone"] += quantized_code_length_bits(rows, symbols)
-        bits["shared state"] += learned_bits(shared, symbols, weights)
-        for lane, stage in enumerate(own):
-            mine = np.ascontiguousarray(weights[:, lane : lane + 1])
-            bits["own states"] += learned_bits(stage, symbols[lane::lanes], mine)
+    for rounds in predictions(session, symbols, lanes):
+        bits["GPT alone"] += alone.code_length(rounds)
+        bits["shared state"] += shared.code_length(rounds)
+        bits["own states"] += sum(
+            stage.code_length(of_lane(rounds, lane)) for lane, stage in enumerate(own)
+        )
     return {way: value / len(raw) for way, value in bits.items()}
+
+
+def of_lane(rounds: Rounds, lane: int) -> Rounds:
+    """Returns the bytes of one lane, as if there were no other."""
+    is_mine = rounds.lanes == lane
+    count = np.count_nonzero(is_mine)
+    rows = (array[is_mine] for array in rounds.arrays()[2:])
+    return Rounds(np.ones(count, np.int32), np.zeros(count, np.int32), *rows)
 
 
 def draw(rows: Sequence[dict[str, Any]]) -> Figure:

@@ -22,6 +22,8 @@ from experiments.support.records import Row, identified, result_folder, write_re
 from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
+from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.session import Session
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 from lmcompress.range_coder import symbol_bits
 
@@ -41,14 +43,15 @@ WAYS = ("GPT alone", "stage alone", "mixed")
 
 def bits_by_byte(raw: bytes, model: Model, *, adaptive: bool) -> npt.NDArray[np.float64]:
     """Returns the code length of each byte in one lane, shape (len(raw),)."""
-    stage = AdaptiveStage(1, len(raw)) if adaptive else None
+    session = Session(model, CodecConfig(device="cpu"))
+    stage = AdaptiveStage([len(raw)]) if adaptive else None
     parts = []
-    for symbols, weights in predictions(raw, model, 1):
+    for rounds in predictions(session, session.symbols_of(raw), 1):
         if stage is None:
-            parts.append(symbol_bits(weights[:, 0], symbols))
+            parts.append(symbol_bits(rounds.freqs, rounds.symbols))
         else:
-            decisions, rows = stage.predict(symbols, weights)
-            parts.append(symbol_bits(rows, decisions).reshape(-1, 8).sum(1))
+            bits, freqs = stage.predict(rounds)
+            parts.append(symbol_bits(freqs, bits).reshape(-1, 8).sum(1))
     return np.concatenate(parts)
 
 

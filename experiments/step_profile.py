@@ -22,15 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.speed import instructions
+from experiments.support.predictions import predictions
 from experiments.support.records import identified, result_folder, write_records
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.codec.byte_segments import encode_segment
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.lanes import LaneLayout, block_steps
 from lmcompress.codec.session import Session
-from lmcompress.format.frame import Method
 from lmcompress.gpt.cpu.engine import CpuEngine, cpu_model
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 from lmcompress.range_coder import Freqs, RangeDecoder, RangeEncoder
@@ -105,25 +104,24 @@ def warm_engine(model: Model, lanes: int, steps: int, symbols: npt.NDArray[np.ui
 def stage_seconds(
     raw: bytes, model: Model, lanes: int, way: str
 ) -> Iterator[tuple[str, float, int]]:
-    """Yields the seconds of the stage and of the coder over raw, and how many bytes they took."""
-    layout = LaneLayout(len(raw), lanes)
+    """Yields the seconds of the stage and of the coder over raw, and how many bytes they took.
+
+    All lanes are equally long.
+    """
     session = Session(model, CodecConfig(device="cpu", threads=1))
-    symbols, clock = layout.split(np.frombuffer(raw, np.uint8)), _Clock()
-    tokens = np.concatenate((np.zeros((lanes, 1), np.uint8), symbols[:, :-1]), axis=1)
-    with session.open_encoder(lanes) as opened:
-        freqs = opened.predictor.predict(tokens.astype(np.int64))
-    if way.startswith("encode"):
-        flat = symbols.T.astype(np.int32).ravel()[: len(raw)]
-        stage = AdaptiveStage(lanes, layout.steps)
-        bits, rows = clock.timed("adaptive stage", stage.predict, flat, freqs)
-        clock.timed("coder", RangeEncoder().encode, bits, rows)
-    else:
-        with session.open_encoder(lanes) as opened:
-            [encoder] = encode_segment(raw, opened, [Method.MIXED])
-        decoder, stage = RangeDecoder(encoder.payload()), AdaptiveStage(lanes, layout.steps)
-        timed = _TimedDecoder(decoder, clock)
-        for step in range(layout.steps - 1):
-            clock.timed("both", stage.decode, timed, freqs[step], lanes)
+    symbols = session.symbols_of(raw)
+    lengths = session.lane_bytes(symbols, lanes)
+    told = list(predictions(session, symbols, lanes))
+    encoder, stage, clock = RangeEncoder(), AdaptiveStage(lengths), _Clock()
+    for rounds in told:
+        bits, freqs = clock.timed("adaptive stage", stage.predict, rounds)
+        clock.timed("coder", encoder.encode, bits, freqs)
+    if way.startswith("decode"):
+        stage, clock = AdaptiveStage(lengths), _Clock()
+        timed = _TimedDecoder(RangeDecoder(encoder.payload()), clock)
+        for rounds in told:
+            for freqs in rounds.freqs.reshape(-1, lanes, 256):
+                clock.timed("both", stage.decode, timed, rounds.lanes[:lanes], freqs)
         clock.seconds["adaptive stage"] = clock.seconds.pop("both") - clock.seconds["coder"]
     for name, seconds in clock.seconds.items():
         yield name, seconds, len(raw)

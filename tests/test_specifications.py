@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,14 @@ from lmcompress.codec.predictor import ContextPolicy, GPTPredictor
 from lmcompress.gpt.quantization import ARITHMETIC_VERSION, ExactWeights
 from lmcompress.gpt.reference_engine import TorchEngine
 from lmcompress.models.store import DEFAULT_MODEL, load_model
+from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds, is_open
+from lmcompress.tokenizer.spelling import spell
+from lmcompress.tokenizer.vocabulary import TokenTable
+from tests.support.coding import lane_lengths
 from tests.support.exactness import CONFIGS, random_tokens, random_weights
 from tests.support.second_implementation import SecondGPT
-from tests.support.second_stage import SecondStage
+from tests.support.second_spelling import second_spelling
+from tests.support.second_stage import Row, SecondStage
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "arithmetic.md"
 
@@ -78,15 +85,76 @@ def stage_text(num_bytes: int) -> bytes:
 
 @pytest.mark.parametrize(("lanes", "num_bytes"), [(1, 1500), (3, 1999), (16, 2000)])
 def test_a_second_adaptive_stage_gives_the_same_probabilities(lanes: int, num_bytes: int) -> None:
-    steps = -(-num_bytes // lanes)
-    rows = np.frombuffer(stage_text(lanes * steps), np.uint8).reshape(lanes, steps)
-    symbols = rows.T.reshape(-1)[:num_bytes].astype(np.int32)
-    rng = np.random.default_rng(lanes)
-    weights = rng.integers(0, 1 << 16, (steps, lanes, 256)).astype(np.float32)
-    weights[np.arange(steps)[:, None], np.arange(lanes), rows.T] += 1 << 20  # it knows something
+    rounds = random_rounds(stage_text(num_bytes), lane_lengths(num_bytes, lanes), [1])
+    assert (rounds.ends == ALWAYS).all()
 
-    bits, expected = AdaptiveStage(lanes, steps).predict(symbols, weights)
+    assert_equal_decisions(rounds, lane_lengths(num_bytes, lanes), of_tokens=False)
 
-    found = SecondStage(lanes, steps).run(symbols.tolist(), weights.astype(np.int64).tolist())
+
+@pytest.mark.parametrize("lengths", [[1500], [700, 1, 500], [130] * 11])
+def test_a_second_adaptive_stage_spells_tokens_alike(lengths: list[int]) -> None:
+    rounds = random_rounds(stage_text(sum(lengths)), lengths, range(1, 13))
+    assert np.unique(is_open(rounds.ends)).tolist() == [False, True]
+
+    assert_equal_decisions(rounds, lengths, of_tokens=True)
+
+
+def random_rounds(text: bytes, lengths: Sequence[int], token_bytes: Sequence[int]) -> Rounds:
+    """Returns rounds of lanes whose tokens have random lengths, and a model that knows a little."""
+    rng = np.random.default_rng(len(lengths))
+    texts = np.split(np.frombuffer(text, np.uint8), np.cumsum(lengths)[:-1])
+    at, tokens = [0] * len(lengths), [0] * len(lengths)
+    rows, sizes = [], []
+    waiting: list[int] = []
+    while True:
+        if not waiting:
+            waiting = [i for i, length in enumerate(lengths) if at[i] < length]
+            for i in waiting:
+                tokens[i] = min(int(rng.choice(token_bytes)), lengths[i] - at[i])
+        if not waiting:
+            break
+        sizes.append(len(waiting))
+        for i in waiting:
+            tokens[i] -= 1
+            rows.append((i, texts[i][at[i]], tokens[i] == 0))
+            at[i] += 1
+        waiting = [i for i in waiting if tokens[i]]
+    lanes, symbols, is_end = (np.array(column) for column in zip(*rows, strict=True))
+    freqs = rng.integers(0, 1 << 16, (len(rows), 256)).astype(np.float32)
+    freqs[np.arange(len(rows)), symbols] += 1 << 20
+    likely = np.where(is_end, rng.integers(1, ALWAYS, len(rows)), rng.integers(1, 1 << 20))
+    sure = np.where(is_end, ALWAYS, NEVER)
+    ends = np.where(rng.random(len(rows)) < (0.8 if max(token_bytes) > 1 else 0), likely, sure)
+    return Rounds(
+        np.array(sizes, np.int32), lanes.astype(np.int32), symbols.astype(np.uint8), freqs,
+        ends.astype(np.int32), is_end.astype(np.bool_),
+    )  # fmt: skip
+
+
+def assert_equal_decisions(rounds: Rounds, lengths: list[int], *, of_tokens: bool) -> None:
+    bits, expected = AdaptiveStage(lengths, of_tokens=of_tokens).predict(rounds)
+
+    columns = (column.tolist() for column in rounds.arrays()[1:])
+    rows = iter([Row(*values) for values in zip(*columns, strict=True)])
+    split = [list(itertools.islice(rows, size)) for size in rounds.sizes.tolist()]
+    found = SecondStage(lengths, of_tokens).run(split)
     assert [y for y, _ in found] == bits.tolist()
     assert [4 * p for _, p in found] == (1 + expected[:, 1].astype(np.int64)).tolist()
+
+
+@pytest.mark.parametrize("most", [1, 3, 1 << 30])
+def test_a_second_implementation_spells_tokens_alike(most: int) -> None:
+    rng = np.random.default_rng(most)
+    words = [rng.integers(97, 103, n, np.uint8).tobytes() for n in rng.integers(1, 6, 600)]
+    table = TokenTable((*words, b"", b"a", b"a"))
+    symbols = np.append(table.canonical(np.arange(0, 600, 9, dtype=np.int32)), table.of_bytes(b"z"))
+    spellings = {s: table.join(np.array([s])) for s in table.trie.order.tolist()}
+    numerators = {s: int(rng.integers(0, most)) * (s < table.escape) for s in spellings}
+    in_order = np.array([[numerators[s] for s in table.trie.order.tolist()]], np.int32)
+
+    rounds = spell(table.trie, np.repeat(in_order, len(symbols), axis=0), symbols)
+
+    for lane, symbol in enumerate(symbols.tolist()):
+        mine = rounds.lanes == lane
+        found = zip(rounds.freqs[mine].tolist(), rounds.ends[mine].tolist(), strict=True)
+        assert list(second_spelling(spellings, numerators, symbol)) == list(found)

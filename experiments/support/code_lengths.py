@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from experiments.support.predictions import predictions
 from experiments.support.records import RESULTS
 from lmcompress import corpora
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.predictor import ContextPolicy
+from lmcompress.codec.segments import DirectStage
 from lmcompress.codec.session import Session
-from lmcompress.codec.token_segments import TokenStage, coded_bits, token_blocks
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.models import fetching
@@ -20,7 +21,7 @@ from lmcompress.models.catalog import PUBLISHED
 from lmcompress.models.pretrained import open_pretrained
 from lmcompress.models.store import Model
 from lmcompress.tokenizer.bpe import tokenizer_of
-from lmcompress.tokenizer.vocabulary import Symbols
+from lmcompress.tokenizer.trie import Symbols
 
 Window = tuple[int, int, int]
 """Where the context begins, the first token that counts, where the window ends."""
@@ -34,15 +35,9 @@ def symbols_of(model: Model, name: str) -> tuple[bytes, Symbols]:
 
 
 def exact_bits(model: Model, symbols: Symbols, policy: ContextPolicy) -> float:
-    """Returns the quantized code length of symbols in one lane."""
+    """Returns the quantized code length of symbols in one lane, without the adaptive stage."""
     session = Session(model, CodecConfig(device="cpu"), policy)
-    with session.open_token_encoder(1) as opened:
-        predictor = opened.predictor
-        stage, bits = TokenStage(predictor, 1), 0.0
-        for tokens, steps in token_blocks(symbols, 1, opened.block, predictor):
-            for step, rows in zip(steps, predictor.logits(tokens), strict=True):
-                bits += float(coded_bits(stage, step, rows).sum())
-    return bits
+    return sum(map(DirectStage().code_length, predictions(session, symbols, 1)))
 
 
 def published_network(name: str) -> GPT:
@@ -61,7 +56,7 @@ def published_network(name: str) -> GPT:
 def float_bits(
     network: GPT, symbols: Symbols, where: Iterable[Window], weights: ExactWeights
 ) -> tuple[float, float]:
-    """Returns the float network's code length of symbols, none of them an escape.
+    """Returns the float network's code length of symbols, all of them tokens.
 
     Once over the tokens that a text spells, as the codec has it, once over all.
     """

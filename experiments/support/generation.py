@@ -18,12 +18,13 @@ import numpy.typing as npt
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.benchmark.protocol import Codec
 from lmcompress.codec.config import CodecConfig
-from lmcompress.codec.predictor import Predictor
+from lmcompress.codec.segments import DirectStage, Stage
 from lmcompress.codec.session import Opened, Session
 from lmcompress.models.store import Model
 from lmcompress.range_coder import PRECISION_BITS, Freqs, symbol_bits
 
 _BYTES = 256
+_LANE = np.zeros(1, np.int32)
 _BUDGET = (1 << PRECISION_BITS) - _BYTES
 
 
@@ -87,11 +88,11 @@ class CodecSource:
 
 
 class ModelSource:
-    """A model in one lane, alone or with the adaptive stage, over at most `steps` bytes."""
+    """A model of bytes in one lane, alone or with the adaptive stage; `steps` bytes at most."""
 
-    def __init__(self, opened: Opened[Predictor], steps: int, *, adaptive: bool) -> None:
+    def __init__(self, opened: Opened, steps: int, *, adaptive: bool) -> None:
         self._predictor, self._block = opened.predictor, opened.block
-        self._stage = AdaptiveStage(1, steps) if adaptive else None
+        self._stage: Stage = AdaptiveStage([steps]) if adaptive else DirectStage()
         self._last = opened.first_token
 
     @classmethod
@@ -107,18 +108,14 @@ class ModelSource:
         for start in range(0, len(raw), self._block):
             symbols = np.frombuffer(raw[start : start + self._block], np.uint8).astype(np.int32)
             tokens = np.append(self._last, symbols[:-1]).astype(np.int64)
-            freqs = self._predictor.predict(tokens[None])
-            if self._stage is not None:
-                self._stage.predict(symbols, freqs)
+            for rounds in self._predictor.spell(tokens[None], symbols):
+                self._stage.code_length(rounds)
             self._last = int(symbols[-1])
 
     def decode(self, draw: Draw) -> int:
         """Returns the next byte; predictor and stage go on past it."""
-        freqs = self._predictor.predict(np.array([[self._last]]))[0]
-        if self._stage is None:
-            self._last = int(draw.decode(freqs)[0])
-        else:
-            self._last = int(self._stage.decode(draw, freqs, 1)[0])  # type: ignore[arg-type]
+        freqs = self._predictor.walk(np.array([[self._last]])).freqs(_LANE)
+        self._last = int(self._stage.decode(draw, _LANE, freqs)[0])  # type: ignore[arg-type]
         return self._last
 
 

@@ -21,6 +21,7 @@ from experiments.support.records import Row
 from lmcompress.benchmark.harness import ModelCodec, chunked_name
 from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.session import Session
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL, Model, folders, load_model
 from lmcompress.range_coder import symbol_bits
@@ -82,10 +83,10 @@ def chunk_bits(raw: bytes, model: Model) -> npt.NDArray[np.float64]:
 
 
 def _segment_bits(raw: bytes, model: Model) -> npt.NDArray[np.float64]:
-    lanes = len(raw) // CHUNK_BYTES
+    session, lanes = Session(model, CodecConfig(device="cpu")), len(raw) // CHUNK_BYTES
     blocks = [
-        symbol_bits(weights.reshape(-1, weights.shape[-1]), symbols).reshape(-1, lanes)
-        for symbols, weights in predictions(raw, model, lanes)
+        symbol_bits(rounds.freqs, rounds.symbols).reshape(-1, lanes)
+        for rounds in predictions(session, session.symbols_of(raw), lanes)
     ]
     return np.concatenate(blocks).T
 

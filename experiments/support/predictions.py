@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-import numpy.typing as npt
-
-from lmcompress.adaptive import AdaptiveStage
-from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.lanes import segment_blocks
 from lmcompress.codec.session import Session
-from lmcompress.models.store import Model
-from lmcompress.range_coder import Freqs, quantized_code_length_bits
+from lmcompress.tokenizer.rounds import Rounds
+from lmcompress.tokenizer.trie import Symbols
 
 
-def predictions(
-    raw: bytes, model: Model, lanes: int
-) -> Iterator[tuple[npt.NDArray[np.int32], Freqs]]:
-    """Yields symbols (n,), step-major, and freqs (steps, lanes, 256), block by block."""
-    with Session(model, CodecConfig(device="cpu")).open_encoder(lanes) as opened:
-        for tokens, symbols in segment_blocks(raw, lanes, opened.block, opened.first_token):
-            yield symbols, opened.predictor.predict(tokens)
-
-
-def learned_bits(stage: AdaptiveStage, symbols: npt.NDArray[np.int32], freqs: Freqs) -> float:
-    """Returns the quantized code length of symbols after the stage, which learns from them."""
-    decisions, rows = stage.predict(symbols, freqs)
-    return quantized_code_length_bits(rows, decisions)
+def predictions(session: Session, symbols: Symbols, lanes: int) -> Iterator[Rounds]:
+    """Yields what a session's model says of each byte of the symbols, in the codec's order."""
+    with session.open_encoder(lanes) as opened:
+        predictor = opened.predictor
+        for tokens, coming in segment_blocks(
+            symbols, lanes, opened.block, predictor, opened.first_token
+        ):
+            yield from predictor.spell(tokens, coming)

@@ -14,6 +14,7 @@ from lmcompress.adaptive.state import (
     CERTAINTIES,
     CONTEXTS,
     COUNT_LIMIT,
+    FRESH,
     MAP_COUNT_LIMIT,
     ORDERS,
 )
@@ -22,7 +23,6 @@ from lmcompress.jit.prefetch import prefetch
 
 _CONTEXTS, _ORDERS = len(CONTEXTS), len(ORDERS)
 _HASH_BITS = (1 << 44) - 1
-_FRESH = np.uint32(1 << 31)
 _CERTAINTY_SHIFT = TOTAL_BITS - (CERTAINTIES.bit_length() - 1)
 _WELL_KNOWN = 24
 """The largest count of a counter."""
@@ -70,6 +70,9 @@ def start_contexts(S, i):
     lane.hashes[_ORDERS + 3] = hash_with(line_start, _ORDERS + 3)
     lane.hashes[_ORDERS + 4] = hash_with(hash_with(last, above), _ORDERS + 4)
     lane.hashes[_ORDERS + 5] = hash_with(back, _ORDERS + 5)
+    if lane.place:  # within a token of several bytes
+        for j in range(_CONTEXTS):
+            lane.hashes[j] = hash_with(lane.hashes[j], 0)
 
 
 @lean_kernel
@@ -103,7 +106,7 @@ def find_buckets(S, i):
             chosen = second if less else first
             slots[chosen] = check
             for node in range(1, 16):
-                slots[chosen + node] = _FRESH
+                slots[chosen + node] = FRESH
             lane.buckets[j] = chosen
 
 
@@ -160,8 +163,9 @@ def learn_contexts(S, i, bit, target):
 
 @lean_kernel
 def end_contexts(lane, c):
-    """Enters byte c into lane's words and lines; lane.at is its position."""
+    """Enters byte c into lane's words, lines and token; lane.at is its position."""
     lane.recent = (lane.recent << 8) | c
+    lane.place, lane.spelled = lane.place + 1, hash_with(lane.spelled, c)
     if 97 <= c <= 122 or 65 <= c <= 90 or c >= 128:
         lane.word = hash_with(lane.word, c)
     elif lane.word:
@@ -170,3 +174,9 @@ def end_contexts(lane, c):
         lane.first = c
     if c == 10:
         lane.line_above, lane.line = lane.line, lane.at + 1
+
+
+@lean_kernel
+def end_token(lane):
+    """Begins the next token."""
+    lane.place, lane.spelled = 0, 0

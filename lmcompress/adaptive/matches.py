@@ -48,10 +48,10 @@ def start_matches(S, i):
 
     256 + the byte, so that its bits can be compared with c0; -1 if nothing is expected.
     """
-    lane, shared = S.lanes[i], S.shared[0]
+    lane = S.lanes[i]
     for m in range(MATCHES):
         at = lane.pointer[m]
-        is_known = at >= 0 and (at < shared.base or (at - shared.base) % shared.end < shared.step)
+        is_known = at >= 0 and (at < S.shared[0].base or at < S.lanes[_lane_at(S, at)].at)
         lane.expected[m] = 256 | np.int64(S.history[at]) if is_known else -1
 
 
@@ -96,14 +96,13 @@ def learn_matches(S, i, bit, y):
 
 @lean_kernel
 def probe_matches(S, i):
-    """Returns the index slot of lane i's newest bytes, up to lane.at."""
+    """Finds the index slot of lane i's newest bytes, which end before lane.at."""
     lane, size = S.lanes[i], S.match_index.shape[0] // MATCHES
-    step = S.shared[0].step
     for m in range(MATCHES):
         lane.match_slot[m] = -1
-        if step + 1 >= MIN_MATCH[m]:
+        if lane.at - lane.begin >= MIN_MATCH[m]:
             h = np.int64(0 if m else i)
-            for back in range(MIN_MATCH[m]):
+            for back in range(1, MIN_MATCH[m] + 1):
                 h = hash_with(h, np.int64(S.history[lane.at - back]))
             lane.match_slot[m] = m * size + (h & (size - 1))
             prefetch(S.match_index, lane.match_slot[m])
@@ -111,26 +110,25 @@ def probe_matches(S, i):
 
 @lean_kernel
 def end_matches(S, i, c):
-    """Follows lane i's matches past byte c, which is at lane.at, and looks for better ones."""
-    lane, shared = S.lanes[i], S.shared[0]
-    step, end = shared.step, shared.end
+    """Follows lane i's matches past byte c, the one before lane.at, and looks for better ones."""
+    lane = S.lanes[i]
     for m in range(MATCHES):
-        _follow(lane, m, c, shared)
+        _follow(S, lane, m, c)
         slot, shortest = lane.match_slot[m], MIN_MATCH[m]
         if slot < 0:
             continue
         candidate = S.match_index[slot]
         if candidate >= 0 and lane.length[m] < shortest + 2 and candidate != lane.pointer[m]:
-            before = _bytes_before(candidate, shared)
-            length = _agreement(S.history, candidate, lane.at + 1, before)
+            before = min(candidate - _lane_begin(S, candidate), lane.at - lane.begin)
+            length = _agreement(S.history, candidate, lane.at, before)
             if length >= shortest and length > lane.length[m]:
                 lane.pointer[m], lane.length[m], lane.misses[m] = candidate, length, 0
-        if step + 1 < end:
-            S.match_index[slot] = lane.at + 1
+        if lane.at < lane.end:
+            S.match_index[slot] = lane.at
 
 
 @lean_kernel
-def _follow(lane, m, c, shared):
+def _follow(S, lane, m, c):
     if lane.pointer[m] < 0:
         return
     lane.pointer[m] += 1
@@ -138,22 +136,25 @@ def _follow(lane, m, c, shared):
     lane.length[m] = lane.length[m] + 1 if right else 0
     lane.misses[m] = ((lane.misses[m] << 1) | (not right)) & 0xFFFF
     is_lost = lane.expected[m] < 0 or count_ones(lane.misses[m]) > _MAX_MISSES
-    if is_lost or _begins_lane(lane.pointer[m], shared):
+    # A lane's first byte does not follow the byte before it.
+    if is_lost or lane.pointer[m] == _lane_begin(S, lane.pointer[m]):
         lane.pointer[m], lane.length[m] = -1, 0
 
 
 @lean_kernel
-def _begins_lane(at, shared):
-    """Returns whether a position begins a lane, so that it does not follow the byte before it."""
-    return at >= shared.base and (at - shared.base) % shared.end == 0
+def _lane_at(S, at):
+    """Returns the lane of a position, which is not a prompt's."""
+    low, high = 0, S.lanes.shape[0]
+    while high - low > 1:
+        middle = (low + high) >> 1
+        low, high = (middle, high) if S.lanes[middle].begin <= at else (low, middle)
+    return low
 
 
 @lean_kernel
-def _bytes_before(at, shared):
-    """Returns how many bytes of its lane, of those read, precede a position."""
-    if at < shared.base:
-        return min(at, shared.step + 1)
-    return min((at - shared.base) % shared.end, shared.step + 1)
+def _lane_begin(S, at):
+    """Returns where the lane of a position begins; a prompt is one text, whatever its lanes."""
+    return np.int64(0) if at < S.shared[0].base else S.lanes[_lane_at(S, at)].begin
 
 
 @lean_kernel

@@ -28,8 +28,8 @@ _FLOOR = 8
 _MAP_RATE = 6
 _MAPS_PART = PARTS.index("probability maps")
 _ORDER_1_RATE = 5
-_START_RATE, _LAST_RATE = 60, 3
-"""The mixers' learning rate falls from the first to the second, as the steps' reciprocal."""
+_PLACES = MIXER_CONTEXTS >> 8
+"""Places of a byte in its token that choose weights of their own."""
 
 
 @lean_kernel
@@ -39,20 +39,20 @@ def clamp(x, limit):
 
 
 @lean_kernel
-def set_learning_rate(shared, active):
-    """Sets the mixers' rate for a step of so many lanes, by the bytes learned from before."""
-    falling = (_START_RATE - _LAST_RATE) * 4096 // (4096 + shared.learned)
-    shared.learning_rate = _LAST_RATE + falling
-    shared.learned += active
+def set_learning_rate(shared, count):
+    """Sets the mixers' rate for the next `count` symbols, by the number learned from before."""
+    falling = (shared.first_rate - shared.last_rate) * 4096 // (4096 + shared.learned)
+    shared.learning_rate = shared.last_rate + falling
+    shared.learned += count
 
 
 @lean_kernel
-def start_gpt(lane, weights):
-    """Takes the GPT's freqs (256) for the next byte."""
+def start_gpt(lane, freqs, row):
+    """Takes the GPT's freqs (n, 256) for the next byte from a row."""
     total = np.int64(0)
     for v in range(256):
         lane.cumulative[v] = total
-        total += np.int64(weights[v]) + 1
+        total += np.int64(freqs[row, v]) + 1
     lane.cumulative[256] = total
     lane.low, lane.high = 0, 256
 
@@ -76,13 +76,18 @@ def predict_gpt(S, i):
 
 
 @lean_kernel
+def sureness_of(gpt):
+    """Returns a class of the GPT's stretched probability, 0 .. 15."""
+    return (gpt + LIMIT) * 15 // (2 * LIMIT)
+
+
+@lean_kernel
 def choose_sets(S, i, bit, gpt, match_class):
     """Chooses the weights of all mixers but the last for lane i's bit, before they are needed."""
     lane, shared = S.lanes[i], S.shared[0]
-    sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
-    lane.chosen[0] = lane.c0 * MIXER_ROW
+    lane.chosen[0] = (lane.c0 + 256 * min(lane.place, _PLACES - 1)) * MIXER_ROW
     lane.chosen[1] = (MIXER_CONTEXTS + match_class * 8 + bit) * MIXER_ROW
-    by_gpt = (sureness * 8 + bit) * 8 + ((lane.recent & 255) >> 5)
+    by_gpt = (sureness_of(gpt) * 8 + bit) * 8 + ((lane.recent & 255) >> 5)
     lane.chosen[2] = (2 * MIXER_CONTEXTS + by_gpt) * MIXER_ROW
     for s in range(SETS - 1):
         for k in range(0, MIXER_ROW, 16):
@@ -150,6 +155,12 @@ def learn_mixing(S, i, y, target):
     for k in range(MAPS):
         at = lane.map_rows[k] + nearest
         shared.maps[at] += (target - shared.maps[at]) >> _MAP_RATE
+
+
+@lean_kernel
+def learn_gpt(S, i, y, target):
+    """Moves order 1 towards lane i's bit y, and narrows the GPT's interval to it."""
+    lane, shared = S.lanes[i], S.shared[0]
     last = lane.recent & 255
     shared.order_1[last, lane.c0] += (target - shared.order_1[last, lane.c0]) >> _ORDER_1_RATE
     middle = (lane.low + lane.high) >> 1

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lmcompress.adaptive.contexts import (
     end_contexts,
+    end_token,
     find_buckets,
     learn_contexts,
     predict_contexts,
     probe_buckets,
     start_contexts,
 )
+from lmcompress.adaptive.ends import learn_end, new_ends, predict_end, prepare_end
 from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS
 from lmcompress.adaptive.matches import (
     end_matches,
@@ -26,43 +28,57 @@ from lmcompress.adaptive.matches import (
 from lmcompress.adaptive.mixing import (
     choose_maps,
     choose_sets,
+    learn_gpt,
     learn_mixing,
     mix,
     predict_gpt,
     set_learning_rate,
     start_gpt,
 )
-from lmcompress.adaptive.state import MIN_SIZE_BITS, State, new_state
+from lmcompress.adaptive.state import BYTES, MIN_SIZE_BITS, TOKENS, State, new_state
 from lmcompress.adaptive.state_pointer import addresses_of, state_at
 from lmcompress.jit.compiler import lean_kernel
-from lmcompress.range_coder import PRECISION_BITS, Freqs, RangeDecoder, RangeEncoder
+from lmcompress.range_coder import (
+    PRECISION_BITS,
+    Freqs,
+    RangeDecoder,
+    RangeEncoder,
+    quantized_code_length_bits,
+)
+from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds, is_open
+
+_ALWAYS, _NEVER = ALWAYS, NEVER
+Lanes = npt.NDArray[np.int32]
 
 
 @lean_kernel
-def _start_byte(S, i, weights):
-    start_gpt(S.lanes[i], weights)
-    S.lanes[i].c0 = 1
-    start_contexts(S, i)
-    start_matches(S, i)
+def _start_bytes(S, lanes, freqs, start, stop):
+    """Starts the byte of each lane of a round, rows start .. stop - 1."""
+    set_learning_rate(S.shared[0], stop - start)
+    for k in range(start, stop):
+        i = lanes[k]
+        start_gpt(S.lanes[i], freqs, k)
+        S.lanes[i].c0 = 1
+        start_contexts(S, i)
+        start_matches(S, i)
 
 
 @lean_kernel
-def _prepare(S, active, bit):
-    """Predicts what needs no counters; asks for the memory that the rest of the bit needs."""
-    for i in range(active):
+def _predict(S, lanes, bit, start, stop, out, row):
+    """Predicts a bit of each lane of a round; writes to out from a row on."""
+    # First what needs no counters, which asks for the memory that the rest needs.
+    for k in range(start, stop):
+        i = lanes[k]
         match_class = predict_matches(S, i, bit)
         choose_sets(S, i, bit, predict_gpt(S, i), match_class)
         choose_maps(S, i)
         if bit == 0 or bit == 4:
             probe_buckets(S, i)
-
-
-@lean_kernel
-def _predict(S, i, bit):
-    """Returns the probability of a one, out of TOTAL, for lane i's next bit."""
-    if bit == 0 or bit == 4:
-        find_buckets(S, i)
-    return mix(S, i, bit, predict_contexts(S, i, bit))
+    for k in range(start, stop):
+        i = lanes[k]
+        if bit == 0 or bit == 4:
+            find_buckets(S, i)
+        _write(out, row + k - start, mix(S, i, bit, predict_contexts(S, i, bit)))
 
 
 @lean_kernel
@@ -70,23 +86,51 @@ def _learn(S, i, bit, y):
     """Moves everything that predicted lane i's bit towards the bit y that came."""
     target = np.int64(TOTAL - 1 if y else 0)
     learn_mixing(S, i, y, target)
+    learn_gpt(S, i, y, target)
     learn_matches(S, i, bit, y)
     learn_contexts(S, i, bit, target)
     S.lanes[i].c0 = np.int64(S.lanes[i].c0) << 1 | y
 
 
 @lean_kernel
-def _end_step(S, active):
-    """Enters each lane's finished byte into its history, words and matches."""
-    for i in range(active):
+def _end_bytes(S, lanes, start, stop):
+    """Enters the finished byte of each lane of a round into its history, words and matches."""
+    for k in range(start, stop):
+        i = lanes[k]
         lane = S.lanes[i]
         S.history[lane.at] = lane.c0 & 255
         end_contexts(lane, lane.c0 & 255)
+        lane.at += 1
         probe_matches(S, i)
-    for i in range(active):
-        end_matches(S, i, S.lanes[i].c0 & 255)
-        S.lanes[i].at += 1
-    S.shared[0].step += 1
+    for k in range(start, stop):
+        end_matches(S, lanes[k], S.lanes[lanes[k]].c0 & 255)
+
+
+@lean_kernel
+def _predict_ends(S, E, lanes, ends, start, stop, out, row):
+    """Predicts whether tokens end where that is open; returns how many rows it wrote to out."""
+    count = 0
+    for k in range(start, stop):
+        if _NEVER < ends[k] < _ALWAYS:
+            prepare_end(S, E, lanes[k], np.int64(ends[k]))
+            count += 1
+    set_learning_rate(E.shared[0], count)
+    count = 0
+    for k in range(start, stop):
+        if _NEVER < ends[k] < _ALWAYS:
+            _write(out, row + count, predict_end(S, E, lanes[k]))
+            count += 1
+    return count
+
+
+@lean_kernel
+def _learn_ends(S, E, lanes, ends, is_end, start, stop):
+    """Learns whether tokens ended."""
+    for k in range(start, stop):
+        if _NEVER < ends[k] < _ALWAYS:
+            learn_end(E, lanes[k], np.int64(is_end[k]))
+        if is_end[k]:
+            end_token(S.lanes[lanes[k]])
 
 
 @lean_kernel
@@ -97,101 +141,138 @@ def _write(out, row, p):
 
 
 @lean_kernel
-def _encode_block(addresses, weights, symbols, out, bits):
-    """Predicts and learns a block; symbols uint8 (steps x lanes, step-major, the last may end)."""
-    S, lanes = state_at(addresses), weights.shape[1]
-    row = 0
-    for start in range(0, symbols.shape[0], lanes):
-        step, active = start // lanes, min(lanes, symbols.shape[0] - start)
-        set_learning_rate(S.shared[0], active)
-        for i in range(active):
-            _start_byte(S, i, weights[step, i])
+def _encode(addresses, end_addresses, sizes, lanes, symbols, freqs, ends, is_end, out, bits):
+    """Predicts and learns rounds; returns how many bits there are."""
+    S, E = state_at(addresses), state_at(end_addresses)
+    row, start = 0, 0
+    for r in range(sizes.shape[0]):
+        stop = start + np.int64(sizes[r])
+        _start_bytes(S, lanes, freqs, start, stop)
         for bit in range(8):
-            _prepare(S, active, bit)
-            for i in range(active):
-                _write(out, row + i, _predict(S, i, bit))
-            for i in range(active):
-                y = (np.int64(symbols[start + i]) >> (7 - bit)) & 1
-                bits[row + i] = y
-                _learn(S, i, bit, y)
-            row += active
-        _end_step(S, active)
+            _predict(S, lanes, bit, start, stop, out, row)
+            for k in range(start, stop):
+                y = (np.int64(symbols[k]) >> (7 - bit)) & 1
+                bits[row + k - start] = y
+                _learn(S, lanes[k], bit, y)
+            row += stop - start
+        _end_bytes(S, lanes, start, stop)
+        count = _predict_ends(S, E, lanes, ends, start, stop, out, row)
+        _learn_ends(S, E, lanes, ends, is_end, start, stop)
+        if count:
+            for k in range(start, stop):
+                if _NEVER < ends[k] < _ALWAYS:
+                    bits[row] = np.int64(is_end[k])
+                    row += 1
+        start = stop
+    return row
 
 
 @lean_kernel
-def _predict_lanes(S, active, bit, out):
-    _prepare(S, active, bit)
-    for i in range(active):
-        _write(out, i, _predict(S, i, bit))
+def _decode_start(addresses, lanes, freqs, out):
+    """Predicts the first bit of a round; out (lanes, 2)."""
+    S = state_at(addresses)
+    _start_bytes(S, lanes, freqs, 0, lanes.shape[0])
+    _predict(S, lanes, 0, 0, lanes.shape[0], out, 0)
 
 
 @lean_kernel
-def _decode_start(addresses, weights, out):
-    """Predicts the first bit of a step's first lanes; out (active, 2)."""
-    S, active = state_at(addresses), out.shape[0]
-    set_learning_rate(S.shared[0], active)
-    for i in range(active):
-        _start_byte(S, i, weights[i])
-    _predict_lanes(S, active, 0, out)
+def _decode_bit(addresses, lanes, bit, bits, out):
+    """Learns the bits that came, and predicts the next ones, of bytes that end after this round."""
+    S = state_at(addresses)
+    for k in range(lanes.shape[0]):
+        _learn(S, lanes[k], bit, np.int64(bits[k]))
+    _predict(S, lanes, bit + 1, 0, lanes.shape[0], out, 0)
 
 
 @lean_kernel
-def _decode_bit(addresses, bit, bits, out):
-    """Learns the bits that came, and predicts the next ones, of bytes that end after this step."""
-    S, active = state_at(addresses), bits.shape[0]
-    for i in range(active):
-        _learn(S, i, bit, np.int64(bits[i]))
-    _predict_lanes(S, active, bit + 1, out)
+def _decode_end(addresses, lanes, bits, is_token, symbols):
+    """Learns the last bits; fills in the bytes that they end, each of which may be a token."""
+    S = state_at(addresses)
+    for k in range(lanes.shape[0]):
+        _learn(S, lanes[k], 7, np.int64(bits[k]))
+        symbols[k] = S.lanes[lanes[k]].c0 & 255
+    _end_bytes(S, lanes, 0, lanes.shape[0])
+    if is_token:
+        for k in range(lanes.shape[0]):
+            end_token(S.lanes[lanes[k]])
 
 
 @lean_kernel
-def _decode_end(addresses, bits, symbols):
-    """Learns the last bits; fills in the bytes that they end."""
-    S, active = state_at(addresses), bits.shape[0]
-    for i in range(active):
-        _learn(S, i, 7, np.int64(bits[i]))
-        symbols[i] = S.lanes[i].c0 & 255
-    _end_step(S, active)
+def _decode_ends(addresses, end_addresses, lanes, ends, out):
+    S, E = state_at(addresses), state_at(end_addresses)
+    _predict_ends(S, E, lanes, ends, 0, lanes.shape[0], out, 0)
+
+
+@lean_kernel
+def _decode_ended(addresses, end_addresses, lanes, ends, is_end):
+    S, E = state_at(addresses), state_at(end_addresses)
+    _learn_ends(S, E, lanes, ends, is_end, 0, lanes.shape[0])
 
 
 class AdaptiveStage:
-    """Sits between a predictor of bytes and the coder, for one segment."""
+    """Sits between what a model says of bytes and the coder, for one segment."""
 
     def __init__(
         self,
-        lanes: int,
-        steps: int,
+        lengths: Sequence[int],
         primed: AdaptiveStage | None = None,
+        *,
+        of_tokens: bool = False,
         min_size_bits: int = MIN_SIZE_BITS,
         without: Collection[str] = (),
     ) -> None:
         """Starts from a copy of what `primed` has learned, if given.
 
-        `without` leaves out some of `state.PARTS`, for measurements only: no file can record it.
+        Args:
+          lengths: Bytes of each lane.
+          primed: The stage after a prompt, for the same kind of model.
+          of_tokens: Whether the model's tokens may have several bytes.
+          min_size_bits: At least 2**min_size_bits buckets.
+          without: Some of `state.PARTS`, left out for measurements only: no file can record it.
         """
-        before = primed.state if primed else None
-        self.state: State = new_state(lanes, steps, before, min_size_bits, without)
-        self._addresses = addresses_of(self.state)
+        tuning, before = TOKENS if of_tokens else BYTES, primed.state if primed else None
+        self.state: State = new_state(lengths, tuning, before, min_size_bits, without)
+        self.ends: State | None = None
+        if of_tokens:
+            self.ends = new_ends(len(lengths), primed.ends if primed else None)
+        addresses = addresses_of(self.state)
+        self._addresses = addresses, addresses_of(self.ends) if self.ends else addresses
 
-    def encode(self, encoder: RangeEncoder, symbols: npt.NDArray[np.int32], freqs: Freqs) -> None:
-        """Encodes symbols (n,), step-major, under freqs (steps, lanes, 256)."""
-        encoder.encode(*self.predict(symbols, freqs))
+    def encode(self, encoder: RangeEncoder, rounds: Rounds) -> None:
+        """Encodes the bytes of rounds."""
+        encoder.encode(*self.predict(rounds))
 
-    def predict(
-        self, symbols: npt.NDArray[np.int32], freqs: Freqs
-    ) -> tuple[npt.NDArray[np.int32], Freqs]:
-        """Returns the bits of symbols (n,) and their freqs (8 n, 2), and learns from them."""
-        out = np.empty((8 * len(symbols), 2), np.float32)
-        bits = np.empty(8 * len(symbols), np.int32)
-        _encode_block(self._addresses, freqs, symbols.astype(np.uint8), out, bits)
-        return bits, out
+    def code_length(self, rounds: Rounds) -> float:
+        """Returns the bits that `encode` would take, and learns as it does."""
+        bits, freqs = self.predict(rounds)
+        return quantized_code_length_bits(freqs, bits)
 
-    def decode(self, decoder: RangeDecoder, freqs: Freqs, active: int) -> npt.NDArray[np.uint8]:
-        """Decodes one step of the first `active` lanes under freqs (lanes, 256)."""
-        at, out = self._addresses, np.empty((active, 2), np.float32)
-        symbols = np.empty(active, np.uint8)
-        _decode_start(at, freqs, out)
+    def predict(self, rounds: Rounds) -> tuple[npt.NDArray[np.int32], Freqs]:
+        """Returns all decisions of rounds (n,) and their freqs (n, 2), and learns from them."""
+        size = 9 * len(rounds.symbols)
+        out, bits = np.empty((size, 2), np.float32), np.empty(size, np.int32)
+        count = _encode(*self._addresses, *rounds.arrays(), out, bits)
+        return bits[:count], out[:count]
+
+    def decode(self, decoder: RangeDecoder, lanes: Lanes, freqs: Freqs) -> npt.NDArray[np.uint8]:
+        """Decodes a byte of each of some lanes (k,), rising, under freqs (k, 256)."""
+        at, out = self._addresses[0], np.empty((len(lanes), 2), np.float32)
+        symbols = np.empty(len(lanes), np.uint8)
+        _decode_start(at, lanes, freqs, out)
         for bit in range(7):
-            _decode_bit(at, bit, decoder.decode(out), out)
-        _decode_end(at, decoder.decode(out), symbols)
+            _decode_bit(at, lanes, bit, decoder.decode(out), out)
+        _decode_end(at, lanes, decoder.decode(out), self.ends is None, symbols)
         return symbols
+
+    def decode_ends(
+        self, decoder: RangeDecoder, lanes: Lanes, ends: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.bool_]:
+        """Decodes whether the token of each of some lanes ends; the model's `ends` (k,)."""
+        choices = is_open(ends)
+        is_end: npt.NDArray[np.bool_] = ends == ALWAYS
+        if choices.any():
+            out = np.empty((np.count_nonzero(choices), 2), np.float32)
+            _decode_ends(*self._addresses, lanes, ends, out)
+            is_end[choices] = decoder.decode(out)
+        _decode_ended(*self._addresses, lanes, ends, is_end)
+        return is_end

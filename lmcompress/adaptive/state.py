@@ -6,7 +6,7 @@ as their values need, and indices are unsigned, so that no check for negative on
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,8 @@ MIXER_ROW = 36
 
 SETS = 4
 MIXER_CONTEXTS = 1024
+FRESH = np.uint32(1 << 31)
+"""A counter that has seen nothing: probability 1 / 2, count 0."""
 COUNT_LIMIT = 255
 MAP_COUNT_LIMIT, MAP_START_COUNT = 600, 6
 COUNT_CLASSES = 11
@@ -60,9 +62,29 @@ MIN_SIZE_BITS, MAX_SIZE_BITS = 10, 22
 """2**10 to 2**22 buckets of 64 bytes."""
 WEIGHT_ONE = 1 << 16
 
+
+class Tuning(NamedTuple):
+    """How much the mixers trust the GPT at first, and how fast they learn."""
+
+    gpt_weight: int
+    """First weight of the GPT's stretched probability, out of WEIGHT_ONE."""
+    other_weight: int
+    """First weight of every other input."""
+    first_rate: int
+    last_rate: int
+    """The mixers' learning rate falls from the first to the last, as the bytes' reciprocal."""
+
+
+BYTES = Tuning(WEIGHT_ONE * 8 // 10, WEIGHT_ONE * 4 // 100, 60, 3)
+"""For models of bytes, and for none."""
+TOKENS = Tuning(WEIGHT_ONE * 9 // 10, WEIGHT_ONE * 2 // 100, 20, 2)
+"""For models of tokens, which need less correction."""
+
 LANE = np.dtype(
     [
-        # What was read.
+        # The lane's positions, [begin, end), and what was read. Of the token being spelled: its
+        # bytes so far, and their hash.
+        ("begin", "i8"), ("end", "i8"), ("place", "i8"), ("spelled", "i8"),
         ("recent", "i8"), ("word", "i8"), ("word_before", "i8"),
         ("line", "i8"), ("line_above", "i8"), ("first", "i8"), ("at", "i8"),
         # Matches: where the next byte is expected, how long they held, their last misses.
@@ -84,8 +106,8 @@ SHARED = np.dtype(
     [
         ("maps", "i4", MAPS * MAP_ROWS * MAP_SIZE), ("order_1", "i4", (256, 256)),
         ("mixers", "i4", SETS * MIXER_CONTEXTS * MIXER_ROW), ("final", "i4", (256, SETS)),
-        ("left_out", "i8"), ("step", "i8"),
-        ("base", "i8"), ("end", "i8"), ("learned", "i8"), ("learning_rate", "i8"),
+        ("left_out", "i8"), ("base", "i8"),
+        ("first_rate", "i8"), ("last_rate", "i8"), ("learned", "i8"), ("learning_rate", "i8"),
         ("counter_maps", "u4", (len(CONTEXTS), COUNT_CLASSES * CERTAINTIES)),
         ("match_rates", "i4", (MATCHES, MATCH_CELLS)),
         ("squash", "i4", 2 * LIMIT + 1), ("stretch", "i2", (3, STRETCH_SIZE)),
@@ -109,32 +131,33 @@ class State(NamedTuple):
 
 
 def new_state(
-    lanes: int,
-    steps: int,
+    lengths: Sequence[int],
+    tuning: Tuning = BYTES,
     primed: State | None = None,
     min_size_bits: int = MIN_SIZE_BITS,
     without: Collection[str] = (),
 ) -> State:
-    """Returns the state before the first byte of a segment of so many lanes and steps.
+    """Returns the state before the first byte of a segment whose lanes have these lengths.
 
     It has at least 2**min_size_bits buckets, and lacks the PARTS that `without` names.
 
     With `primed`, the state after another text, it continues from that: its tables, its bytes to
     match, and the context in which its last lane ended.
     """
-    base = len(primed.history) if primed else 0
-    streams = np.zeros(lanes, LANE)
+    base, total = len(primed.history) if primed else 0, sum(lengths)
+    streams = np.zeros(len(lengths), LANE)
     if primed:
         for field in ("recent", "word", "word_before"):
             streams[field] = primed.lanes[-1][field]
-    streams["at"] = streams["line"] = base + np.arange(lanes) * steps
+    streams["end"] = base + np.cumsum(lengths)
+    streams["begin"] = streams["at"] = streams["line"] = streams["end"] - np.array(lengths)
     for field in ("line_above", "pointer", "expected", "match_cell"):
         streams[field] = -1
-    shared = primed.shared.copy() if primed else _new_shared()
+    shared = primed.shared.copy() if primed else _new_shared(tuning)
     shared["left_out"] = sum(1 << PARTS.index(part) for part in without)
-    shared["step"], shared["base"], shared["end"] = 0, base, steps
-    size_bits = max(min_size_bits, min(MAX_SIZE_BITS, (lanes * steps).bit_length() + 1))
-    fresh = np.zeros(lanes * steps, np.uint8)
+    shared["base"] = base
+    size_bits = max(min_size_bits, min(MAX_SIZE_BITS, total.bit_length() + 1))
+    fresh = np.zeros(total, np.uint8)
     return State(
         shared=shared,
         lanes=streams,
@@ -154,10 +177,11 @@ def _copy(slots: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return copied
 
 
-def _new_shared() -> npt.NDArray[Any]:
+def _new_shared(tuning: Tuning) -> npt.NDArray[Any]:
     shared = _aligned_zeros(SHARED.itemsize).view(SHARED)
-    weights = np.full(MIXER_ROW, WEIGHT_ONE * 4 // 100)
-    weights[GPT_INPUT] = WEIGHT_ONE * 8 // 10
+    shared["first_rate"], shared["last_rate"] = tuning.first_rate, tuning.last_rate
+    weights = np.full(MIXER_ROW, tuning.other_weight)
+    weights[GPT_INPUT] = tuning.gpt_weight
     shared["mixers"] = np.tile(weights, SETS * MIXER_CONTEXTS)
     shared["final"] = WEIGHT_ONE // SETS
     x = np.clip(np.arange(MAP_SIZE) * MAP_STEP - LIMIT - 1, -LIMIT, LIMIT)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.codec.predictor import GPU_ROWS, ROWS_PER_THREAD
+from lmcompress.codec.predictor import GPU_ROWS, ROWS_PER_THREAD, Predictor
 
 Symbol = TypeVar("Symbol", bound=np.integer[Any])
 
@@ -73,25 +73,24 @@ class LaneLayout:
         others = flat[cut:].reshape(self.lanes - full, self.steps - 1)
         return flat[:cut].reshape(full, self.steps), others
 
-    def join(self, symbols: npt.NDArray[Symbol]) -> npt.NDArray[Symbol]:
-        """Inverts `split`."""
-        full = self.last_lanes
-        return np.concatenate((symbols[:full].ravel(), symbols[full:, : self.steps - 1].ravel()))
+    def sums(self, flat: npt.NDArray[Symbol]) -> list[int]:
+        """Returns the sum over each lane of numbers (n,) that belong to its symbols."""
+        return [int(total) for rows in self.rows(flat) for total in rows.sum(axis=1)]
 
 
 def segment_blocks(
-    raw: bytes, lanes: int, block: int, first_token: int
+    symbols: npt.NDArray[np.int32], lanes: int, block: int, predictor: Predictor, first_token: int
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
     """Yields what the model reads, tokens (lanes, steps), and the symbols to code, step-major."""
-    layout = LaneLayout(len(raw), lanes)
-    symbols = layout.split(np.frombuffer(raw, np.uint8))
+    layout = LaneLayout(len(symbols), lanes)
+    rows = layout.split(symbols)
     before = np.full((lanes, 1), first_token, np.int64)
     for start in range(0, layout.steps, block):
-        part = symbols[:, start : start + block]
-        tokens = np.concatenate((before, part[:, :-1]), axis=1, dtype=np.int64)
-        count = min(part.size, len(raw) - start * lanes)
-        yield tokens, part.T.astype(np.int32).ravel()[:count]
-        before = part[:, -1:].astype(np.int64)
+        part = rows[:, start : start + block]
+        read = predictor.read_as(part)
+        count = min(part.size, len(symbols) - start * lanes)
+        yield np.concatenate((before, read[:, :-1]), axis=1), part.T.ravel()[:count]
+        before = read[:, -1:]
 
 
 def block_steps(lanes: int, threads: int, device: str = "cpu") -> int:

@@ -1,10 +1,12 @@
-"""Predictors: symbols in, frequencies of the next symbols out.
+"""Predictors: symbols in, frequencies of the next bytes out.
 
 The encoder hands a predictor many steps at once, the decoder one; both get the same frequencies.
+Models of tokens predict bytes too, one after the other (`tokenizer/spelling.py`).
 """
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -13,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.range_coder import PRECISION_BITS, Freqs
+from lmcompress.tokenizer.rounds import Rounds
+from lmcompress.tokenizer.spelling import TokenWalk, spell
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
-    from lmcompress.tokenizer.groups import GroupSums
-    from lmcompress.tokenizer.vocabulary import TokenTable
 
 ROWS_PER_THREAD = 512
 """Rows (lanes x steps) of one pass of a thread: enough to make products efficient, few enough for
@@ -32,12 +34,94 @@ Logits = npt.NDArray[np.float32]
 _Found = TypeVar("_Found")
 
 
+OnLogits = Callable[[Logits, npt.NDArray[np.int32]], None]
+"""Takes exact logits (n, vocab_size) and the symbols (n,) that came."""
+
+
+class Walk(Protocol):
+    """A token in each lane, spelled while it is decoded."""
+
+    def freqs(self, lanes: npt.NDArray[np.int32]) -> Freqs:
+        """Returns the model's frequencies of the next byte of some lanes (k,): (k, 256)."""
+
+    def enter(
+        self, lanes: npt.NDArray[np.int32], letters: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.int32] | None:
+        """Takes a byte of each of some lanes (k,); returns how likely a token ends there, (k,).
+
+        None where every byte is a token.
+        """
+
+    def symbols(self, lanes: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Returns the symbols that some lanes have spelled, (k,)."""
+
+
 class Predictor(Protocol):
     """What the codec asks of a model: deterministic, however the steps are split into calls."""
 
     vocab_size: int
     bos_id: int
+    of_tokens: bool
+    """Whether symbols may have several bytes."""
 
+    def read_as(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        """Returns the tokens that the model reads for symbols of any shape."""
+
+    def spell(
+        self,
+        tokens: npt.NDArray[np.int64],
+        symbols: npt.NDArray[np.int32],
+        on_logits: OnLogits | None = None,
+    ) -> Iterator[Rounds]:
+        """Reads tokens (lanes, steps); yields what it says of the symbols after each.
+
+        Args:
+          tokens: What the model reads.
+          symbols: What is to be coded, (n,), step-major; the last step may be short of some lanes.
+          on_logits: Called for all symbols, in their order.
+        """
+
+    def walk(self, tokens: npt.NDArray[np.int64]) -> Walk:
+        """Reads tokens (lanes, 1); returns what it says of the next one of each lane."""
+
+    def read(self, tokens: npt.NDArray[np.int64]) -> None:
+        """Reads tokens (lanes, steps), without predicting."""
+
+    def close(self) -> None:
+        """Frees threads and memory."""
+
+
+class _ByteWalk:
+    """A byte of each of the first lanes."""
+
+    def __init__(self, freqs: Freqs) -> None:
+        self._freqs = freqs
+
+    def freqs(self, lanes: npt.NDArray[np.int32]) -> Freqs:
+        """Returns the frequencies of the first lanes."""
+        return self._freqs[: len(lanes)]
+
+    def enter(self, lanes: npt.NDArray[np.int32], letters: npt.NDArray[np.uint8]) -> None:
+        """Takes the bytes, all of which are tokens."""
+        self._letters = letters
+
+    def symbols(self, lanes: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Returns the bytes."""
+        return self._letters.astype(np.int32)
+
+
+class BytePredictor(abc.ABC):
+    """A model of bytes: subclasses turn bytes into frequencies of the next ones."""
+
+    vocab_size: int
+    bos_id: int
+    of_tokens = False
+
+    def read_as(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        """Returns bytes as they are."""
+        return symbols.astype(np.int64)
+
+    @abc.abstractmethod
     def predict(self, tokens: npt.NDArray[np.int64], logits: Logits | None = None) -> Freqs:
         """Reads tokens (lanes, steps); returns freqs (steps, lanes, vocab_size) after each.
 
@@ -45,11 +129,27 @@ class Predictor(Protocol):
         `logits`, if given, is filled with the exact logits, of the same shape.
         """
 
-    def close(self) -> None:
-        """Frees threads and memory."""
+    def spell(
+        self,
+        tokens: npt.NDArray[np.int64],
+        symbols: npt.NDArray[np.int32],
+        on_logits: OnLogits | None = None,
+    ) -> Iterator[Rounds]:
+        """See `Predictor`."""
+        lanes, steps = tokens.shape
+        shape = steps, lanes, self.vocab_size
+        logits = np.empty(shape, np.float32) if on_logits else None
+        freqs = self.predict(tokens, logits)
+        if on_logits and logits is not None:
+            on_logits(logits.reshape(-1, self.vocab_size)[: len(symbols)], symbols)
+        yield Rounds.of_bytes(symbols, freqs)
+
+    def walk(self, tokens: npt.NDArray[np.int64]) -> Walk:
+        """See `Predictor`."""
+        return _ByteWalk(self.predict(tokens)[0])
 
 
-class UniformPredictor:
+class UniformPredictor(BytePredictor):
     """Every symbol equally likely: 8 bits a byte."""
 
     bos_id = 0
@@ -69,6 +169,9 @@ class UniformPredictor:
         if self._rows.shape[:2] != (steps, lanes):
             self._rows = np.tile(self._row, (steps, lanes, 1))
         return self._rows
+
+    def read(self, tokens: npt.NDArray[np.int64]) -> None:
+        """Does nothing."""
 
     def close(self) -> None:
         """Does nothing."""
@@ -111,7 +214,7 @@ class _Engine(Protocol):
     def close(self) -> None: ...
 
 
-class GPTPredictor:
+class GPTPredictor(BytePredictor):
     """An exact GPT over `lanes` streams, under a context policy."""
 
     def __init__(self, weights: ExactWeights, engine: _Engine, policy: ContextPolicy) -> None:
@@ -136,6 +239,10 @@ class GPTPredictor:
         """Returns exact logits (steps, lanes, vocab_size); restarts as `predict` does."""
         parts = self._evaluate(tokens, lambda part: self._engine.logits(tokens[:, part]))
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def read(self, tokens: npt.NDArray[np.int64]) -> None:
+        """Reads tokens (lanes, steps), without predicting."""
+        self._evaluate(tokens, lambda part: self._engine.read(tokens[:, part]))
 
     def _evaluate(
         self, tokens: npt.NDArray[np.int64], evaluate: Callable[[slice], _Found]
@@ -177,46 +284,63 @@ class GPTPredictor:
 
 
 class TokenPredictor(GPTPredictor):
-    """An exact GPT over `lanes` streams of tokens, which are coded in two levels."""
+    """An exact GPT over `lanes` streams of tokens, which it spells byte by byte."""
+
+    of_tokens = True
 
     def __init__(
         self,
         weights: ExactWeights,
         engine: _Engine,
         policy: ContextPolicy,
-        new_groups: Callable[[Any, npt.NDArray[np.bool_]], GroupSums],
+        numerators: Callable[[Any], npt.NDArray[np.int32]],
     ) -> None:
+        """Takes what turns rows of `_rows` into softmax numerators, in the trie's order."""
         super().__init__(weights, engine, policy)
         assert weights.tokens is not None
-        self.table: TokenTable = weights.tokens
-        self._new_groups = new_groups
+        self.table, self._numerators = weights.tokens, numerators
 
-    def groups(self, logits: Any) -> GroupSums:
-        """Returns group sums, and members, from rows of logits (n, vocab_size)."""
-        return self._new_groups(logits, self.table.is_spelled)
+    def read_as(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        """Returns the tokens that the model reads for symbols of any shape."""
+        return self.table.read_as(symbols, self.bos_id)
 
-    def rows(self, tokens: npt.NDArray[np.int64]) -> Any:
-        """Returns logits where `groups` works on them: on a GPU they stay there."""
+    def spell(
+        self,
+        tokens: npt.NDArray[np.int64],
+        symbols: npt.NDArray[np.int32],
+        on_logits: OnLogits | None = None,
+    ) -> Iterator[Rounds]:
+        """See `Predictor`."""
+        lanes = len(tokens)
+        for step, rows in enumerate(self._rows(tokens)):
+            coming = symbols[step * lanes : (step + 1) * lanes]
+            if on_logits:
+                on_logits(self._on_host(rows[: len(coming)]), coming)
+            yield spell(self.table.trie, self._numerators(rows[: len(coming)]), coming)
+
+    def walk(self, tokens: npt.NDArray[np.int64]) -> Walk:
+        """See `Predictor`."""
+        return TokenWalk(self.table.trie, self._numerators(self._rows(tokens)[0]))
+
+    def _rows(self, tokens: npt.NDArray[np.int64]) -> Any:
+        """Returns logits (steps, lanes, vocab_size) where the numerators are made of them."""
         return self.logits(tokens)
 
-    def on_host(self, rows: Any) -> Logits:
-        """Returns rows of `rows` as an array on the host."""
+    def _on_host(self, rows: Any) -> Logits:
         return np.asarray(rows)
 
 
 class DeviceTokenPredictor(TokenPredictor):
-    """A `TokenPredictor` whose logits and group sums stay on a GPU."""
+    """A `TokenPredictor` whose logits stay on a GPU."""
 
-    def rows(self, tokens: npt.NDArray[np.int64]) -> Any:
-        """Returns logits as a tensor on the device."""
+    def _rows(self, tokens: npt.NDArray[np.int64]) -> Any:
         import torch
 
         engine: Any = self._engine
         parts = self._evaluate(tokens, lambda part: engine.device_logits(tokens[:, part]))
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
-    def on_host(self, rows: Any) -> Logits:
-        """Returns rows of `rows` as an array on the host."""
+    def _on_host(self, rows: Any) -> Logits:
         return np.asarray(rows.cpu())
 
 
@@ -233,41 +357,28 @@ def new_predictor(
     Without weights, every byte is equally likely.
 
     Raises:
-      ValueError: If the model's symbols are not the bytes.
+      ValueError: If the model's symbols are neither bytes nor tokens whose bytes are known.
     """
     if weights is None:
         return UniformPredictor()
-    if weights.config.vocab_size != 256:
-        hint = "" if weights.tokens is None else ": it predicts tokens"
-        raise ValueError(
-            f"the model's vocab_size is {weights.config.vocab_size}, expected 256{hint}"
-        )
-    return GPTPredictor(weights, _engine(weights, lanes, max_steps, device, threads), policy)
-
-
-def new_token_predictor(
-    weights: ExactWeights,
-    lanes: int,
-    max_steps: int,
-    policy: ContextPolicy,
-    device: str = "cpu",
-    threads: int = 1,
-) -> TokenPredictor:
-    """Returns a predictor of tokens on the fastest engine of the device."""
+    if weights.tokens is None and weights.config.vocab_size != 256:
+        raise ValueError(f"the model's vocab_size is {weights.config.vocab_size}, expected 256")
     engine = _engine(weights, lanes, max_steps, device, threads)
+    if weights.tokens is None:
+        return GPTPredictor(weights, engine, policy)
+    order, vocab_size = weights.tokens.trie.order, weights.config.vocab_size
     if device == "reference":
-        from lmcompress.gpt.group_softmax import ReferenceGroups
+        from lmcompress.gpt.numerators import ReferenceNumerators
 
-        return TokenPredictor(weights, engine, policy, ReferenceGroups)
+        return TokenPredictor(weights, engine, policy, ReferenceNumerators(order))
     if device == "cpu":
-        from lmcompress.gpt.cpu.group_softmax import FastGroups
+        from lmcompress.gpt.cpu.numerators import FastNumerators
 
-        return TokenPredictor(weights, engine, policy, FastGroups)
-    from lmcompress.gpt.cuda.group_softmax import DeviceGroups
+        return TokenPredictor(weights, engine, policy, FastNumerators(order))
+    from lmcompress.gpt.cuda.numerators import DeviceNumerators
 
-    assert weights.tokens is not None
-    groups = DeviceGroups(weights.tokens.is_spelled, device)
-    return DeviceTokenPredictor(weights, engine, policy, groups)
+    numerators = DeviceNumerators(order, vocab_size, device)
+    return DeviceTokenPredictor(weights, engine, policy, numerators)
 
 
 def _engine(

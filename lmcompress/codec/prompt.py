@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lmcompress.adaptive import AdaptiveStage
-from lmcompress.codec.lanes import LaneLayout, segment_blocks
+from lmcompress.codec.lanes import segment_blocks
 from lmcompress.codec.predictor import ContextPolicy, Predictor
-from lmcompress.errors import LmcompressError
-from lmcompress.models.store import Model
 
 _MIN_SIZE_BITS = 20
 """Room for what comes after a small prompt: 2**20 buckets, 64 MiB."""
@@ -55,25 +54,38 @@ class PromptState:
 
     stage: AdaptiveStage
     context: npt.NDArray[np.int64]
-    """The prompt's last bytes, (n,): what each lane begins with."""
+    """What the model reads of the prompt's end, (n,): each lane begins with it."""
 
     @classmethod
     def read(
-        cls, raw: bytes, predictor: Predictor, lanes: int, block: int, context_length: int
+        cls,
+        symbols: npt.NDArray[np.int32],
+        lengths: Sequence[int],
+        predictor: Predictor,
+        block: int,
+        context_length: int,
     ) -> PromptState:
-        """Reads a prompt with a new predictor of `lanes` lanes, `block` steps at a time."""
-        steps = LaneLayout(len(raw), lanes).steps
-        stage = AdaptiveStage(lanes, steps, min_size_bits=_MIN_SIZE_BITS)
-        for tokens, symbols in segment_blocks(raw, lanes, block, predictor.bos_id):
-            stage.predict(symbols, predictor.predict(tokens))
-        context = np.frombuffer(raw[-context_length:], np.uint8).astype(np.int64)
-        return cls(stage, context)
+        """Reads a prompt with a new predictor, `block` steps at a time.
+
+        Args:
+          symbols: The prompt's bytes or tokens, (n,).
+          lengths: Bytes of each lane.
+          predictor: New, for as many lanes.
+          block: Steps to evaluate at once; changes speed only.
+          context_length: How many of the last symbols a lane begins with.
+        """
+        stage = AdaptiveStage(lengths, of_tokens=predictor.of_tokens, min_size_bits=_MIN_SIZE_BITS)
+        args = len(lengths), block, predictor, predictor.bos_id
+        for tokens, coming in segment_blocks(symbols, *args):
+            for rounds in predictor.spell(tokens, coming):
+                stage.predict(rounds)
+        return cls(stage, predictor.read_as(symbols[-context_length:]))
 
     def read_into(self, predictor: Predictor, lanes: int) -> int:
-        """Feeds a new predictor the context except its last byte; returns that byte."""
+        """Feeds a new predictor the context except its last token; returns that token."""
         tokens = np.tile(np.append(predictor.bos_id, self.context[:-1]), (lanes, 1))
         for start in range(0, tokens.shape[1], _CONTEXT_BLOCK):
-            predictor.predict(tokens[:, start : start + _CONTEXT_BLOCK])
+            predictor.read(tokens[:, start : start + _CONTEXT_BLOCK])
         return int(self.context[-1])
 
     @staticmethod
@@ -91,14 +103,6 @@ class PromptState:
 
 _last: tuple[_Key, PromptState] | None = None
 """The newest state: many small files are compressed with one prompt."""
-
-
-def check_prompt(prompt: Prompt | None, model: Model) -> None:
-    """Raises LmcompressError if there is a prompt that the model cannot read."""
-    if model.tokens and prompt:
-        raise LmcompressError(
-            f"model {model.name} reads tokens and takes no prompt: leave the prompt out"
-        )
 
 
 def prompt_lanes(num_bytes: int) -> int:

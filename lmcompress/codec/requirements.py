@@ -80,7 +80,7 @@ def session_for(header: Header, config: CodecConfig, model: AnyModel | None = No
         policy = _checked_policy(header, found)
     else:
         found, policy = load_model_with(header.fingerprint, model), None
-    prompt = _needed_prompt(header, found, config.prompt)
+    prompt = _needed_prompt(header, config.prompt)
     return Session(found, dataclasses.replace(config, prompt=prompt), policy)
 
 
@@ -108,21 +108,15 @@ def _check_tokenizer(header: Header, model: Model) -> None:
         )
 
 
-def _needed_prompt(header: Header, model: Model, prompt: Prompt | None) -> Prompt | None:
+def _needed_prompt(header: Header, prompt: Prompt | None) -> Prompt | None:
     """Returns the prompt if the header asks for it, None if it asks for none.
 
     Raises:
       PromptNotFoundError: If it asks for another.
-      CorruptFrameError: If the model reads no prompts.
     """
     sha256 = header.prompt_sha256
     if not sha256:
         return None
-    if model.tokens:
-        raise CorruptFrameError(
-            f"the file asks for a prompt, model {model.name} reads tokens and takes none: "
-            "the file is damaged"
-        )
     if prompt and prompt.sha256.startswith(sha256):
         return prompt
     asked = f"a prompt whose SHA-256 begins with {sha256.hex()}"

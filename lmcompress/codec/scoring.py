@@ -7,16 +7,14 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.adaptive import AdaptiveStage
 from lmcompress.codec.config import CodecConfig, Progress
-from lmcompress.codec.lanes import LaneLayout, segment_blocks
+from lmcompress.codec.lanes import segment_blocks
 from lmcompress.codec.predictor import Logits
+from lmcompress.codec.segments import new_stage
 from lmcompress.codec.session import Session
-from lmcompress.codec.token_segments import TokenStage, coded_bits, token_blocks
 from lmcompress.models.store import DEFAULT_MODEL, AnyModel, as_model
-from lmcompress.range_coder import quantized_code_length_bits
-from lmcompress.tokenizer.bpe import tokenizer_of
-from lmcompress.tokenizer.vocabulary import Symbols
+from lmcompress.range_coder import PRECISION_BITS
+from lmcompress.tokenizer.vocabulary import TokenTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,75 +50,50 @@ def score(
     `progress` is called with the number of bytes done since its last call.
     """
     session = Session(as_model(model), config)
-    score_segment = _score_tokens if session.model.tokens else _score_bytes
     ideal = quantized = 0.0
     for offset in range(0, len(data), session.config.segment_bytes):
         raw = data[offset : offset + session.config.segment_bytes]
-        lengths = score_segment(raw, session, progress)
+        lengths = _score_segment(raw, session, progress)
         ideal, quantized = ideal + lengths[0], quantized + lengths[1]
     return Score(len(data), ideal, quantized)
 
 
-def _score_bytes(raw: bytes, session: Session, progress: Progress | None) -> tuple[float, float]:
+def _score_segment(raw: bytes, session: Session, progress: Progress | None) -> tuple[float, float]:
     """Returns the ideal and the quantized code length of a segment."""
-    lanes = session.lanes_for(len(raw))
-    ideal = direct = mixed = 0.0
-    with session.open_encoder(lanes) as opened:
-        predictor, before = opened.predictor, opened.prompt.stage if opened.prompt else None
-        steps = LaneLayout(len(raw), lanes).steps
-        stage = AdaptiveStage(lanes, steps, before) if session.config.adaptive else None
-        for tokens, symbols in segment_blocks(raw, lanes, opened.block, opened.first_token):
-            logits = np.empty((tokens.shape[1], lanes, predictor.vocab_size), np.float32)
-            freqs = predictor.predict(tokens, logits)
-            rows = freqs.reshape(-1, predictor.vocab_size)[: len(symbols)]
-            direct += quantized_code_length_bits(rows, symbols)
-            if stage is not None:
-                bits, bit_freqs = stage.predict(symbols, freqs)
-                mixed += quantized_code_length_bits(bit_freqs, bits)
-            flat = logits.reshape(-1, predictor.vocab_size)[: len(symbols)]
-            ideal += _ideal_bits(flat, symbols)
-            if progress:
-                progress(len(symbols))
-    return ideal, min(direct, mixed) if stage is not None else direct
-
-
-def _score_tokens(raw: bytes, session: Session, progress: Progress | None) -> tuple[float, float]:
-    """Returns the ideal and the quantized code length of a segment for a model of tokens.
-
-    The softmax is over the tokens that a text spells; escapes have no logit, and count as coded.
-    """
-    table = session.model.tokens
-    assert table is not None
-    symbols = tokenizer_of(session.model.folder, table).encode(raw)
+    symbols = session.symbols_of(raw)
     lanes = session.lanes_for(len(symbols))
-    ideal = quantized = 0.0
-    with session.open_token_encoder(lanes) as opened:
-        predictor = opened.predictor
-        stage = TokenStage(predictor, lanes)
-        for tokens, steps in token_blocks(symbols, lanes, opened.block, predictor):
-            for step, rows in zip(steps, predictor.rows(tokens), strict=True):
-                bits = coded_bits(stage, step, rows[: len(step)])
-                quantized += bits.sum()
-                logits = predictor.on_host(rows[: len(step)])
-                ideal += _ideal_token_bits(logits, step, table.is_spelled, bits)
-            if progress:
-                progress(sum(map(table.num_bytes, steps)))
-    return ideal, quantized
+    methods = session.methods
+    lengths, ideal = session.lane_bytes(symbols, lanes), _Ideal(session.model.tokens)
+    totals = dict.fromkeys(methods, 0.0)
+    with session.open_encoder(lanes) as opened:
+        stages = {method: new_stage(method, lengths, opened) for method in methods}
+        args = lanes, opened.block, opened.predictor, opened.first_token
+        for tokens, coming in segment_blocks(symbols, *args):
+            for rounds in opened.predictor.spell(tokens, coming, ideal.add):
+                for method, stage in stages.items():
+                    totals[method] += stage.code_length(rounds)
+                if progress:
+                    progress(len(rounds.symbols))
+    return ideal.bits, min(totals.values())
 
 
-def _ideal_token_bits(
-    logits: Logits,
-    step: Symbols,
-    is_spelled: npt.NDArray[np.bool_],
-    coded: npt.NDArray[np.float64],
-) -> float:
-    is_token = step < logits.shape[1]
-    spelled = np.where(is_spelled, logits, -np.inf)[is_token]
-    return _ideal_bits(spelled, step[is_token]) + float(coded[~is_token].sum())
+class _Ideal:
+    """Sums up -log2 of the softmax of exact logits, over the tokens that a text spells.
 
+    A byte that is no token has no logit, and counts as the coder has it at least: 24 bits.
+    """
 
-def _ideal_bits(logits: npt.NDArray[np.float32], symbols: npt.NDArray[np.int32]) -> float:
-    nats = logits.astype(np.float64)
-    nats -= nats.max(axis=1, keepdims=True)
-    chosen = np.take_along_axis(nats, symbols[:, None].astype(np.int64), 1)[:, 0]
-    return float((np.log(np.exp(nats).sum(axis=1)) - chosen).sum() / np.log(2))
+    def __init__(self, table: TokenTable | None) -> None:
+        self.bits = 0.0
+        self._unspelled = None if table is None else ~table.is_spelled
+
+    def add(self, logits: Logits, symbols: npt.NDArray[np.int32]) -> None:
+        """Adds symbols (n,), of which logits (n, vocab_size) are known."""
+        is_token = symbols < logits.shape[1]
+        nats = logits[is_token].astype(np.float64)
+        if self._unspelled is not None:
+            nats[:, self._unspelled] = -np.inf
+        nats -= nats.max(axis=1, keepdims=True)
+        chosen = np.take_along_axis(nats, symbols[is_token, None].astype(np.int64), 1)[:, 0]
+        self.bits += float((np.log(np.exp(nats).sum(axis=1)) - chosen).sum() / np.log(2))
+        self.bits += PRECISION_BITS * int((~is_token).sum())

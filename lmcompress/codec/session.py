@@ -9,41 +9,39 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.lanes import (
+    LaneLayout,
     auto_lanes,
     auto_token_lanes,
     block_steps,
     token_block_steps,
 )
-from lmcompress.codec.predictor import (
-    ContextPolicy,
-    Predictor,
-    TokenPredictor,
-    new_predictor,
-    new_token_predictor,
-)
-from lmcompress.codec.prompt import PromptState, check_prompt, prompt_lanes
+from lmcompress.codec.predictor import ContextPolicy, Predictor, new_predictor
+from lmcompress.codec.prompt import PromptState, prompt_lanes
 from lmcompress.errors import MissingDependencyError
+from lmcompress.format.frame import Method
 from lmcompress.models.store import Model
 from lmcompress.system.cpus import usable_cpus
 from lmcompress.system.floating_point import default_floating_point
 from lmcompress.system.forks import settle_after_fork
 from lmcompress.system.gpu import has_gpu
-
-AnyPredictor = TypeVar("AnyPredictor", bound=Predictor)
+from lmcompress.tokenizer.bpe import tokenizer_of
+from lmcompress.tokenizer.spelling import longest_symbols
 
 _OVERLAP_STEPS = 64
 """Steps of a decoder's engine where it must read an overlap or the end of a prompt in one pass."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Opened(Generic[AnyPredictor]):
+class Opened:
     """A predictor for one segment, which has read the prompt."""
 
-    predictor: AnyPredictor
+    predictor: Predictor
     lanes: int
     block: int
     """Steps to ask the predictor for at once; changes speed only."""
@@ -56,7 +54,6 @@ class Session:
     """A model, and how to run it.
 
     Raises:
-      LmcompressError: If the model cannot read the prompt.
       MissingDependencyError: If the device is not there.
       ValueError: If the device is unknown.
     """
@@ -67,7 +64,6 @@ class Session:
         """Uses the policy of new files if none is given."""
         settle_after_fork()
         self.config = config or CodecConfig()
-        check_prompt(self.config.prompt, model)
         self.model = model
         self.policy = policy or ContextPolicy.of(model.weights)
         self.device = resolve_device(self.config.device)
@@ -79,50 +75,55 @@ class Session:
             return min(self.config.lanes, num_symbols)
         return (auto_token_lanes if self.model.tokens else auto_lanes)(num_symbols, self.device)
 
+    @property
+    def methods(self) -> list[Method]:
+        """The methods that an encoder tries."""
+        direct = [Method.CODED] if self.model.weights is not None else []
+        return direct + ([Method.MIXED] if self.config.adaptive else [])
+
+    def symbols_of(self, raw: bytes) -> npt.NDArray[np.int32]:
+        """Returns the bytes, or tokens, that the model steps through: (n,).
+
+        Raises:
+          MissingDependencyError: If that takes a package that is not installed.
+        """
+        table = self.model.tokens
+        if table is None:
+            return np.frombuffer(raw, np.uint8).astype(np.int32)
+        return tokenizer_of(self.model.folder, table).encode(raw)
+
+    def lane_bytes(self, symbols: npt.NDArray[np.int32], lanes: int) -> list[int]:
+        """Returns how many bytes each lane has."""
+        table = self.model.tokens
+        lengths = np.ones(len(symbols), np.int64) if table is None else table.lengths(symbols)
+        return LaneLayout(len(symbols), lanes).sums(lengths)
+
     @contextlib.contextmanager
-    def open_encoder(self, lanes: int) -> Iterator[Opened[Predictor]]:
-        """Yields a predictor of bytes that evaluates many steps in one pass."""
-        with self._open(lanes, block_steps(lanes, self.threads, self.device)) as opened:
+    def open_encoder(self, lanes: int) -> Iterator[Opened]:
+        """Yields a predictor that evaluates many steps in one pass."""
+        with self._open(lanes, self._block(lanes)) as opened:
             yield opened
 
     @contextlib.contextmanager
-    def open_decoder(self, lanes: int) -> Iterator[Opened[Predictor]]:
-        """Yields a predictor of bytes that takes one step at a time."""
-        steps = _OVERLAP_STEPS if self.config.prompt else min(self.policy.overlap, _OVERLAP_STEPS)
-        with self._open(lanes, max(1, steps)) as opened:
+    def open_decoder(self, lanes: int) -> Iterator[Opened]:
+        """Yields a predictor that takes one step at a time."""
+        most = self._block(lanes) if self.model.tokens else _OVERLAP_STEPS
+        steps = _OVERLAP_STEPS if self.config.prompt else self.policy.overlap
+        with self._open(lanes, max(1, min(most, steps))) as opened:
             yield opened
 
     @contextlib.contextmanager
-    def open_token_encoder(self, lanes: int) -> Iterator[Opened[TokenPredictor]]:
-        """Yields a predictor of tokens that evaluates many steps in one pass."""
-        with self._open_tokens(lanes, token_block_steps(lanes, self.threads)) as opened:
-            yield opened
-
-    @contextlib.contextmanager
-    def open_token_decoder(self, lanes: int) -> Iterator[Opened[TokenPredictor]]:
-        """Yields a predictor of tokens that takes one step at a time."""
-        steps = min(self.policy.overlap, token_block_steps(lanes, self.threads))
-        with self._open_tokens(lanes, max(1, steps)) as opened:
-            yield opened
-
-    @contextlib.contextmanager
-    def _open(self, lanes: int, block: int) -> Iterator[Opened[Predictor]]:
+    def _open(self, lanes: int, block: int) -> Iterator[Opened]:
         with default_floating_point():
             prompt = self._read_prompt()
             with self._predictor(lanes, block) as predictor:
                 first = prompt.read_into(predictor, lanes) if prompt else predictor.bos_id
                 yield Opened(predictor, lanes, block, first, prompt)
 
-    @contextlib.contextmanager
-    def _open_tokens(self, lanes: int, block: int) -> Iterator[Opened[TokenPredictor]]:
-        weights = self.model.weights
-        assert weights is not None
-        args = weights, lanes, block, self.policy, self.device, self.threads
-        with (
-            default_floating_point(),
-            contextlib.closing(new_token_predictor(*args)) as predictor,
-        ):
-            yield Opened(predictor, lanes, block, predictor.bos_id)
+    def _block(self, lanes: int) -> int:
+        if self.model.tokens:
+            return token_block_steps(lanes, self.threads)
+        return block_steps(lanes, self.threads, self.device)
 
     def _predictor(self, lanes: int, block: int) -> contextlib.closing[Predictor]:
         args = self.model.weights, lanes, block, self.policy, self.device, self.threads
@@ -135,15 +136,21 @@ class Session:
         key = self.model.fingerprint, prompt.sha256, self.policy
         if (state := PromptState.last(key)) is not None:
             return state
-        lanes = prompt_lanes(len(prompt.raw))
-        block = block_steps(lanes, self.threads, self.device)
+        symbols = self._prompt_symbols(prompt.raw)
+        lanes = min(len(symbols), prompt_lanes(len(prompt.raw)))
+        lengths, block = self.lane_bytes(symbols, lanes), self._block(lanes)
         with self._predictor(lanes, block) as predictor:
-            state = PromptState.read(prompt.raw, predictor, lanes, block, self._context_length)
-        return state.keep(key)
+            args = symbols, lengths, predictor, block, self._context_length
+            return PromptState.read(*args).keep(key)
+
+    def _prompt_symbols(self, raw: bytes) -> npt.NDArray[np.int32]:
+        """Returns a prompt's symbols; a decoder must find them too, and has no tokenizer."""
+        table = self.model.tokens
+        return longest_symbols(table.trie, raw) if table else self.symbols_of(raw)
 
     @property
     def _context_length(self) -> int:
-        """How many of a prompt's last bytes each lane begins with."""
+        """How many of a prompt's last symbols each lane begins with."""
         weights = self.model.weights
         return 1 if weights is None else self.policy.overlap or weights.config.context_length
 

@@ -1,34 +1,36 @@
 """Compression and decompression: bytes -> segments -> lanes -> range coder -> frame, and back.
 
 A segment's symbols are cut into lanes, contiguous runs of nearly equal length that the model steps
-through together. Symbols are coded step-major (step 0 of every lane, step 1 of every lane, ...), by
-one range coder a segment, so lanes cost no bits of their own. The encoder asks for the frequencies
-of many steps at once; the decoder, which must know a symbol before the next, asks for one. Symbols
-are bytes (`byte_segments`) or tokens (`token_segments`), as the model has them.
+through together. Symbols, which are bytes or tokens, are coded step-major (step 0 of every lane,
+step 1 of every lane, ...), tokens byte by byte, by one range coder a segment. The encoder asks for
+the frequencies of many steps at once; the decoder, which must know a symbol before the next, asks
+for one.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from lmcompress.codec.byte_segments import decode_segment, encode_segment
+import numpy as np
+
 from lmcompress.codec.config import MAX_LANES, CodecConfig, Progress
+from lmcompress.codec.lanes import LaneLayout
 from lmcompress.codec.requirements import new_writer, session_for
+from lmcompress.codec.segments import decode_segment, encode_segment
 from lmcompress.codec.session import Session
-from lmcompress.codec.token_segments import decode_tokens, encode_tokens
 from lmcompress.errors import CorruptFrameError, LmcompressError
 from lmcompress.format.file import read_frames
 from lmcompress.format.frame import Method, Reader, Segment, check_raw, raw_checksum
-from lmcompress.format.header import PRECISION_BITS
-from lmcompress.format.wire import read_some, write_all
+from lmcompress.format.wire import ByteReader, encode_varint, read_some, write_all
 from lmcompress.models.store import NO_MODEL, AnyModel, Model
 from lmcompress.range_coder import long_payload
-from lmcompress.tokenizer.bpe import tokenizer_of
+from lmcompress.tokenizer.bpe import broken_bytes
 
-MAX_ESCAPED = 1 / 8
-"""A segment is not text, and is stored, if tokens leave more than this share of it to escapes."""
+MAX_BROKEN = 1 / 8
+"""A segment is not text, and a model of tokens does not try it, if a larger share is not UTF-8."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +97,7 @@ class FrameCompressor:
                 f"found more than {self.config.segment_bytes} bytes, a compact frame is one "
                 "segment: leave out compact, or raise segment_bytes (--segment-bytes)"
             )
-        encode = self._encode_tokens if self._session.model.tokens else self._encode_bytes
-        coded = encode(raw, progress)
+        coded = self._encode(raw, progress)
         if coded is not None and self._is_smaller(coded, raw):
             checksum = raw_checksum(raw)
             self._writer.write_coded(len(raw), coded.lanes, coded.payload, checksum, coded.method)
@@ -115,30 +116,25 @@ class FrameCompressor:
         size = len(coded.payload)
         return size + self._writer.coding_overhead(coded.lanes, size) < len(raw)
 
-    def _encode_bytes(self, raw: bytes, progress: Progress | None) -> _Coded:
-        """Returns the result of the method with the shortest payload."""
+    def _encode(self, raw: bytes, progress: Progress | None) -> _Coded | None:
+        """Returns the result of the method with the shortest payload; None for what is no text."""
         session = self._session
-        methods = [Method.CODED] if session.model.weights is not None else []
-        methods += [Method.MIXED] if self.config.adaptive else []
-        lanes = session.lanes_for(len(raw))
+        if session.model.tokens and broken_bytes(raw) > MAX_BROKEN * len(raw):
+            return None
+        symbols = session.symbols_of(raw)
+        lanes = session.lanes_for(len(symbols))
+        lengths, methods = session.lane_bytes(symbols, lanes), session.methods
         with session.open_encoder(lanes) as opened:
-            coders = encode_segment(raw, opened, methods, progress)
+            coders = encode_segment(symbols, lengths, opened, methods, progress)
         short = self.config.compact
         payloads = [coder.short_payload() if short else coder.payload() for coder in coders]
         method, payload = min(zip(methods, payloads, strict=True), key=lambda p: len(p[1]))
-        return _Coded(method, lanes, payload)
+        return _Coded(method, lanes, self._written_lengths(lengths) + payload)
 
-    def _encode_tokens(self, raw: bytes, progress: Progress | None) -> _Coded | None:
-        """Returns the coded tokens, or None if the segment is not text."""
-        session, table = self._session, self._session.model.tokens
-        assert table is not None
-        symbols = tokenizer_of(session.model.folder, table).encode(raw)
-        if table.num_escaped(symbols) > MAX_ESCAPED * len(raw):
-            return None
-        lanes = session.lanes_for(len(symbols))
-        with session.open_token_encoder(lanes) as opened:
-            payload = encode_tokens(symbols, opened, progress, short=self.config.compact)
-        return _Coded(Method.CODED, lanes, payload)
+    def _written_lengths(self, lengths: list[int]) -> bytes:
+        """Returns the lanes' lengths, where a decoder does not know them, as a payload begins."""
+        is_known = self._session.model.tokens is None
+        return b"" if is_known else b"".join(map(encode_varint, lengths[:-1]))
 
 
 def decompress_stream(
@@ -196,30 +192,27 @@ def _decode(segment: Segment, payload: bytes, session: Session, progress: Progre
         raise CorruptFrameError(
             f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
         )
-    decode = _decode_tokens if session.model.tokens else _decode_bytes
-    return decode(segment, payload, session, progress)
-
-
-def _decode_bytes(
-    segment: Segment, payload: bytes, session: Session, progress: Progress | None
-) -> bytes:
-    try:  # only now is it known that symbols are bytes
-        segment.check_payload(PRECISION_BITS)
-    except ValueError as exc:
-        raise CorruptFrameError(f"the frame is damaged: {exc}") from exc
+    lengths, coded = _lane_lengths(segment, payload, session)
     if segment.is_short:
-        payload = long_payload(payload)
+        coded = long_payload(coded)
     with session.open_decoder(segment.lanes) as opened:
-        return decode_segment(payload, segment.raw_bytes, opened, segment.method, progress)
+        return decode_segment(coded, lengths, opened, segment.method, progress)
 
 
-def _decode_tokens(
-    segment: Segment, payload: bytes, session: Session, progress: Progress | None
-) -> bytes:
-    if segment.method is not Method.CODED:
-        raise CorruptFrameError("a segment of tokens is mixed, expected coded: it is damaged")
-    with session.open_token_decoder(segment.lanes) as opened:
-        return decode_tokens(payload, segment.raw_bytes, opened, progress, short=segment.is_short)
+def _lane_lengths(segment: Segment, payload: bytes, session: Session) -> tuple[list[int], bytes]:
+    """Returns the bytes of each lane, and the coder's bytes."""
+    if session.model.tokens is None:
+        layout = LaneLayout(segment.raw_bytes, segment.lanes)
+        return layout.sums(np.ones(segment.raw_bytes, np.int64)), payload
+    stream = ByteReader(io.BytesIO(payload))
+    lengths = [stream.read_varint("the length of a lane") for _ in range(segment.lanes - 1)]
+    lengths.append(segment.raw_bytes - sum(lengths))
+    if min(lengths) < 1:
+        raise CorruptFrameError(
+            f"the lanes of a segment have {sum(lengths[:-1])} bytes and more, "
+            f"the segment has {segment.raw_bytes}: the file is damaged"
+        )
+    return lengths, payload[stream.position :]
 
 
 def _read_fully(source: BinaryIO, size: int) -> bytes:

@@ -14,7 +14,6 @@ from typing import BinaryIO, ClassVar, Literal
 
 from lmcompress.errors import CorruptFrameError, UnsupportedVersionError
 from lmcompress.format.header import (
-    MAX_TOKEN_BYTES,
     PRECISION_BITS,
     FrameTotals,
     Method,
@@ -87,7 +86,7 @@ class CompactSegment(SegmentSizes):
         is_empty_input = self.method is Method.STORED and not self.payload_bytes
         if not is_empty_input or self.raw_bytes or self.lanes:
             super().__post_init__()
-        self.check_payload(PRECISION_BITS, MAX_TOKEN_BYTES)
+        self.check_payload(PRECISION_BITS)
         expected = 0 if self.method is Method.STORED else PREFIX_BYTES
         if len(self.raw_checksum) != expected:
             raise ValueError(f"checksum has {len(self.raw_checksum)} bytes, expected {expected}")

@@ -99,9 +99,6 @@ class Segment(Protocol):
     def mismatch(self) -> str:
         """Why decoded bytes may differ from those that were compressed."""
 
-    def check_payload(self, precision_bits: int, token_bytes: int = 1) -> None:
-        """Raises ValueError if the payload is too short for the raw bytes it is to hold."""
-
 
 class Writer(Protocol):
     """Writes one frame; the sink need not seek and is not closed."""

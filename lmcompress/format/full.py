@@ -73,7 +73,7 @@ class FrameWriter:
         self._is_finished = True
 
     def _write_segment(self, segment: FullSegment, payload: bytes) -> None:
-        self.header.check_segment(segment)
+        segment.check_payload(self.header.precision_bits)
         self._write_header(segment.pack(self._chain))
         self._write(payload)
         self._raw_bytes += segment.raw_bytes
@@ -154,7 +154,7 @@ class FrameReader:
         self._chain = stream.check_crc32(what)
         try:
             segment = FullSegment(Method(method), raw_bytes, lanes, payload_bytes, crc32, checksum)
-            self.header.check_segment(segment)
+            segment.check_payload(self.header.precision_bits)
         except ValueError as exc:
             raise CorruptFrameError(f"{what} is damaged: {exc}") from exc
         return segment

@@ -22,9 +22,6 @@ PROMPT_SHA256_BYTES = 32
 MAX_NAME_BYTES = 255
 MAX_HEADER_BYTES = 1 << 16
 MAX_SEGMENT_BYTES = 1 << 30
-MAX_TOKEN_BYTES = 1024
-"""The most raw bytes that one token of a tokenizer other than "bytes" may stand for; longer tokens
-are never used."""
 PRECISION_BITS = 24
 """Precision of the frames that this version writes."""
 FIRST_SKIPPABLE_TAG = 128
@@ -113,11 +110,6 @@ class FrameHeader:
         fields = b"".join(bytes([t]) + encode_varint(len(v)) + v for t, v in values.items())
         return with_crc32(MAGIC + bytes([FORMAT_VERSION]) + encode_varint(len(fields)) + fields)
 
-    def check_segment(self, segment: FullSegment) -> None:
-        """Raises ValueError if the payload is too short for the raw bytes it is to hold."""
-        token_bytes = 1 if self.tokenizer == "bytes" else MAX_TOKEN_BYTES
-        segment.check_payload(self.precision_bits, token_bytes)
-
 
 @dataclasses.dataclass(frozen=True)
 class SegmentSizes:
@@ -140,18 +132,18 @@ class SegmentSizes:
         if self.method is Method.STORED and (self.lanes, self.payload_bytes) != (0, self.raw_bytes):
             raise ValueError("a stored segment has no lanes, and its payload is the raw bytes")
 
-    def check_payload(self, precision_bits: int, token_bytes: int = 1) -> None:
+    def check_payload(self, precision_bits: int) -> None:
         """Raises ValueError if the payload is too short for the raw bytes it is to hold.
 
-        Each of at least 256 symbols has a frequency of 1 or more out of 2**P, so a symbol costs at
-        least -log2(1 - 255 / 2**P) > 255 / (2**P * ln 2) bits. A mixed byte is eight bits that
-        each cost more than an eighth of that. The coder's end may save 64 bits, and ln 2 < 7 / 10
-        keeps the bound in integers. A token stands for `token_bytes` raw bytes at most.
+        Each of 256 bytes has a frequency of 1 or more out of 2**P, so a byte costs at least
+        -log2(1 - 255 / 2**P) > 255 / (2**P * ln 2) bits. A mixed byte is eight bits that each cost
+        more than an eighth of that. The coder's end may save 64 bits, and ln 2 < 7 / 10 keeps the
+        bound in integers.
         """
         if self.method is Method.STORED:
             return
         bits = 8 * self.payload_bytes + 64
-        most = bits * (7 << precision_bits) // (10 * 255) * token_bytes
+        most = bits * (7 << precision_bits) // (10 * 255)
         if self.raw_bytes > most:
             raise ValueError(
                 f"{self.payload_bytes} payload bytes cannot hold {self.raw_bytes} raw bytes, "

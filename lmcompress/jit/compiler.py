@@ -36,8 +36,9 @@ _SOURCES = (
     "gpt/tables.py",
     "jit",
     "range_coder.py",
-    "tokenizer/groups.py",
-    "tokenizer/vocabulary.py",
+    "tokenizer/rounds.py",
+    "tokenizer/spelling.py",
+    "tokenizer/trie.py",
 )
 """Where kernels, and all that they inline or freeze, come from."""
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from lmcompress.errors import MissingDependencyError, ModelNotFoundError, UnsupportedModelError
-from lmcompress.tokenizer.vocabulary import Symbols, TokenTable, parse_tokenizer
+from lmcompress.tokenizer.trie import Symbols
+from lmcompress.tokenizer.vocabulary import TokenTable, parse_tokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
 _PIECE_CHARACTERS = 1 << 15
@@ -62,7 +63,7 @@ class TextTokenizer:
 
     def _encode_span(self, span: str) -> Iterator[Symbols]:
         if "\udc80" <= span[0] <= "\udcff":
-            yield self.table.escaped(span.encode("utf-8", "surrogateescape"))
+            yield self.table.of_bytes(span.encode("utf-8", "surrogateescape"))
             return
         for piece in _PIECE.findall(span):
             yield from self._encode_text(piece)
@@ -72,13 +73,18 @@ class TextTokenizer:
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         symbols = np.array(ids, np.int32)
         if self.table.join(symbols) == raw:
-            yield symbols
+            yield self.table.canonical(symbols)
         elif len(text) == 1:
-            yield self.table.escaped(raw)
+            yield self.table.of_bytes(raw)
         else:
             half = len(text) // 2
             yield from self._encode_text(text[:half])
             yield from self._encode_text(text[half:])
+
+
+def broken_bytes(raw: bytes) -> int:
+    """Returns how many bytes of a text are not UTF-8."""
+    return len(raw) - len(raw.decode("utf-8", "ignore").encode())
 
 
 def _spans(raw: bytes) -> Iterator[str]:

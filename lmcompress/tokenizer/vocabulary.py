@@ -1,8 +1,9 @@
 """Tokens and bytes: what a decoder must know of a tokenizer, as a table.
 
-A symbol is a token's id, or, from `escape` on, a byte that no token spells: escape + byte. The
-table is derived once from a `tokenizer.json` (byte-level BPE: Sennrich et al., 2016; Radford et
-al., 2019) and kept with the model, so decoding needs no tokenizer.
+A symbol is a token's id, or, from `escape` on, a byte that is no token of its own: escape + byte.
+So symbols spell every text. The table is derived once from a `tokenizer.json` (byte-level BPE:
+Sennrich et al., 2016; Radford et al., 2019) and kept with the model, so decoding needs no
+tokenizer.
 """
 
 from __future__ import annotations
@@ -19,12 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.errors import UnsupportedModelError
-from lmcompress.format.header import MAX_TOKEN_BYTES
+from lmcompress.tokenizer.trie import Symbols, Trie, build_trie
 
-GROUP_SIZE = 256
-"""Ids of a group: a token is coded as its group, then its place in the group."""
-
-Symbols = npt.NDArray[np.int32]
+MAX_TOKEN_BYTES = 1024
+"""The most bytes of a token; longer ones are never used."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,14 +43,9 @@ class TokenTable:
             raise ValueError(f"a token has more than {MAX_TOKEN_BYTES} bytes")
 
     @property
-    def num_groups(self) -> int:
-        """Groups of tokens; the last may be shorter."""
-        return -(-len(self.tokens) // GROUP_SIZE)
-
-    @property
     def escape(self) -> int:
-        """The first symbol that is not a token: the byte 0."""
-        return self.num_groups * GROUP_SIZE
+        """The symbol of the byte 0, if that is no token."""
+        return len(self.tokens)
 
     @functools.cached_property
     def is_spelled(self) -> npt.NDArray[np.bool_]:
@@ -60,21 +54,45 @@ class TokenTable:
 
     @functools.cached_property
     def _spellings(self) -> tuple[bytes, ...]:
-        padding = (b"",) * (self.escape - len(self.tokens))
-        return (*self.tokens, *padding, *(bytes([byte]) for byte in range(256)))
+        """The bytes of each symbol; none for tokens, and bytes, that are never used."""
+        taken = {token for token in self.tokens if len(token) == 1}
+        single = (bytes([byte]) for byte in range(256))
+        return (*self.tokens, *(b"" if byte in taken else byte for byte in single))
+
+    @functools.cached_property
+    def trie(self) -> Trie:
+        """The trie of all symbols."""
+        return build_trie(self._spellings)
 
     @functools.cached_property
     def _lengths(self) -> npt.NDArray[np.int64]:
         return np.array([len(spelling) for spelling in self._spellings], np.int64)
 
     @functools.cached_property
-    def _read(self) -> npt.NDArray[np.int64]:
-        """The token that a model reads for each symbol, or -1 if there is none."""
-        found = {token: i for i, token in enumerate(self.tokens) if len(token) == 1}
-        read = np.full(self.escape + 256, -1, np.int64)
-        read[: len(self.tokens)] = np.arange(len(self.tokens))
-        read[self.escape :] = [found.get(bytes([byte]), -1) for byte in range(256)]
-        return read
+    def _canonical(self) -> npt.NDArray[np.int32]:
+        """The symbol that each symbol is coded as: of those spelled alike, the first."""
+        trie = self.trie
+        canonical = np.arange(len(self._spellings), dtype=np.int32)
+        is_spelled = trie.node >= 0
+        canonical[is_spelled] = trie.order[trie.first[trie.node[is_spelled]]]
+        return canonical
+
+    @functools.cached_property
+    def _bytes(self) -> npt.NDArray[np.int32]:
+        """The symbol of each byte alone, (256,)."""
+        nodes = self.trie.children[0] + np.arange(256)
+        symbols: Symbols = self.trie.order[self.trie.first[nodes]]
+        return symbols
+
+    def canonical(self, ids: Symbols) -> Symbols:
+        """Returns token ids as the symbols that they are coded as."""
+        symbols: Symbols = self._canonical[ids]
+        return symbols
+
+    def of_bytes(self, raw: bytes) -> Symbols:
+        """Returns bytes as symbols, one for each."""
+        symbols: Symbols = self._bytes[np.frombuffer(raw, np.uint8)]
+        return symbols
 
     def join(self, symbols: Symbols) -> bytes:
         """Returns the bytes that symbols (n,) stand for."""
@@ -82,23 +100,18 @@ class TokenTable:
 
     def num_bytes(self, symbols: Symbols) -> int:
         """Returns how many bytes symbols stand for."""
-        return int(self._lengths[symbols].sum())
+        return int(self.lengths(symbols).sum())
 
-    def num_escaped(self, symbols: Symbols) -> int:
-        """Returns how many of the symbols are bytes that no token spells."""
-        return int((symbols >= self.escape).sum())
-
-    def escaped(self, raw: bytes) -> Symbols:
-        """Returns bytes as symbols, one for each."""
-        return np.frombuffer(raw, np.uint8).astype(np.int32) + np.int32(self.escape)
+    def lengths(self, symbols: Symbols) -> npt.NDArray[np.int64]:
+        """Returns how many bytes each of the symbols stands for."""
+        return self._lengths[symbols]
 
     def read_as(self, symbols: Symbols, bos_id: int) -> npt.NDArray[np.int64]:
         """Returns the tokens that a model reads for symbols of any shape.
 
-        For an escaped byte that is its token, or the one that opens a text if there is none.
+        For a byte that is no token, that is the token which opens a text.
         """
-        read = self._read[symbols]
-        return np.where(read < 0, bos_id, read)
+        return np.where(symbols < self.escape, symbols, bos_id).astype(np.int64)
 
     def digest(self) -> bytes:
         """Returns 16 bytes that change with any token."""

@@ -28,7 +28,7 @@ def _add_scaled(weights, at, inputs, factor):  # type: ignore[no-untyped-def]
 @lean_kernel
 def _touch(addresses):  # type: ignore[no-untyped-def]
     S = state_at(addresses)
-    S.shared[0].step += 5
+    S.shared[0].base += 5
     S.lanes[1].word = -7
     S.slots[S.slots.shape[0] - 1] = 2**32 - 1
     S.match_index[S.match_index.shape[0] - 1] = 2**40
@@ -68,10 +68,10 @@ def test_steps_are_rounded_products_and_touch_their_row_alone(factor: int) -> No
 
 
 def test_a_state_is_found_by_its_addresses() -> None:
-    state = new_state(3, 100)
+    state = new_state([100] * 3)
 
     _touch(addresses_of(state))
 
-    assert state.shared["step"].tolist() == [5]
+    assert state.shared["base"].tolist() == [5]
     assert state.lanes["word"].tolist() == [0, -7, 0]
     assert [int(array[-1]) for array in state[2:]] == [2**32 - 1, 2**40, 255]

@@ -20,8 +20,9 @@ from lmcompress.adaptive.logistic import (
 from lmcompress.codec.lanes import LaneLayout
 from lmcompress.codec.predictor import UniformPredictor
 from lmcompress.format.frame import Method
-from lmcompress.range_coder import PRECISION_BITS, check_freqs
-from tests.support.coding import decoded, encoded
+from lmcompress.range_coder import PRECISION_BITS, check_freqs, quantized_code_length_bits
+from lmcompress.tokenizer.rounds import Rounds
+from tests.support.coding import decoded, encoded, lane_lengths
 
 TEXT = b"".join(
     b"item %d costs %d pounds and %d pence\r\n" % (i, i * 7 % 90, i % 12) for i in range(99)
@@ -86,24 +87,25 @@ def test_lanes_learn_from_each_other() -> None:
 def test_a_prediction_does_not_depend_on_what_comes_later() -> None:
     layout = LaneLayout(len(TEXT), 4)
     symbols = layout.split(np.frombuffer(TEXT, np.uint8)).T.astype(np.int32).ravel()[: len(TEXT)]
-    weights = UniformPredictor().predict(np.zeros((4, layout.steps), np.int64))
+    freqs = UniformPredictor().predict(np.zeros((4, layout.steps), np.int64))
     changed = symbols.copy()
     changed[2000] ^= 1
 
-    before = AdaptiveStage(4, layout.steps).predict(symbols, weights)[1]
-    after = AdaptiveStage(4, layout.steps).predict(changed, weights)[1]
+    lengths = lane_lengths(len(TEXT), 4)
+    before = AdaptiveStage(lengths).predict(Rounds.of_bytes(symbols, freqs))[1]
+    after = AdaptiveStage(lengths).predict(Rounds.of_bytes(changed, freqs))[1]
 
     row = 2000 // 4 * 4 * 8  # the step's first bit
     assert np.array_equal(before[: row + 4], after[: row + 4])
     assert not np.array_equal(before, after)
 
 
-def test_bit_weights_are_ones_that_the_coder_inverts() -> None:
+def test_bit_freqs_are_ones_that_the_coder_inverts() -> None:
     for raw in (TEXT, bytes(5000)):
-        stage = AdaptiveStage(1, len(raw))
-        weights = UniformPredictor().predict(np.zeros((1, len(raw)), np.int64))
+        freqs = UniformPredictor().predict(np.zeros((1, len(raw)), np.int64))
+        symbols = np.frombuffer(raw, np.uint8).astype(np.int32)
 
-        bits, rows = stage.predict(np.frombuffer(raw, np.uint8).astype(np.int32), weights)
+        bits, rows = AdaptiveStage([len(raw)]).predict(Rounds.of_bytes(symbols, freqs))
 
         check_freqs(rows)
         assert len(bits) == 8 * len(raw)
@@ -112,11 +114,10 @@ def test_bit_weights_are_ones_that_the_coder_inverts() -> None:
 
 def test_a_sure_model_is_believed_from_the_start() -> None:
     raw = bytes(np.random.default_rng(3).integers(0, 256, 400, np.uint8))
-    weights = np.zeros((len(raw), 1, 256), np.float32)
-    weights[np.arange(len(raw)), 0, list(raw)] = (1 << PRECISION_BITS) - 256
-    stage = AdaptiveStage(1, len(raw))
+    freqs = np.zeros((len(raw), 1, 256), np.float32)
+    freqs[np.arange(len(raw)), 0, list(raw)] = (1 << PRECISION_BITS) - 256
+    symbols = np.frombuffer(raw, np.uint8).astype(np.int32)
 
-    bits, rows = stage.predict(np.frombuffer(raw, np.uint8).astype(np.int32), weights)
+    bits, rows = AdaptiveStage([len(raw)]).predict(Rounds.of_bytes(symbols, freqs))
 
-    freqs = 1 + np.take_along_axis(rows, bits[:, None].astype(np.int64), 1)
-    assert (PRECISION_BITS - np.log2(freqs)).sum() / len(raw) < 0.1
+    assert quantized_code_length_bits(rows, bits) / len(raw) < 0.1

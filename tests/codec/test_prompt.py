@@ -92,10 +92,10 @@ def test_each_segment_begins_with_the_prompt(tiny_model: Model) -> None:
 def test_a_missing_prompt_is_asked_for_by_name(tiny_model: Model) -> None:
     frame = lmcompress.compress(RECORDS[1], tiny_model, CodecConfig(prompt=PROMPT))
 
-    with pytest.raises(PromptNotFoundError, match=r"records\.json .*found none.*--prompt"):
+    with pytest.raises(PromptNotFoundError, match=r"records\.json' .*found none.*--prompt"):
         lmcompress.decompress(frame, tiny_model)
     wrong = CodecConfig(prompt=Prompt(b"another text", "wrong.txt"))
-    with pytest.raises(PromptNotFoundError, match=r"records\.json .*found wrong\.txt"):
+    with pytest.raises(PromptNotFoundError, match=r"records\.json' .*found wrong\.txt"):
         lmcompress.decompress(frame, tiny_model, wrong)
 
 

@@ -11,13 +11,12 @@ import pytest
 import torch
 
 from experiments.support import distillation
-from experiments.support.distillation import DistilledTrainer, Spellings, Teacher
+from experiments.support.distillation import DistilledTrainer, Teacher
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.reference import ExactGPT
 from lmcompress.models.manifest import read_manifest
 from lmcompress.models.store import Model
 from lmcompress.tokenizer.bpe import tokenizer_of
-from lmcompress.tokenizer.vocabulary import TokenTable
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.trainer import Trainer
 from tests.support.token_model import MISSING, NAME, TEXT
@@ -51,15 +50,15 @@ def by_tokens(model: Model, raw: bytes) -> np.ndarray:
 
 def test_probabilities_are_sums_over_tokens(token_model: Model) -> None:
     texts = (SHORT, TEXT[30:54])
-    found = Teacher(token_model, lanes=2).probabilities(as_texts(*texts))
+    found = Teacher(token_model).probabilities(as_texts(*texts))
 
     for row, text in zip(found, texts, strict=True):
-        np.testing.assert_allclose(row, by_tokens(token_model, text), atol=1e-5)
+        np.testing.assert_allclose(row, by_tokens(token_model, text), atol=1e-4)
     assert np.unique(found.round(3)).size > 10  # not all of them certain
 
 
 def test_a_second_text_is_read_as_if_it_were_the_first(token_model: Model) -> None:
-    teacher = Teacher(token_model, lanes=1)
+    teacher = Teacher(token_model)
     first = teacher.probabilities(as_texts(SHORT))
     teacher.probabilities(as_texts(TEXT[30:54]))
 
@@ -68,7 +67,7 @@ def test_a_second_text_is_read_as_if_it_were_the_first(token_model: Model) -> No
 
 def test_bytes_that_no_token_spells_are_certain(token_model: Model) -> None:
     text = b"It " + MISSING[:2] + b"was"
-    found = Teacher(token_model, lanes=1).probabilities(as_texts(text))[0]
+    found = Teacher(token_model).probabilities(as_texts(text))[0]
 
     assert found.sum(-1) == pytest.approx(1, abs=1e-6)
     for place in (3, 4):
@@ -78,17 +77,7 @@ def test_bytes_that_no_token_spells_are_certain(token_model: Model) -> None:
 
 def test_texts_longer_than_the_context_are_refused(token_model: Model) -> None:
     with pytest.raises(ValueError, match="texts of 25 bytes, a teacher of 24 tokens"):
-        Teacher(token_model, lanes=1).probabilities(as_texts(TEXT[:25]))
-
-
-def test_tokens_of_a_prefix_are_one_range() -> None:
-    table = TokenTable((b"b", b"", b"ab", b"a", b"abc", b"b\xff"))
-    spellings = Spellings(table)
-
-    assert spellings.order.tolist() == [3, 2, 4, 0, 5]
-    assert spellings.bounds(b"")[[ord("a"), ord("b"), ord("c"), 256]].tolist() == [0, 3, 5, 5]
-    assert spellings.bounds(b"a")[[ord("b"), ord("c")]].tolist() == [1, 3]
-    assert spellings.bounds(b"b")[[0xFE, 0xFF, 256]].tolist() == [4, 4, 5]
+        Teacher(token_model).probabilities(as_texts(TEXT[:25]))
 
 
 @pytest.fixture

@@ -227,17 +227,8 @@ def test_segment_that_its_payload_cannot_hold_is_refused_before_it_is_yielded():
 @pytest.mark.parametrize("precision_bits", range(9, 33))
 def test_bound_allows_the_cheapest_message_there_is(precision_bits):
     symbol_bits = -math.log1p(-255 / 2**precision_bits) / math.log(2)
-    header = FrameHeader("m", bytes(16), 1, precision_bits=precision_bits)
 
     for payload_bytes in (0, 4, 1000):
         cheapest = min(int((8 * payload_bytes + 64) / symbol_bits), MAX_SEGMENT_BYTES)
-        header.check_segment(FullSegment(Method.CODED, cheapest, 1, payload_bytes, 0, bytes(8)))
-
-
-def test_tokens_may_stand_for_many_bytes():
-    segment = FullSegment(Method.CODED, 1024 * 89, 1, 0, 0, bytes(8))
-    bpe = FrameHeader("m", bytes(16), 1, tokenizer="gpt2", precision_bits=9)
-
-    bpe.check_segment(segment)
-    with pytest.raises(ValueError, match="cannot hold"):
-        FrameHeader("m", bytes(16), 1, precision_bits=9).check_segment(segment)
+        segment = FullSegment(Method.CODED, cheapest, 1, payload_bytes, 0, bytes(8))
+        segment.check_payload(precision_bits)

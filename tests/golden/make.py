@@ -109,7 +109,7 @@ def make_full(root: Path, configs: dict[str, GPTConfig] = CONFIGS) -> None:
 
 
 def make_tokens(root: Path) -> None:
-    """Writes a model of tokens, a text with all kinds of escapes, and frames of both kinds."""
+    """Writes a model of tokens, a text with bytes that are no tokens, and frames of all kinds."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from tests.support.token_model import MISSING, SPECIAL, save_token_model
     from tests.support.token_model import TEXT as TAUGHT
@@ -118,10 +118,10 @@ def make_tokens(root: Path) -> None:
     (root / "raw.bin").write_bytes(text + RANDOM)
     save_token_model(root / "models" / "golden-tokens")
     model = load_model(root / "models" / "golden-tokens")
-    settings = CodecConfig(lanes=3, segment_bytes=len(text))
-    (root / "golden-tokens.coded.lmc").write_bytes(
-        lmcompress.compress(text + RANDOM, model, settings)
-    )
+    for kind in ("coded", "mixed"):
+        settings = CodecConfig(lanes=3, segment_bytes=len(text), adaptive=kind == "mixed")
+        frame = lmcompress.compress(text + RANDOM, model, settings)
+        (root / f"golden-tokens.{kind}.lmc").write_bytes(frame)
     compact = lmcompress.compress(text, model, CodecConfig(lanes=2, compact=True))
     (root / "golden-tokens.compact.lmc").write_bytes(compact)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 TOTAL, LIMIT = 1 << 22, 3071
 ORDERS, MIN_MATCH = (2, 3, 4, 5, 6, 8), (5, 12, 24)
@@ -60,22 +61,54 @@ def moved(counter: list[int], target: int, most: int) -> None:
 class Lane:
     """One stream and what was said of its present bit."""
 
-    def __init__(self, number: int, start: int) -> None:
-        self.number, self.at, self.line = number, start, start
+    def __init__(self, number: int, begin: int, end: int) -> None:
+        self.number, self.begin, self.end = number, begin, end
+        self.at = self.line = begin
+        self.place = self.spelled = 0
         self.line_above, self.first, self.recent, self.word, self.word_before = -1, 0, 0, 0, 0
         self.pointer, self.length, self.misses = [-1] * 3, [0] * 3, [0] * 3
         self.expected = [-1] * 3
         self.slots: list[Any] = [None] * 3
 
 
+class Row(NamedTuple):
+    """A byte of a round."""
+
+    lane: int
+    symbol: int
+    freqs: Sequence[int]
+    end: int
+    is_end: bool
+
+
+class Decision(NamedTuple):
+    """What was said of a token's end, and from what."""
+
+    p: int
+    inputs: list[int]
+    counters: list[list[int]]
+    cells: list[list[int]]
+    weights: list[list[int]]
+    dots: list[int]
+    mixed: int
+    maps: list[list[int]]
+    nearest: int
+
+
 class SecondStage:
     """The stage of one segment."""
 
-    def __init__(self, lanes: int, steps: int) -> None:
-        self.steps, self.step, self.seen = steps, 0, 0
-        self.lanes = [Lane(i, i * steps) for i in range(lanes)]
-        self.history = [0] * (lanes * steps)
-        size_bits = max(10, min(22, (lanes * steps).bit_length() + 1))
+    def __init__(self, lengths: Sequence[int], of_tokens: bool = False) -> None:
+        self.seen, self.ends = 0, Ends()
+        self.first_rate, self.last_rate = (20, 2) if of_tokens else (60, 3)
+        self.first_weights = (58982, 1310) if of_tokens else (52428, 2621)
+        stops = list(itertools.accumulate(lengths))
+        self.lanes = [
+            Lane(i, stop - length, stop)
+            for i, (length, stop) in enumerate(zip(lengths, stops, strict=True))
+        ]
+        self.history = [0] * stops[-1]
+        size_bits = max(10, min(22, stops[-1].bit_length() + 1))
         self.buckets = 1 << size_bits
         self.checks = [0] * self.buckets
         self.counters = [[[0, 0] for _ in range(16)] for _ in range(self.buckets)]
@@ -88,35 +121,53 @@ class SecondStage:
         self.final = [[16384] * 4 for _ in range(256)]
         self.maps: dict[tuple[int, int], list[int]] = {}
 
-    def run(
-        self, symbols: Sequence[int], weights: Sequence[Sequence[Sequence[int]]]
-    ) -> list[tuple[int, int]]:
-        """Returns each bit and the probability of a one; weights of (steps, lanes, 256)."""
+    def run(self, rounds: Sequence[Sequence[Row]]) -> list[tuple[int, int]]:
+        """Returns each decision and the probability of a one."""
         found = []
-        for start in range(0, len(symbols), len(self.lanes)):
-            part = symbols[start : start + len(self.lanes)]
-            lanes = self.lanes[: len(part)]
-            self.rate = 3 + 57 * 4096 // (4096 + self.seen)
-            self.seen += len(lanes)
-            for lane, row in zip(lanes, weights[self.step], strict=False):
-                self.start_byte(lane, row)
+        for rows in rounds:
+            lanes = [self.lanes[row.lane] for row in rows]
+            self.rate = falling(self.first_rate, self.last_rate, self.seen)
+            self.seen += len(rows)
+            for lane, row in zip(lanes, rows, strict=True):
+                self.start_byte(lane, row.freqs)
             for bit in range(8):
                 for lane in lanes:
                     self.prepare(lane, bit)
                 ps = [self.predict(lane, bit) for lane in lanes]
-                for lane, symbol, p in zip(lanes, part, ps, strict=True):
-                    y = symbol >> (7 - bit) & 1
+                for lane, row, p in zip(lanes, rows, ps, strict=True):
+                    y = row.symbol >> (7 - bit) & 1
                     found.append((y, p))
                     self.learn(lane, bit, y)
-            self.end_step(lanes)
+            self.end_bytes(lanes)
+            found += self.end_tokens(lanes, rows)
+        return found
+
+    def end_tokens(self, lanes: Sequence[Lane], rows: Sequence[Row]) -> list[tuple[int, int]]:
+        """Decides which tokens end, where that is open."""
+        choices = [
+            (lane, row) for lane, row in zip(lanes, rows, strict=True) if 0 < row.end < 2**24
+        ]
+        for lane, _ in choices:
+            lane.hashes = self.context_hashes(lane)
+        found = self.ends.run([(lane, row.end, int(row.is_end)) for lane, row in choices])
+        for lane, row in zip(lanes, rows, strict=True):
+            if row.is_end:
+                lane.place = lane.spelled = 0
         return found
 
     def start_byte(self, lane: Lane, row: Sequence[int]) -> None:
         lane.c0, lane.low, lane.high, lane.cumulative = 1, 0, 256, [0]
         for weight in row:
             lane.cumulative.append(lane.cumulative[-1] + int(weight) + 1)
+        lane.last = lane.recent & 255
+        lane.hashes = self.context_hashes(lane)
+        for m in range(3):
+            at = lane.pointer[m]
+            is_known = at >= 0 and at < self.lane_of(at).at
+            lane.expected[m] = 256 | self.history[at] if is_known else -1
+
+    def context_hashes(self, lane: Lane) -> list[int]:
         back = [lane.recent >> 8 * k & 255 for k in range(8)]
-        lane.last = back[0]
         position = lane.line_above + lane.at - lane.line
         is_above = lane.line_above >= 0 and position < lane.line
         above = self.history[position] if is_above else 0
@@ -129,11 +180,11 @@ class SecondStage:
             mixed_hash(back[0], above),
             lane.recent >> 8 & 0xFFFFFF,
         ]
-        lane.hashes = [mixed_hash(h, j) for j, h in enumerate(bases)]
-        for m in range(3):
-            at = lane.pointer[m]
-            is_known = at >= 0 and at % self.steps < self.step
-            lane.expected[m] = 256 | self.history[at] if is_known else -1
+        hashes = [mixed_hash(h, j) for j, h in enumerate(bases)]
+        return [mixed_hash(h, 0) for h in hashes] if lane.place else hashes
+
+    def lane_of(self, at: int) -> Lane:
+        return [lane for lane in self.lanes if lane.begin <= at][-1]
 
     def prepare(self, lane: Lane, bit: int) -> None:
         """Match models, GPT, order 1; the choice of mixers and maps; where buckets lie."""
@@ -157,7 +208,8 @@ class SecondStage:
         lane.inputs[32:34] = stretch(self.order_1[lane.last][lane.c0]), 256
         sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
         lane.sets = [
-            lane.c0, lane.match_class * 8 + bit, (sureness * 8 + bit) * 8 + lane.last // 32
+            lane.c0 + 256 * min(lane.place, 3), lane.match_class * 8 + bit,
+            (sureness * 8 + bit) * 8 + lane.last // 32,
         ]  # fmt: skip
         expected = next((lane.expected[m] & 255 for m in range(3) if lane.cell[m] >= 0), -1)
         order_3 = mixed_hash(lane.recent & 0xFFFF, lane.recent >> 16 & 255, lane.c0)
@@ -181,7 +233,10 @@ class SecondStage:
                 lane.inputs[2 * j : 2 * j + 2] = COARSE[mapped // 1024], sureness
                 hits += j < len(ORDERS)
         sets = [*lane.sets, hits * 8 + bit]
-        lane.weights = [self.mixers.setdefault((s, k), new_weights()) for s, k in enumerate(sets)]
+        lane.weights = [
+            self.mixers.setdefault((s, k), new_weights(*self.first_weights))
+            for s, k in enumerate(sets)
+        ]
         lane.dots = [
             clamp(sum(w * x for w, x in zip(row, lane.inputs, strict=True)) >> 16)
             for row in lane.weights
@@ -234,31 +289,31 @@ class SecondStage:
             moved(self.counters[lane.found[j]][lane.node], target, 255)
         lane.c0 = lane.c0 * 2 + y
 
-    def end_step(self, lanes: Sequence[Lane]) -> None:
+    def end_bytes(self, lanes: Sequence[Lane]) -> None:
         for lane in lanes:
             c = lane.c0 & 255
             self.history[lane.at] = c
             lane.recent = (lane.recent << 8 | c) % 2**64
+            lane.place, lane.spelled = lane.place + 1, mixed_hash(lane.spelled, c)
             if (chr(c).isascii() and chr(c).isalpha()) or c >= 128:
                 lane.word = mixed_hash(lane.word, c)
             elif lane.word:
                 lane.word_before, lane.word = lane.word, 0
             if lane.at == lane.line:
                 lane.first = c
+            lane.at += 1
             if c == 10:
-                lane.line_above, lane.line = lane.line, lane.at + 1
+                lane.line_above, lane.line = lane.line, lane.at
             for m, shortest in enumerate(MIN_MATCH):
                 lane.slots[m] = None
-                if self.step + 1 >= shortest:
-                    newest = self.history[lane.at - shortest + 1 : lane.at + 1]
+                if lane.at - lane.begin >= shortest:
+                    newest = self.history[lane.at - shortest : lane.at]
                     h = mixed_hash(0 if m else lane.number, *reversed(newest))
                     lane.slots[m] = h % (self.buckets // 2)
         for lane in lanes:
             for m in range(3):
                 self.follow(lane, m)
                 self.look_up(lane, m)
-            lane.at += 1
-        self.step += 1
 
     def follow(self, lane: Lane, m: int) -> None:
         if lane.pointer[m] < 0:
@@ -268,7 +323,7 @@ class SecondStage:
         lane.length[m] = lane.length[m] + 1 if is_right else 0
         lane.misses[m] = (lane.misses[m] << 1 | (not is_right)) & 0xFFFF
         is_lost = lane.expected[m] < 0 or lane.misses[m].bit_count() > 8
-        if is_lost or lane.pointer[m] % self.steps == 0:
+        if is_lost or lane.pointer[m] == self.lane_of(lane.pointer[m]).begin:
             lane.pointer[m], lane.length[m] = -1, 0
 
     def look_up(self, lane: Lane, m: int) -> None:
@@ -277,16 +332,99 @@ class SecondStage:
             return
         found = index[slot]
         if found >= 0 and lane.length[m] < MIN_MATCH[m] + 2 and found != lane.pointer[m]:
-            most = min(found % self.steps, self.step + 1, 40)
+            most = min(found - self.lane_of(found).begin, lane.at - lane.begin, 40)
             length = 0
             while length < most and (
-                self.history[found - 1 - length] == self.history[lane.at - length]
+                self.history[found - 1 - length] == self.history[lane.at - 1 - length]
             ):
                 length += 1
             if length >= MIN_MATCH[m] and length > lane.length[m]:
                 lane.pointer[m], lane.length[m], lane.misses[m] = found, length, 0
-        if self.step + 1 < self.steps:
-            index[slot] = lane.at + 1
+        if lane.at < lane.end:
+            index[slot] = lane.at
+
+
+class Ends:
+    """Whether tokens end: the decisions of a round together."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.counters: dict[tuple[int, int], list[int]] = {}
+        self.counter_maps = [
+            [[(2 * k + 1) * (TOTAL // 128), 6] for k in range(64)] * 11 for _ in range(CONTEXTS)
+        ]
+        self.counter_maps = [[list(cell) for cell in cells] for cells in self.counter_maps]
+        self.mixers: dict[tuple[int, int], list[int]] = {}
+        self.final = [16384] * 4
+        self.maps: dict[tuple[int, int], list[int]] = {}
+
+    def run(self, choices: Sequence[tuple[Lane, int, int]]) -> list[tuple[int, int]]:
+        """Returns each decision of lanes, with the model's opinion, and its probability."""
+        self.rate = falling(60, 3, self.seen)
+        self.seen += len(choices)
+        said = [self.predict(lane, end) for lane, end, _ in choices]
+        for decision, (_, _, y) in zip(said, choices, strict=True):
+            self.learn(decision, y)
+        return [
+            (y, max(8, min(TOTAL - 8, decision.p)))
+            for decision, (_, _, y) in zip(said, choices, strict=True)
+        ]
+
+    def predict(self, lane: Lane, end: int) -> Decision:
+        place, last = min(lane.place, 8) - 1, lane.recent & 255
+        p = max(1, min(TOTAL - 1, end >> 2))
+        gpt = stretch(p)
+        inputs = [0] * 34
+        inputs[24:26], inputs[33] = (gpt, p - TOTAL // 2 >> 11), 256
+        slots = [mixed_hash(h, place) % 2**18 for h in [*lane.hashes[:-1], lane.spelled]]
+        counters = [
+            self.counters.setdefault((j, slot), [TOTAL // 2, 0]) for j, slot in enumerate(slots)
+        ]
+        cells, hits = [], 0
+        for j, (q, count) in enumerate(counters):
+            cells.append(self.counter_maps[j][sum(count >= e for e in EDGES) * 64 + (q >> 16)])
+            if count:
+                sureness = (q - TOTAL // 2) * min(count, 24) >> 15
+                inputs[2 * j : 2 * j + 2] = COARSE[cells[j][0] // 1024], sureness
+                hits += j < len(ORDERS)
+        sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
+        sets = [
+            place * 16 + sureness, min(place, 3) * 256 + last, sureness * 64 + last // 4,
+            hits * 8 + place,
+        ]  # fmt: skip
+        weights = [
+            self.mixers.setdefault((s, k), new_weights(58982, 1310)) for s, k in enumerate(sets)
+        ]
+        dots = [
+            clamp(sum(w * x for w, x in zip(row, inputs, strict=True)) >> 16) for row in weights
+        ]
+        mixed = clamp(sum(d * f for d, f in zip(dots, self.final, strict=True)) >> 16)
+        rows = [last, mixed_hash(lane.recent & 0xFFFFFF, place) & 0xFFFF, lane.spelled & 0xFFFF]
+        maps = [self.maps.setdefault((k, row), new_map()) for k, row in enumerate(rows)]
+        column, fraction = divmod(mixed + LIMIT + 1, 256)
+        total = SQUASH[mixed]
+        for row in maps:
+            total += (row[column] * (256 - fraction) + row[column + 1] * fraction) // 256
+        nearest = column + (fraction >= 128)
+        return Decision(total >> 2, inputs, counters, cells, weights, dots, mixed, maps, nearest)
+
+    def learn(self, said: Decision, y: int) -> None:
+        target = TOTAL - 1 if y else 0
+        for s, (row, d) in enumerate(zip(said.weights, said.dots, strict=True)):
+            error = ((y << 22) - SQUASH[d]) * self.rate
+            row[:] = [
+                w + (x * error + (1 << 25) >> 26) for w, x in zip(row, said.inputs, strict=True)
+            ]
+            self.final[s] += d * ((y << 22) - SQUASH[said.mixed]) >> 21
+        for row in said.maps:
+            row[said.nearest] += target - row[said.nearest] >> 6
+        for cell, counter in zip(said.cells, said.counters, strict=True):
+            moved(cell, target, 600)
+            moved(counter, target, 255)
+
+
+def falling(first: int, last: int, seen: int) -> int:
+    return last + (first - last) * 4096 // (4096 + seen)
 
 
 def length_class(length: int) -> int:
@@ -299,9 +437,9 @@ def length_class(length: int) -> int:
     return 24 + length // 128 if length < 512 else 28
 
 
-def new_weights() -> list[int]:
-    weights = [2621] * 34
-    weights[24] = 52428
+def new_weights(gpt: int, other: int) -> list[int]:
+    weights = [other] * 34
+    weights[24] = gpt
     return weights
 
 

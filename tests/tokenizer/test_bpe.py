@@ -15,7 +15,7 @@ from lmcompress.tokenizer.vocabulary import TokenTable
 
 pytest.importorskip("tokenizers")
 
-from lmcompress.tokenizer.bpe import TextTokenizer
+from lmcompress.tokenizer.bpe import TextTokenizer, broken_bytes
 from tests.support.token_model import MISSING, SPECIAL, TEXT, tokenizer_json
 
 JSON = tokenizer_json()
@@ -28,10 +28,15 @@ def test_symbols_stand_for_the_bytes_they_were_made_from(raw: bytes) -> None:
     assert TABLE.join(TOKENIZER.encode(raw)) == raw
 
 
-def test_text_becomes_tokens_without_an_escape() -> None:
+def num_missing(symbols: np.ndarray) -> int:
+    """Returns how many symbols are bytes that are no tokens."""
+    return int((symbols >= TABLE.escape).sum())
+
+
+def test_text_becomes_tokens() -> None:
     symbols = TOKENIZER.encode(TEXT)
 
-    assert TABLE.num_escaped(symbols) == 0
+    assert num_missing(symbols) == 0
     assert len(symbols) < len(TEXT) / 2
 
 
@@ -42,21 +47,22 @@ def test_a_special_token_in_the_text_is_plain_text() -> None:
 
     # Found as a special token, it would not agree with the text, and all would be cut in halves.
     assert np.array_equal(symbols, np.concatenate([TOKENIZER.encode(part) for part in parts]))
-    assert TABLE.num_escaped(symbols) == 0
+    assert num_missing(symbols) == 0
 
 
 @pytest.mark.parametrize("byte", MISSING)
-def test_only_what_no_token_spells_is_escaped(byte: int) -> None:
+def test_only_what_no_token_spells_stays_a_byte(byte: int) -> None:
     raw = b"the age of " + bytes([byte]) + b"wisdom"
 
-    assert TABLE.num_escaped(TOKENIZER.encode(raw)) == 1
+    assert num_missing(TOKENIZER.encode(raw)) == 1
 
 
-def test_cut_characters_and_encoded_surrogates_are_escaped() -> None:
-    for raw in (b"\xe2\x82", b"\xed\xb0\x80", b"\xf0\x9f\x8c", b"\xc3("):
-        symbols = TOKENIZER.encode(b"times " + raw)
-        assert TABLE.join(symbols) == b"times " + raw
-        assert TABLE.num_escaped(symbols) >= 1
+def test_cut_characters_and_encoded_surrogates_are_bytes() -> None:
+    for raw in (b"\xe2\x82", b"\xed\xb0\x80", b"\xf0\x9f\x8c", b"\xc3"):
+        symbols = TOKENIZER.encode(b"times " + raw + b"times")
+        around = TOKENIZER.encode(b"times "), TABLE.of_bytes(raw), TOKENIZER.encode(b"times")
+        assert np.array_equal(symbols, np.concatenate(around))
+        assert broken_bytes(b"times " + raw + b"times") == len(raw)
 
 
 @pytest.mark.parametrize("added", [False, True], ids=["normalizer", "prefix-space"])
@@ -71,7 +77,7 @@ def test_a_tokenizer_that_changes_text_changes_none_here(added: bool) -> None:
 
     symbols = changing.encode(raw)
 
-    assert TABLE.num_escaped(symbols) == 0
+    assert num_missing(symbols) == 0
     assert np.array_equal(symbols, TOKENIZER.encode(raw))
 
 

@@ -66,18 +66,22 @@ def test_a_token_that_is_too_long_is_never_used() -> None:
 
 
 def test_symbols_are_tokens_and_then_bytes() -> None:
-    symbols = np.concatenate((np.array([1, 2, 4], np.int32), TABLE.escaped(b"\xff\0")))
+    symbols = np.concatenate((np.array([1, 2, 4], np.int32), TABLE.of_bytes(b"\xff\0")))
 
-    assert TABLE.escape == 512
+    assert TABLE.escape == len(TABLE.tokens)
     assert TABLE.join(symbols) == b"the a\xff\0"
-    assert TABLE.num_bytes(symbols) == 7
-    assert TABLE.num_escaped(symbols) == 2
+    assert TABLE.lengths(symbols).tolist() == [3, 1, 1, 1, 1]
+    assert symbols[3:].tolist() == [TABLE.escape + 255, TABLE.escape]
 
 
-def test_a_model_reads_an_escaped_byte_as_its_token_if_it_has_one() -> None:
-    symbols = np.append(TABLE.escaped(b"a\xff"), np.int32(1))
+def test_a_byte_that_is_a_token_is_that_token() -> None:
+    assert TABLE.of_bytes(b"a").tolist() == [4]
 
-    assert TABLE.read_as(symbols, bos_id=29).tolist() == [4, 29, 1]
+
+def test_a_model_reads_what_opens_a_text_for_a_byte_that_is_no_token() -> None:
+    symbols = TABLE.of_bytes(b"a\xffa")
+
+    assert TABLE.read_as(symbols, bos_id=29).tolist() == [4, 29, 4]
 
 
 def test_no_symbol_that_damage_may_give_is_read_as_an_unknown_token() -> None:

@@ -1,0 +1,167 @@
+"""Segments: encoding and decoding side by side.
+
+Every model says how likely each next byte is, whether it steps through bytes or tokens. A stage
+sits between what it says and the coder: the adaptive one, or one that passes it through. The
+methods tried on a segment share the predictor's output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.adaptive import AdaptiveStage
+from lmcompress.codec.config import Progress
+from lmcompress.codec.lanes import segment_blocks
+from lmcompress.codec.session import Opened
+from lmcompress.errors import CorruptFrameError
+from lmcompress.format.frame import Method
+from lmcompress.range_coder import (
+    Freqs,
+    RangeDecoder,
+    RangeEncoder,
+    quantized_code_length_bits,
+)
+from lmcompress.tokenizer.rounds import ALWAYS, Rounds, is_open
+
+Lanes = npt.NDArray[np.int32]
+
+
+class Stage(Protocol):
+    """Sits between predictor and coder; new for each segment."""
+
+    def encode(self, encoder: RangeEncoder, rounds: Rounds) -> None:
+        """Encodes the bytes of rounds, and the ends of their tokens."""
+
+    def code_length(self, rounds: Rounds) -> float:
+        """Returns the bits that `encode` would take, and learns as it does."""
+
+    def decode(self, decoder: RangeDecoder, lanes: Lanes, freqs: Freqs) -> npt.NDArray[np.uint8]:
+        """Decodes a byte of each of some lanes (k,), rising, under freqs (k, 256)."""
+
+    def decode_ends(
+        self, decoder: RangeDecoder, lanes: Lanes, ends: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.bool_]:
+        """Decodes whether the token of each of some lanes ends; the model's `ends` (k,)."""
+
+
+class DirectStage:
+    """Codes what the model says as it is."""
+
+    def encode(self, encoder: RangeEncoder, rounds: Rounds) -> None:
+        """Encodes the bytes of rounds, and the ends of their tokens."""
+        if (rounds.ends == ALWAYS).all():
+            encoder.encode(rounds.symbols.astype(np.int32), rounds.freqs)
+            return
+        start = 0
+        for stop in np.cumsum(rounds.sizes):
+            part = slice(start, stop)
+            encoder.encode(rounds.symbols[part].astype(np.int32), rounds.freqs[part])
+            ends = rounds.ends[part]
+            chosen = rounds.is_end[part][is_open(ends)].astype(np.int32)
+            encoder.encode(chosen, _end_freqs(ends[is_open(ends)]))
+            start = stop
+
+    def code_length(self, rounds: Rounds) -> float:
+        """Returns the bits that `encode` takes."""
+        choices = is_open(rounds.ends)
+        ends = _end_freqs(rounds.ends[choices])
+        return quantized_code_length_bits(
+            rounds.freqs, rounds.symbols
+        ) + quantized_code_length_bits(ends, rounds.is_end[choices].astype(np.int32))
+
+    def decode(self, decoder: RangeDecoder, lanes: Lanes, freqs: Freqs) -> npt.NDArray[np.uint8]:
+        """Decodes a byte of each of some lanes (k,), rising, under freqs (k, 256)."""
+        return decoder.decode(freqs).astype(np.uint8)
+
+    def decode_ends(
+        self, decoder: RangeDecoder, lanes: Lanes, ends: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.bool_]:
+        """Decodes whether the token of each of some lanes ends; the model's `ends` (k,)."""
+        choices = is_open(ends)
+        is_end: npt.NDArray[np.bool_] = ends == ALWAYS
+        if choices.any():
+            is_end[choices] = decoder.decode(_end_freqs(ends[choices]))
+        return is_end
+
+
+def _end_freqs(ends: npt.NDArray[np.int32]) -> Freqs:
+    """Returns freqs (n, 2) of no end and of an end; the coder adds 1 to each."""
+    return np.stack((ALWAYS - ends - 1, ends - 1), axis=1).astype(np.float32)
+
+
+def new_stage(method: Method, lengths: Sequence[int], opened: Opened) -> Stage:
+    """Returns the stage that a coding method uses for lanes of these lengths, in bytes."""
+    if method is Method.CODED:
+        return DirectStage()
+    primed = opened.prompt.stage if opened.prompt else None
+    return AdaptiveStage(lengths, primed, of_tokens=opened.predictor.of_tokens)
+
+
+def encode_segment(
+    symbols: npt.NDArray[np.int32],
+    lengths: Sequence[int],
+    opened: Opened,
+    methods: Sequence[Method] = (Method.CODED,),
+    progress: Progress | None = None,
+) -> list[RangeEncoder]:
+    """Returns, for each method, the coder with the encoded segment.
+
+    Args:
+      symbols: Bytes or tokens (n,), at least as many as there are lanes.
+      lengths: Bytes of each lane.
+      opened: A new predictor, whose predictions the methods share.
+      methods: CODED, MIXED or both.
+      progress: Called with the number of bytes done since its last call.
+    """
+    coders = [(RangeEncoder(), new_stage(method, lengths, opened)) for method in methods]
+    predictor = opened.predictor
+    args = opened.lanes, opened.block, predictor, opened.first_token
+    for tokens, coming in segment_blocks(symbols, *args):
+        done = 0
+        for rounds in predictor.spell(tokens, coming):
+            for encoder, stage in coders:
+                stage.encode(encoder, rounds)
+            done += len(rounds.symbols)
+        if progress:
+            progress(done)
+    return [encoder for encoder, _ in coders]
+
+
+def decode_segment(
+    payload: bytes,
+    lengths: Sequence[int],
+    opened: Opened,
+    method: Method = Method.CODED,
+    progress: Progress | None = None,
+) -> bytes:
+    """Inverts `encode_segment`; damage gives wrong bytes, which the caller's checksum catches.
+
+    Raises:
+      CorruptFrameError: If the payload cannot be decoded.
+    """
+    decoder, stage = RangeDecoder(payload), new_stage(method, lengths, opened)
+    stops = np.cumsum(lengths)
+    at, raw = stops - lengths, np.zeros(int(stops[-1]), np.uint8)
+    lanes = np.arange(len(lengths), dtype=np.int32)
+    tokens = np.full((len(lengths), 1), opened.first_token, np.int64)
+    while len(lanes):
+        walk, spelling = opened.predictor.walk(tokens), lanes
+        while len(spelling):
+            letters = stage.decode(decoder, spelling, walk.freqs(spelling))
+            raw[at[spelling]] = letters
+            at[spelling] += 1
+            if progress:
+                progress(len(spelling))
+            ends = walk.enter(spelling, letters)
+            if ends is None:
+                break
+            spelling = spelling[~stage.decode_ends(decoder, spelling, ends)]
+            if (at[spelling] == stops[spelling]).any():
+                raise CorruptFrameError("a lane ends within a token: the file is damaged")
+        tokens[lanes, 0] = opened.predictor.read_as(walk.symbols(lanes))
+        lanes = lanes[at[lanes] < stops[lanes]]
+    return raw.tobytes()

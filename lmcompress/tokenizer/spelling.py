@@ -1,0 +1,207 @@
+"""From what a model says of tokens to what it says of bytes and of tokens' ends, all in integers.
+
+Numerators are those of the model's softmax, up to 2**30, in the trie's order; the sum over a node's
+tokens is a difference of two prefix sums, up to 2**48.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from lmcompress.errors import CorruptFrameError
+from lmcompress.jit.compiler import kernel, lean_kernel
+from lmcompress.range_coder import PRECISION_BITS, Freqs
+from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds
+from lmcompress.tokenizer.trie import Symbols, Trie
+
+_ALWAYS, _NEVER = ALWAYS, NEVER
+_BUDGET = (1 << PRECISION_BITS) - 256
+_SHARE_BITS = 62 - PRECISION_BITS
+"""Sums are shifted to fewer bits than this, so that their products with a budget fit in 63."""
+
+
+@lean_kernel
+def _shift_of(whole):
+    shift = 0
+    while whole >> shift >= 1 << _SHARE_BITS:
+        shift += 1
+    return shift
+
+
+@lean_kernel
+def _fill_freqs(trie, node, sums, freqs, row):
+    """Fills in freqs (k, 256) of the byte after a node; bytes that lead nowhere get 0.
+
+    Shares are differences of rounded prefix sums, so nothing is left over. Where all numerators are
+    0, children are alike.
+    """
+    for v in range(256):
+        freqs[row, v] = 0
+    start, stop = trie.children[node], trie.children[node + 1]
+    low = sums[trie.own_stop[node]]
+    whole = sums[trie.stop[node]] - low
+    shift = _shift_of(whole)
+    before = np.int64(0)
+    for child in range(start, stop):
+        if whole:
+            upper = sums[trie.stop[child]] - low
+            after = (upper >> shift) * _BUDGET // (whole >> shift)
+        else:
+            after = np.int64(child + 1 - start) * _BUDGET // (stop - start)
+        freqs[row, trie.byte[child]] = np.float32(after - before)
+        before = after
+
+
+@lean_kernel
+def _end_of(trie, node, sums):
+    """Returns how likely a token ends at a node, NEVER .. ALWAYS."""
+    if trie.first[node] == trie.own_stop[node]:
+        return np.int64(_NEVER)
+    if trie.own_stop[node] == trie.stop[node]:
+        return np.int64(_ALWAYS)
+    low = sums[trie.first[node]]
+    own, whole = sums[trie.own_stop[node]] - low, sums[trie.stop[node]] - low
+    if not whole:
+        return np.int64(_ALWAYS // 2)
+    shift = _shift_of(whole)
+    end = ((own >> shift) << PRECISION_BITS) // (whole >> shift)
+    return np.int64(min(max(end, 1), _ALWAYS - 1))
+
+
+@lean_kernel
+def _ancestor(trie, node, depth):
+    while trie.depth[node] > depth:
+        node = trie.parent[node]
+    return node
+
+
+@kernel
+def _spell(trie, sums, symbols, sizes, lanes, letters, freqs, ends, is_end):
+    """Fills in the rounds that spell a symbol (n,) in each lane, one byte of each at a time."""
+    row = 0
+    for depth in range(sizes.shape[0]):
+        start = row
+        for i in range(symbols.shape[0]):
+            leaf = trie.node[symbols[i]]
+            if trie.depth[leaf] <= depth:
+                continue
+            node = _ancestor(trie, leaf, depth + 1)
+            _fill_freqs(trie, trie.parent[node], sums[i], freqs, row)
+            lanes[row], letters[row] = i, trie.byte[node]
+            ends[row], is_end[row] = _end_of(trie, node, sums[i]), node == leaf
+            row += 1
+        sizes[depth] = row - start
+
+
+@lean_kernel
+def _child(trie, node, letter):
+    """Returns the child of a node that a byte leads to, or -1."""
+    for child in range(trie.children[node], trie.children[node + 1]):
+        if trie.byte[child] == letter:
+            return np.int64(child)
+    return np.int64(-1)
+
+
+@kernel
+def _walk_freqs(trie, sums, lanes, nodes, freqs):
+    for k in range(lanes.shape[0]):
+        _fill_freqs(trie, nodes[lanes[k]], sums[lanes[k]], freqs, k)
+
+
+@kernel
+def _walk_on(trie, sums, lanes, letters, nodes, ends):
+    """Moves the nodes of some lanes on by a byte; returns whether every byte leads somewhere."""
+    for k in range(lanes.shape[0]):
+        found = _child(trie, nodes[lanes[k]], letters[k])
+        if found < 0:
+            return False
+        nodes[lanes[k]] = found
+        ends[k] = _end_of(trie, found, sums[lanes[k]])
+    return True
+
+
+def prefix_sums(numerators: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Returns the sums of the first 0 .. s of each row of numerators (n, s): (n, s + 1)."""
+    sums = np.zeros((len(numerators), numerators.shape[1] + 1), np.int64)
+    np.cumsum(numerators, axis=1, dtype=np.int64, out=sums[:, 1:])
+    return sums
+
+
+def spell(trie: Trie, numerators: npt.NDArray[np.int32], symbols: Symbols) -> Rounds:
+    """Returns the rounds of one symbol (n,) in each of n lanes.
+
+    Args:
+      trie: Of the vocabulary.
+      numerators: What the model says of the tokens, (n, s) in the trie's order.
+      symbols: What is to be coded.
+    """
+    depths = trie.depth[trie.node[symbols]]
+    count = int(depths.sum())
+    rounds = Rounds(
+        np.empty(int(depths.max()), np.int32),
+        np.empty(count, np.int32),
+        np.empty(count, np.uint8),
+        np.empty((count, 256), np.float32),
+        np.empty(count, np.int32),
+        np.empty(count, np.bool_),
+    )
+    _spell(trie, prefix_sums(numerators), symbols, *rounds.arrays())
+    return rounds
+
+
+class TokenWalk:
+    """A token in each of n lanes, spelled while it is decoded."""
+
+    def __init__(self, trie: Trie, numerators: npt.NDArray[np.int32]) -> None:
+        """Takes what the model says of the tokens, (n, s) in the trie's order."""
+        self._trie, self._sums = trie, prefix_sums(numerators)
+        self._nodes = np.zeros(len(numerators), np.int64)
+
+    def freqs(self, lanes: npt.NDArray[np.int32]) -> Freqs:
+        """Returns the model's frequencies of the next byte of some lanes, (k, 256)."""
+        freqs = np.empty((len(lanes), 256), np.float32)
+        _walk_freqs(self._trie, self._sums, lanes, self._nodes, freqs)
+        return freqs
+
+    def enter(
+        self, lanes: npt.NDArray[np.int32], letters: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.int32]:
+        """Takes the byte of each of some lanes; returns how likely a token ends there, (k,).
+
+        Raises:
+          CorruptFrameError: If no token goes on with such a byte.
+        """
+        ends = np.empty(len(lanes), np.int32)
+        if not _walk_on(self._trie, self._sums, lanes, letters, self._nodes, ends):
+            raise CorruptFrameError("the bytes of a segment spell no token: the file is damaged")
+        return ends
+
+    def symbols(self, lanes: npt.NDArray[np.int32]) -> Symbols:
+        """Returns the symbols that some lanes have spelled, (k,)."""
+        return self._trie.order[self._trie.first[self._nodes[lanes]]]
+
+
+@kernel
+def _longest(trie, raw, symbols):
+    """Fills in the symbols of raw bytes, each the longest that fits; returns their number."""
+    count, at = 0, 0
+    while at < raw.shape[0]:
+        node, found, end = np.int64(0), np.int64(0), at
+        while end < raw.shape[0]:
+            node = _child(trie, node, raw[end])
+            if node < 0:
+                break
+            end += 1
+            if trie.first[node] < trie.own_stop[node]:
+                found = node
+        symbols[count] = trie.order[trie.first[found]]
+        at += trie.depth[found]
+        count += 1
+    return count
+
+
+def longest_symbols(trie: Trie, raw: bytes) -> Symbols:
+    """Returns symbols that spell raw bytes, each the longest that fits: needs no tokenizer."""
+    symbols = np.empty(len(raw), np.int32)
+    return symbols[: _longest(trie, np.frombuffer(raw, np.uint8).copy(), symbols)]
