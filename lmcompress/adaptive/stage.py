@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -237,6 +238,18 @@ class AdaptiveStage:
             self.ends = new_ends(len(lengths), primed.ends if primed else None)
         addresses = addresses_of(self.state)
         self._addresses = addresses, addresses_of(self.ends) if self.ends else addresses
+
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """Returns all that was learned; `restored` gives a stage to continue from."""
+        return [*self.state, *(self.ends or ())]
+
+    @classmethod
+    def restored(cls, arrays: Sequence[npt.NDArray[Any]]) -> AdaptiveStage:
+        """Inverts `arrays`, for `primed` alone: it predicts no more."""
+        stage, size = object.__new__(cls), len(State._fields)
+        stage.state = State(*arrays[:size])
+        stage.ends = State(*arrays[size:]) if len(arrays) > size else None
+        return stage
 
     def encode(self, encoder: RangeEncoder, rounds: Rounds) -> None:
         """Encodes the bytes of rounds."""

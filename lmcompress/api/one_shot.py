@@ -41,6 +41,8 @@ def compress(
         adaptive (default True): Whether a context mixer that learns from the data joins the GPT.
         prompt (default None): A `Prompt`, a text that the model reads first, like a dictionary in
           zstd. `decompress` needs the same one.
+        prompt_cache (default 1 GiB): Bytes that what prompts have taught may take in the user's
+          cache, so that the next process need not read them again; 0 keeps nothing.
         compact (default False): Whether to write a header of about 20 bytes, which names neither
           model nor prompt. For data of at most one segment.
         device (default "auto"): "cpu", "cuda", or "auto": a GPU if there is one. "reference" runs
@@ -52,8 +54,7 @@ def compress(
 
     Raises:
       ModelNotFoundError: If the model is unknown.
-      LmcompressError: If `compact` is set and the data is more than one segment, or the model
-        cannot use a prompt.
+      LmcompressError: If `compact` is set and the data is more than one segment.
       MissingDependencyError: If `device` is "cuda" and there is no GPU.
       ValueError: If a setting is out of range.
     """
@@ -79,7 +80,7 @@ def decompress(
         installed, for a frame leads to its model.
       config: Settings to start from. Only prompt, device and threads matter here.
       progress: Called with the number of bytes done since the last call.
-      **options: `prompt`, `device` and `threads`, as `compress` describes them.
+      **options: `prompt`, `prompt_cache`, `device` and `threads`, as `compress` describes them.
 
     Returns:
       The original bytes, checked against the frames' checksums.

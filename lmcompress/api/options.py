@@ -13,6 +13,7 @@ class DecompressOptions(TypedDict, total=False):
     """Keywords of `decompress`, and of `open` when reading."""
 
     prompt: Prompt | None
+    prompt_cache: int
     device: str
     threads: int | None
 

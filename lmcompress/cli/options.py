@@ -109,11 +109,25 @@ def size_options(command: Command) -> Command:
     return command
 
 
-prompt_option = click.option(
-    "--prompt",
-    metavar="FILE",
-    help="A text that the model reads first, like a dictionary; decompress needs it too.",
-)
+def prompt_option(command: Command) -> Command:
+    """Adds --prompt and --prompt-cache."""
+    for option in (
+        click.option(
+            "--prompt-cache",
+            type=byte_count,
+            metavar="N",
+            help="Bytes on disk for what prompts have taught the model, so that the next command "
+            "need not read them again; 0 keeps nothing.  [default: 1G]",
+        ),
+        click.option(
+            "--prompt",
+            metavar="FILE",
+            help="A text that the model reads first, like a dictionary; decompress needs it too.",
+        ),
+    ):
+        command = option(command)
+    return command
+
 
 compact_option = click.option(
     "--compact",
@@ -142,12 +156,13 @@ def codec_config(
     segment_bytes: int | None = None,
     adaptive: str = "on",
     prompt: str | None = None,
+    prompt_cache: int | None = None,
     compact: bool = False,
 ) -> CodecConfig:
     """Returns the configuration that the options ask for; raises UsageError if out of range."""
     from lmcompress.codec.config import CodecConfig
 
-    given = {"lanes": lanes, "segment_bytes": segment_bytes}
+    given = {"lanes": lanes, "segment_bytes": segment_bytes, "prompt_cache": prompt_cache}
     try:
         return CodecConfig(
             device=device,

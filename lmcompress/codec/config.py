@@ -13,6 +13,7 @@ from lmcompress.codec.prompt import Prompt
 from lmcompress.format.header import MAX_SEGMENT_BYTES
 
 DEFAULT_SEGMENT_BYTES = 16 << 20
+DEFAULT_PROMPT_CACHE = 1 << 30
 MAX_LANES = 4096
 
 Progress = Callable[[int], None]
@@ -33,6 +34,8 @@ class CodecConfig:
     """Whether to try the adaptive stage; a segment skips it where it does not help."""
     prompt: Prompt | None = None
     """A text that encoder and decoder read first."""
+    prompt_cache: int = DEFAULT_PROMPT_CACHE
+    """Bytes that what prompts have taught may take in the user's cache; 0 keeps nothing."""
     compact: bool = False
     """Whether to write a compact frame: one segment, a header of some 20 bytes, no names."""
     device: str = "auto"
@@ -48,6 +51,8 @@ class CodecConfig:
             raise ValueError(
                 f"segment_bytes is {self.segment_bytes!r}, expected 1 to {MAX_SEGMENT_BYTES}"
             )
+        if self.prompt_cache != 0 and not _is_count(self.prompt_cache):
+            raise ValueError(f"prompt_cache is {self.prompt_cache!r}, expected bytes, or 0")
         if self.threads is not None and not _is_count(self.threads):
             raise ValueError(f"threads is {self.threads!r}, expected at least 1")
 

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +81,16 @@ class PromptState:
             for rounds in predictor.spell(tokens, coming):
                 stage.predict(rounds)
         return cls(stage, predictor.read_as(symbols[-context_length:]))
+
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """Returns all of it; `restored` inverts this."""
+        return [self.context, *self.stage.arrays()]
+
+    @classmethod
+    def restored(cls, arrays: Sequence[npt.NDArray[Any]]) -> PromptState:
+        """Returns the state that gave these arrays."""
+        context, *learned = arrays
+        return cls(AdaptiveStage.restored(learned), context)
 
     def read_into(self, predictor: Predictor, lanes: int) -> int:
         """Feeds a new predictor the context except its last token; returns that token."""

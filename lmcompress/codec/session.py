@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,7 +23,8 @@ from lmcompress.codec.lanes import (
     token_block_steps,
 )
 from lmcompress.codec.predictor import ContextPolicy, Predictor, new_predictor
-from lmcompress.codec.prompt import PromptState, prompt_lanes
+from lmcompress.codec.prompt import Prompt, PromptState, prompt_lanes
+from lmcompress.codec.prompt_cache import PromptCache
 from lmcompress.errors import MissingDependencyError
 from lmcompress.format.frame import Method
 from lmcompress.models.store import Model
@@ -33,6 +35,9 @@ from lmcompress.system.gpu import has_gpu
 from lmcompress.tokenizer.bpe import tokenizer_of
 from lmcompress.tokenizer.spelling import longest_symbols
 
+_WORTH_KEEPING = 1.0
+"""Seconds that reading a prompt must take for what it taught to be kept on disk: 100 MB and more
+take a few tenths of a second to read."""
 _OVERLAP_STEPS = 64
 """Steps of a decoder's engine where it must read an overlap or the end of a prompt in one pass."""
 
@@ -136,12 +141,22 @@ class Session:
         key = self.model.fingerprint, prompt.sha256, self.policy
         if (state := PromptState.last(key)) is not None:
             return state
+        cache = PromptCache(self.config.prompt_cache)
+        if (arrays := cache.load(key)) is not None:
+            return PromptState.restored(arrays).keep(key)
+        started = time.perf_counter()
+        state = self._make_prompt_state(prompt)
+        if time.perf_counter() - started > _WORTH_KEEPING:
+            cache.save(key, state.arrays())
+        return state.keep(key)
+
+    def _make_prompt_state(self, prompt: Prompt) -> PromptState:
         symbols = self._prompt_symbols(prompt.raw)
         lanes = min(len(symbols), prompt_lanes(len(prompt.raw)))
         lengths, block = self.lane_bytes(symbols, lanes), self._block(lanes)
         with self._predictor(lanes, block) as predictor:
             args = symbols, lengths, predictor, block, self._context_length
-            return PromptState.read(*args).keep(key)
+            return PromptState.read(*args)
 
     def _prompt_symbols(self, raw: bytes) -> npt.NDArray[np.int32]:
         """Returns a prompt's symbols; a decoder must find them too, and has no tokenizer."""

@@ -122,7 +122,7 @@ def _cache_folder() -> Path | None:
     """Returns the folder for this version's machine code, or None if none can be written."""
     try:
         root = os.environ.get("NUMBA_CACHE_DIR") or cache_home() / "kernels"
-        folder = Path(root, _digest())
+        folder = Path(root, sources_digest())
         is_new = not folder.is_dir()
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)  # it is in use
@@ -139,7 +139,8 @@ def _cache_folder() -> Path | None:
         return None
 
 
-def _digest() -> str:
+def sources_digest() -> str:
+    """Returns a name for the version of all kernels: it changes with what they are made from."""
     package = Path(__file__).parents[1]
     versions = f"{numba.__version__} {sys.implementation.cache_tag}"
     digest = hashlib.blake2b(versions.encode(), digest_size=8)
