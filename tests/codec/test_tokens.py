@@ -6,6 +6,7 @@ import dataclasses
 import io
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,48 @@ def test_awkward_inputs_come_back(token_model: Model, awkward_input: bytes) -> N
 
     assert lmcompress.decompress(frame) == awkward_input[:1500]
     assert len(frame) <= len(awkward_input[:1500]) + 100
+
+
+PIECES = [
+    *(bytes([byte]) for byte in range(256)),
+    *(part.encode() for part in ("e\u0301", "\U0001f3f3\ufe0f\u200d", "\u202eabc", "한", "ﷺ")),
+    *(SPECIAL.encode(), SPECIAL.encode()[:-1], b"\r\n", TEXT[:40]),
+    *(b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\xaf"),  # no UTF-8
+]
+
+
+def awkward_texts(count: int) -> Iterator[bytes]:
+    """Yields every single byte, then runs of pieces that a tokenizer might not expect."""
+    yield from PIECES[:256]
+    generator = np.random.default_rng(7)
+    for _ in range(count - 256):
+        chosen = generator.integers(0, len(PIECES), generator.integers(2, 30))
+        yield b"".join(PIECES[i] for i in chosen)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_thousand_awkward_texts_come_back(token_model: Model, adaptive: bool) -> None:
+    texts = list(awkward_texts(1000))
+    symbols = [symbols_of(text, token_model) for text in texts]
+    assert [token_model.tokens.join(s) for s in symbols] == texts  # type: ignore[union-attr]
+    flat, method = np.concatenate(symbols), Method.MIXED if adaptive else Method.CODED
+    policy = ContextPolicy.of(token_model.weights)
+
+    def predictor(steps: int) -> Predictor:
+        return new_predictor(token_model.weights, 50, steps, policy)
+
+    lengths = lane_bytes(predictor(1), flat, 50)
+    [coder] = encode_segment(flat, lengths, opened(predictor(64), 50, 64), [method])
+    decoded = decode_segment(coder.payload(), lengths, opened(predictor(1), 50), method)
+    assert decoded == b"".join(texts)
+
+
+@pytest.mark.parametrize("raw", [b"\0" * 20_000, b" " * 20_000, b"\x13" * 20_000, b"ab" * 10_000])
+def test_long_runs_come_back(token_model: Model, raw: bytes) -> None:
+    frame = lmcompress.compress(raw, token_model, lanes=8)
+
+    assert lmcompress.decompress(frame) == raw
+    assert len(frame) < 400
 
 
 def symbols_of(raw: bytes, model: Model) -> np.ndarray:
