@@ -1,8 +1,8 @@
 """Text into tokens, for the encoder: a model's tokenizer, checked span by span.
 
 Any sequence of tokens whose bytes are the text decodes to it, so the tokenizer's output is compared
-with the text. A span that differs is halved until it agrees or one character is left, which is
-escaped, as are bytes that are not UTF-8.
+with the text. A span that differs is halved until it agrees or one character is left. That is
+taken byte by byte, as is what is not UTF-8.
 """
 
 from __future__ import annotations
