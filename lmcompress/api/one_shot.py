@@ -41,8 +41,8 @@ def compress(
         adaptive (default True): Whether a context mixer that learns from the data joins the GPT.
         prompt (default None): A `Prompt`, a text that the model reads first, like a dictionary in
           zstd. `decompress` needs the same one.
-        prompt_cache (default 1 GiB): Bytes that what prompts have taught may take in the user's
-          cache, so that the next process need not read them again; 0 keeps nothing.
+        prompt_cache (default 1 GiB): Disk space, in bytes, for prompts that were read, in the
+          user's cache: the next process with the same prompt starts sooner. 0 turns it off.
         compact (default False): Whether to write a header of about 20 bytes, which names neither
           model nor prompt. For data of at most one segment.
         device (default "auto"): "cpu", "cuda", or "auto": a GPU if there is one. "reference" runs

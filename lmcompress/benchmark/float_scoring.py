@@ -64,7 +64,7 @@ class FloatScorer:
           source: The model.
           window: Tokens that a pass reads; by default 2,048 or what the model takes, if less.
           stride: Tokens of a later window that count; by default half the window.
-          device: What `torch` calls it.
+          device: A device as `torch` names it.
         """
         name, _, revision = source.removeprefix(HUB).partition("@")
         where = {"revision": revision} if revision else {}
@@ -73,7 +73,7 @@ class FloatScorer:
         try:
             self._tokenizer = library.AutoTokenizer.from_pretrained(name, **where)
             network = library.AutoModelForCausalLM.from_pretrained(name, dtype="float32", **where)
-        except Exception as exc:  # of the hub, of safetensors, of many kinds of models
+        except Exception as exc:  # from the hub, safetensors or any kind of model
             reason = " ".join(str(exc).split())
             raise ModelNotFoundError(
                 f"cannot load {source} ({type(exc).__name__}: {reason}): give a folder of "
@@ -92,7 +92,7 @@ class FloatScorer:
         """Returns the code length of a text.
 
         Raises:
-          LmcompressError: If it is not UTF-8, or the tokenizer does not give it back: the code
+          LmcompressError: If it is not UTF-8, or the tokenizer does not reproduce it: the code
             length would leave something out.
         """
         try:
@@ -106,7 +106,7 @@ class FloatScorer:
         return FloatScore(len(raw), len(text), len(ids), self.window, self.stride, bits)
 
     def _encode(self, text: str) -> list[int]:
-        # Special tokens in the text are text; ours stands before it.
+        # Special tokens spelled in the text are plain text; only ours, put before it, is special.
         tokenizer = self._tokenizer
         ids: list[int] = tokenizer(
             text, add_special_tokens=False, split_special_tokens=True, verbose=False

@@ -37,7 +37,7 @@ from lmcompress.tokenizer.bpe import tokenizer_of
 logger = logging.getLogger(__name__)
 
 MIN_LOOP_SECONDS = 0.2
-"""A call that is shorter is repeated until so much time has passed; the best one counts."""
+"""Shorter calls are repeated until this much time has passed; the fastest counts."""
 WARM_UP_BYTES = 4096
 
 Progress = Callable[[str], None]
@@ -47,7 +47,7 @@ class ModelCodec:
     """A loaded model as a codec. Files of it decode with the command line as well."""
 
     def __init__(self, model: Model, config: CodecConfig | None = None) -> None:
-        """Asks for the device and the engine at once, so that what is missing is known early."""
+        """Resolves the device and the engine now, so that anything missing is reported early."""
         from lmcompress.gpt.quantization import ARITHMETIC_VERSION
 
         self.model, self.config = model, config or CodecConfig()
@@ -92,7 +92,7 @@ def _device_name(device: str) -> str:
 
 
 class Measurement(NamedTuple):
-    """What came of one codec on one corpus, after the round trip was compared."""
+    """The outcome of one codec on one corpus, after its round trip was compared."""
 
     compressed: bytes
     compress_seconds: float
@@ -112,13 +112,13 @@ def run_benchmark(
     """Returns one record for each codec and model on each file.
 
     Args:
-      files: Raw bytes by the name that the records shall carry.
+      files: Raw bytes by the name to put into the records.
       codecs: Names of classical codecs, "gzip" for "gzip-9"; "all" for those installed.
       models: Names or folders.
-      config: Of the models.
-      progress: Called with a line before each row.
+      config: Settings of the models.
+      progress: Called with a line of text before each row.
       score: Whether to fill in the models' code lengths too, at the cost of one more pass.
-      command: What the records give as the command.
+      command: The command to put into the records.
 
     Raises:
       LmcompressError: If a codec did not give back the original; the message names both.
@@ -160,7 +160,7 @@ def classical_codecs(names: Sequence[str]) -> list[Codec]:
 
 
 def _full_name(name: str) -> str:
-    """Returns "gzip-9" for "gzip"; a name that stands for none is returned as it is."""
+    """Returns "gzip-9" for "gzip"; an unknown name is returned unchanged."""
     known = classical.names()
     starts = [full for full in known if full.partition("-")[0] == name]
     return starts[0] if name not in known and starts else name
@@ -184,7 +184,7 @@ def benchmark_row(
 
 
 def chunked_row(codec: Codec, corpus: str, raw: bytes, run: RunInfo, chunk_bytes: int) -> Record:
-    """Returns the record of a codec without a model that gets each chunk of a corpus alone.
+    """Returns the record of a codec without a model that gets the chunks of a corpus one by one.
 
     Its size is the sum of the chunks' sizes, each decompressed and compared; it is not timed.
 
@@ -220,7 +220,7 @@ def scored_row(codec: ModelCodec, corpus: str, raw: bytes, run: RunInfo) -> Reco
 
 
 def chunked_name(name: str, chunk_bytes: int) -> str:
-    """Returns the name of a codec's rows where it gets chunks."""
+    """Returns the name of a codec in rows where it gets chunks."""
     return f"{name} (chunks of {chunk_bytes:,})"
 
 
@@ -235,7 +235,7 @@ def _record(
 ) -> Record:
     """Returns the record of a round trip that was compared, under the codec's or another name.
 
-    Without compressed bytes there was none, and no rate.
+    With compressed_bytes None there was no round trip, and there is no rate.
     """
     common = {
         **vars(run),

@@ -21,7 +21,7 @@ PNG_COLUMNS = 64
 _PNG_SIZE_KEY = "raw-bytes"
 _FLAC_RATE_HZ = 16_000
 _EMPTY = b""
-"""Neither format can hold nothing."""
+"""Neither format can hold an empty input."""
 
 
 def media_codecs() -> list[Codec]:
@@ -33,7 +33,7 @@ def media_codecs() -> list[Codec]:
 def _png() -> Codec:
     """PNG at zlib level 9, its filters chosen row by row.
 
-    The last row is filled up with zeros; the raw size then stands in a text chunk.
+    The last row is padded with zeros; if it is, a text chunk holds the raw size.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngImageFile, PngInfo

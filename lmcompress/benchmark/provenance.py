@@ -18,7 +18,7 @@ from lmcompress.system.cpus import usable_cpus
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _CODE = ("lmcompress", "experiments", "pyproject.toml")
-"""What changes a result. Writing results/ must not make the commit look dirty."""
+"""What can change a result; writing results/ must not make the commit look dirty."""
 
 
 def utc_now() -> str:
@@ -47,7 +47,7 @@ def describe_run(command: str | None = None) -> RunInfo:
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """Returns a command to paste; absolute paths lose their folders, which tell of the machine."""
+    """Returns a command to paste; absolute paths lose their folders, which are this machine's."""
     return shlex.join(Path(arg).name if Path(arg).is_absolute() else arg for arg in argv)
 
 
@@ -71,7 +71,7 @@ def _cpu_model() -> str:
 
 def _torch_version() -> str | None:
     try:
-        return importlib.metadata.version("torch")  # without the seconds that importing it takes
+        return importlib.metadata.version("torch")  # importing it would take seconds
     except importlib.metadata.PackageNotFoundError:
         return None
 

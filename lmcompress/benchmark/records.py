@@ -50,7 +50,7 @@ class Record(RunInfo):
     created_utc: str
     corpus: str
     corpus_sha256: str
-    """Of the bytes that were compressed: of the range, if the corpus is one."""
+    """Hash of the bytes that were compressed: of the range only, if the corpus is a range."""
     raw_bytes: int
     codec: str
     codec_version: str
@@ -200,7 +200,7 @@ def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def to_csv(records: Iterable[Record], path: Path, *, overwrite: bool = True) -> None:
-    """Writes records as CSV; raises LmcompressError if there is a file that must stay."""
+    """Writes records as CSV; raises LmcompressError if the file exists and must not be replaced."""
     text = csv_text(map(dataclasses.asdict, records))
     with replace_atomically(path, overwrite=overwrite) as output:
         output.write(text.encode(errors="backslashreplace"))

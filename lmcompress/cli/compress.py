@@ -67,7 +67,7 @@ def compress(
 ) -> int:  # fmt: skip
     """Compress each FILE to FILE.lmc and keep FILE. With - as FILE, read stdin and write stdout.
 
-    Neither --threads nor, with --lanes fixed, --device changes the output.
+    --threads never changes the output, and --device does not either once --lanes is given.
     """
     from lmcompress.models.store import check_model
 

@@ -18,12 +18,10 @@ _KNOWN_WHEN_LOADED = "known when loaded"
 
 
 @click.command(
-    short_help="List installed models, or describe a GPT of the literature.",
+    short_help="List installed models, or describe a published GPT.",
     epilog="Example: lmcompress models --preset gpt3-175b",
 )
-@click.option(
-    "--preset", metavar="NAME", help="Show the parameters and FLOPs of a GPT of the literature."
-)
+@click.option("--preset", metavar="NAME", help="Show the parameters and FLOPs of a published GPT.")
 @click.option(
     "--bytes-per-token",
     type=float,
@@ -37,7 +35,7 @@ def models(preset: str | None, bytes_per_token: float, as_json: bool) -> int:
     """List the installed models: built-in ones, those in $LMCOMPRESS_MODELS, and fetched ones.
 
     With --preset, show the size and cost of a GPT as published: gpt1, gpt2-xl, gpt3-175b and
-    others. These have no weights here.
+    others. Their weights are not included.
     """
     if preset is not None:
         row = describe_preset(preset, bytes_per_token)

@@ -116,8 +116,8 @@ def prompt_option(command: Command) -> Command:
             "--prompt-cache",
             type=byte_count,
             metavar="N",
-            help="Bytes on disk for what prompts have taught the model, so that the next command "
-            "need not read them again; 0 keeps nothing.  [default: 1G]",
+            help="Disk space for prompts that were read: the next command with the same prompt "
+            "starts sooner. 0 turns this cache off.  [default: 1G]",
         ),
         click.option(
             "--prompt",

@@ -64,12 +64,12 @@ def score(
 ) -> int:  # fmt: skip
     """Measure how well a model predicts each FILE, without compressing it.
 
-    Prints two code lengths per byte: the ideal one, from the model's probabilities, and the
-    quantized one, from the integer frequencies that the coder would use. A compressed file is
-    larger by its headers and checksums.
+    Prints two code lengths in bits per byte: the ideal one, from the GPT's probabilities alone, and
+    the quantized one, from the integer frequencies that the coder would use, after the adaptive
+    stage. A compressed file is larger than the second by its headers and checksums.
 
-    With --float, MODEL may be any causal model that the transformers library loads. No such model
-    can compress: floating-point results differ between machines, so a file might not decode.
+    With --float, MODEL may be any causal model that the transformers library loads. Such a model
+    cannot compress: floating-point results differ between machines, so a file might not decode.
     """
     if as_float:
         given = {name for name in ("lanes", "segment_bytes", "prompt") if options[name] is not None}

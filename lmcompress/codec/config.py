@@ -35,7 +35,7 @@ class CodecConfig:
     prompt: Prompt | None = None
     """A text that encoder and decoder read first."""
     prompt_cache: int = DEFAULT_PROMPT_CACHE
-    """Bytes that what prompts have taught may take in the user's cache; 0 keeps nothing."""
+    """Disk space, in bytes, for prompts that were read, in the user's cache; 0 turns it off."""
     compact: bool = False
     """Whether to write a compact frame: one segment, a header of some 20 bytes, no names."""
     device: str = "auto"

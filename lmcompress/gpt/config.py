@@ -78,7 +78,7 @@ class GPTConfig:
     tied: bool = False
     """Whether the output layer shares the token embedding's weights."""
     activation_bits: int = 8
-    """Bits of what enters a linear layer in exact evaluation, sign included; weights have 8."""
+    """Bits of a linear layer's inputs in exact evaluation, sign included; weights have 8."""
     bos_id: int = 0
     """Token before the first symbol of every stream."""
 

@@ -1,4 +1,4 @@
-"""What the CPU path's engines share: calls of any length, cut into blocks."""
+"""What the CPU engines share: calls of any length are cut into blocks."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class BlockEngine(abc.ABC):
         out: npt.NDArray[np.float32] | None,
         logits: npt.NDArray[np.float32] | None,
     ) -> None:
-        """Reads tokens (lanes, steps); fills what is given of shape (steps, lanes, V)."""
+        """Reads tokens (lanes, steps); fills the given outputs, (steps, lanes, V)."""
 
     @abc.abstractmethod
     def close(self) -> None:

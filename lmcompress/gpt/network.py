@@ -1,7 +1,9 @@
 """The float GPT, for training and scoring.
 
-One file in nanoGPT's manner. `reference.py` evaluates the same network with integer reductions; the
-two agree up to quantization. Shapes: B sequences, T tokens, H heads, D channels of a head.
+A single file, in the manner of nanoGPT. `reference.py` evaluates the same network with integer
+reductions; the two agree up to quantization.
+
+Shapes: B sequences, T tokens, H heads, D channels of a head.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _banded_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     """Causal attention over the last `window` tokens; cost linear in T.
 
-    Queries are cut into blocks of `window`; each block sees itself and the block before it. Those
-    are laid side by side by copying: the backward pass of overlapping views is far slower.
+    Queries are cut into blocks of `window`; each block sees itself and the block before it. The
+    blocks are copied next to each other: the backward pass of overlapping views is far slower.
     """
     B, H, T, D = q.shape
     blocks = -(-T // window)

@@ -1,7 +1,7 @@
-"""Softmax numerators of the tokens that a text spells, in the order of the token trie.
+"""Softmax numerators of the tokens that can occur in a text, in the order of the token trie.
 
-They are those of `reference.integer_softmax`, integers up to 2**30, with the largest logit taken
-over these tokens alone. `cpu/` and `cuda/` give the same bits.
+They are computed as in `reference.integer_softmax`, integers up to 2**30, with the largest logit
+taken over these tokens alone. `cpu/` and `cuda/` give the same bits.
 
 Shapes: n rows, V tokens of the model, s symbols of the trie.
 """

@@ -1,4 +1,4 @@
-"""The published GPTs by name, each one configuration; and what a configuration costs.
+"""The published GPTs by name, as configurations, and what a configuration costs.
 
 GPT-1: Radford et al. (2018), size of the released vocabulary. GPT-2: Radford et al. (2019), table
 2; its parameter counts are misprinted there (see `PRINTED_PARAMETERS`). GPT-3: Brown et al. (2020),
@@ -19,7 +19,7 @@ from lmcompress.errors import ModelNotFoundError, did_you_mean
 from lmcompress.gpt.config import GPTConfig
 
 BPE_BYTES_PER_TOKEN = 4.0
-"""Bytes of English text that a token of GPT-2's vocabulary covers, about; an assumption."""
+"""Bytes of English text per token of GPT-2's vocabulary: a rough assumption."""
 BAND_SHARE = 8
 """GPT-3's banded layers see this fraction of the context: ours, the paper gives no number."""
 

@@ -46,7 +46,7 @@ class ExactWeights:
     config: GPTConfig
     arrays: Mapping[str, npt.NDArray[np.generic]]
     tokens: TokenTable | None = None
-    """What the model's symbols stand for; None: bytes."""
+    """The bytes of each token; None if the symbols are bytes."""
 
     def __post_init__(self) -> None:
         config = self.config
@@ -59,7 +59,7 @@ class ExactWeights:
         self._check_arrays()
 
     def _check_arrays(self) -> None:
-        """Raises ValueError on other shapes than the kernels, which check no bounds, will read."""
+        """Raises ValueError on shapes that the kernels, which check no bounds, do not expect."""
         expected = expected_arrays(self.config)
         if odd := sorted(set(self.arrays) ^ set(expected)):
             raise ValueError(f"array {odd[0]} is missing, or not one of this configuration's")
@@ -92,7 +92,7 @@ class ExactWeights:
 
     @property
     def model_bytes(self) -> int:
-        """Bytes that the stored weights take, and the table of tokens."""
+        """Bytes of the stored weights and of the token table."""
         tables = [] if self.tokens is None else self.tokens.to_arrays().values()
         return sum(array.nbytes for array in (*self.arrays.values(), *tables))
 
@@ -190,7 +190,7 @@ def quantize_network(network: GPT) -> ExactWeights:
 
 def quantize_tensors(config: GPTConfig, tensors: Iterable[tuple[str, Tensor]]) -> ExactWeights:
     """Returns exact weights from float tensors named as in `GPT.state_dict()`, taken one by one."""
-    _check_sums(config)  # before tables as long as the context are computed
+    _check_sums(config)  # before computing tables as long as the context
     arrays = _rotary_arrays(config)
     for name, tensor in tensors:
         stem, kind = name.replace(".attention.", ".").replace(".mlp.", ".").rsplit(".", 1)

@@ -53,7 +53,7 @@ def quantize(
 
 
 def integer_sqrt(n: Tensor) -> Tensor:
-    """Returns floor(sqrt(n)) for int64 n < 2**62; settles the float root by integer checks."""
+    """Returns floor(sqrt(n)) for int64 n < 2**62; corrects the float root in integers."""
     root = torch.sqrt(n.double()).floor().long()
     for _ in range(2):
         root = root - (root * root > n).long()
@@ -189,11 +189,11 @@ class ExactGPT:
 
         Args:
           tokens: int64 (B, T), the tokens at positions cache.position and up.
-          cache: State after the tokens before; advanced by T. None starts a stream.
+          cache: State after the earlier tokens; advanced by T. None starts a stream.
 
         Returns:
           int64 (B, T, vocab_size), >= 0, each row summing to 2**PRECISION_BITS - vocab_size.
-          The coder adds the one to each.
+          The coder adds the one back to each.
         """
         return integer_softmax(self.logits(tokens, cache))
 
@@ -316,7 +316,7 @@ def integer_attention(
     t = (torch.matmul(q, k.mT) * q_scale) * k_scale.mT  # D * 127**2 < 2**24: exact sums
     z = torch.round(t.clamp(-MAX_EXPONENT, MAX_EXPONENT)).long().masked_fill(~seen, -(1 << 40))
     e = exp2_negative(z.amax(-1, keepdim=True) - z, ATTENTION_SCALE_BITS)
-    # Each value's scale joins its weight, so that the sum over keys is one of integers.
+    # Each value's scale is folded into its weight, so that the sum over keys is over integers.
     p, p_scale = quantize(e.float() * v_scale.mT, ATTENTION_LEVELS, PER_ATTENTION_LEVEL)
     sums = torch.matmul(p.double(), v.double()).float()  # beyond 2**24, far below 2**53
     return sums * (p_scale / e.sum(-1, keepdim=True).float())
@@ -339,4 +339,4 @@ def integer_softmax(logits: Tensor) -> Tensor:
     index = torch.arange(vocab_size, device=z.device)
     first = torch.where(z == largest, index, vocab_size).amin(-1, keepdim=True)
     remainder = budget - freqs.sum(-1, keepdim=True)
-    return freqs.scatter_add(-1, first, remainder)  # the rounding goes where it costs least
+    return freqs.scatter_add(-1, first, remainder)  # the remainder goes where it costs least

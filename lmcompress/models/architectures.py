@@ -1,6 +1,6 @@
-"""Published checkpoints as our network: their options and tensors under our names.
+"""Maps published checkpoints to our network: their options and tensors under our names.
 
-An architecture reads what its `config.json` says, in the words of the `transformers` library, and
+An architecture reads what its `config.json` says, in the terms of the `transformers` library, and
 hands out the tensors that `network.GPT` has, one at a time. What it cannot evaluate faithfully (a
 scaled rotary base, another activation, sliding windows) it refuses by name.
 """
@@ -78,7 +78,7 @@ def gpt_config(values: Values, **overrides: Any) -> GPTConfig:
 
 
 def _first_token(values: Values) -> int:
-    """Returns the token that opens a text: the one for it, else the one that ends a text."""
+    """Returns the token that opens a text: the BOS token if there is one, else the EOS token."""
     for key in ("bos_token_id", "eos_token_id"):
         found = values.get(key)
         found = found[0] if isinstance(found, list) and found else found
@@ -104,7 +104,7 @@ def _activation(name: str) -> str:
 
 
 def _rotary(values: Values, fraction: float, base: float = 10000.0) -> tuple[float, float]:
-    """Returns (base, rotated fraction of a head); newer and older files say it differently."""
+    """Returns (base, rotated fraction of a head); newer and older files store it differently."""
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
@@ -200,7 +200,7 @@ def _gpt2_tensors(config: GPTConfig, get: Get) -> Named:
     for i in range(config.n_layer):
         for ours, theirs in parts.items():
             weight = get(f"transformer.h.{i}.{theirs}.weight")
-            if weight.ndim == 2:  # a product's is (in, out)
+            if weight.ndim == 2:  # GPT-2 stores its matrices as (in, out)
                 weight = weight.T.contiguous()
             yield f"blocks.{i}.{ours}.weight", weight
             yield f"blocks.{i}.{ours}.bias", get(f"transformer.h.{i}.{theirs}.bias")

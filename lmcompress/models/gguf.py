@@ -1,4 +1,4 @@
-"""GGUF files (llama.cpp's format) in the words of the `transformers` library.
+"""GGUF files (llama.cpp's format) in the terms of the `transformers` library.
 
 Tensors of any type that the `gguf` package knows are brought back to float32. The tokenizer's parts
 become the text of a `tokenizer.json`.
@@ -36,7 +36,7 @@ _NAMES = {
     "mlp.down_proj": "ffn_down",
 }
 _CONTROL = 3
-"""Type of a token that no text spells."""
+"""Type of the tokens that cannot occur in a text."""
 _BY_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -194,7 +194,7 @@ class GgufFile:
 def _bounded_reader(gguf: Any) -> Any:
     """Returns a reader class that raises ValueError where it would read past the file's end.
 
-    The package's own reads nothing there, so an array that claims to be long takes for ever.
+    The package's own reads nothing there, so an array that claims to be long would take forever.
     """
 
     class BoundedReader(gguf.GGUFReader):  # type: ignore[misc]

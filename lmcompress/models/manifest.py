@@ -77,7 +77,7 @@ def check_size(folder: Path, config: GPTConfig) -> None:
 
 
 def _array_bytes(path: Path) -> int:
-    """Returns the bytes of a safetensors file after its header, whose size its first 8 bytes are.
+    """Returns the bytes of a safetensors file after its header, whose size is in its first 8 bytes.
 
     The format: https://github.com/huggingface/safetensors, "Format".
     """

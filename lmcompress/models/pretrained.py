@@ -1,7 +1,7 @@
 """Published checkpoints, from a folder of `transformers` or a GGUF file, as our models.
 
 A checkpoint is quantized once, tensor by tensor; what is kept is an exact checkpoint of ours with
-the tokenizer beside it.
+the tokenizer next to it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from lmcompress.tokenizer.bpe import TOKENIZER_FILE, TextTokenizer
 from lmcompress.tokenizer.vocabulary import TokenTable
 
 MAX_WINDOW = 2048
-"""Tokens of context that a model is used with at most: attention's cost grows with them."""
+"""Longest context to use a model with, in tokens: the cost of attention grows with it."""
 ACTIVATION_BITS = 12
-"""Bits of what enters a product; with 8, SmolLM2-135M loses five to ten times as much
+"""Bits of a linear layer's inputs; with 8, SmolLM2-135M loses five to ten times as much
 (results/pretrained)."""
 MIN_SPELLED = 0.9
 """Share of a vocabulary that its own tokenizer spells; the rest is special, or padding."""
@@ -93,7 +93,7 @@ class Pretrained:
                 f"the tokenizer has {table.is_spelled.sum():,} tokens of text, {self.path} has "
                 f"{self.config.vocab_size:,}: it belongs to another model"
             )
-        TextTokenizer(self.tokenizer_json, table)  # better now than when a file is waiting
+        TextTokenizer(self.tokenizer_json, table)  # fails here, not when a file is compressed
         weights = dataclasses.replace(self.weights(), tokens=table)
         save_exact_checkpoint(weights, card, folder)
         (folder / TOKENIZER_FILE).write_text(self.tokenizer_json, "utf-8")
@@ -117,7 +117,7 @@ def open_pretrained(path: Path, **overrides: Any) -> Pretrained:
 
 @contextlib.contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """Turns what a configuration of wrong types or without its fields leads to into one line."""
+    """Turns the errors that a configuration with wrong or missing fields causes into one line."""
     try:
         yield
     except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
@@ -211,7 +211,7 @@ class _Safetensors:
             self._files |= dict.fromkeys(file.keys(), file)
 
     def get(self, name: str) -> Tensor:
-        """Returns a tensor, float32; bare networks lack the first part of the names."""
+        """Returns a tensor, float32; bare networks lack the first part of each name."""
         for key in (name, name.partition(".")[2]):
             if key in self._files:
                 return self._files[key].get_tensor(key).float()  # type: ignore[no-any-return]

@@ -1,8 +1,8 @@
 """Finds and loads models by name, by folder or by fingerprint.
 
-Installed are the models that come with the package, those in the folders of $LMCOMPRESS_MODELS, and
-fetched ones. Finding a model by name or fingerprint reads small JSON files; only loading its
-weights imports anything heavy.
+The installed models are those that come with the package, those in the folders of
+$LMCOMPRESS_MODELS, and fetched ones. Finding a model by name or fingerprint reads small JSON files;
+only loading its weights imports anything heavy.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ _log = logging.getLogger(__name__)
 class Model:
     """A quantized GPT, loaded and ready to predict.
 
-    Hashable. Whether two models predict the same is what `fingerprint` tells, not `==`.
+    Hashable. To tell whether two models predict the same, compare `fingerprint`, not the models.
     """
 
     name: str
-    """What files of this model name it."""
+    """The name that files made with this model carry."""
     weights: ExactWeights | None
     """None for the model "none", which has no GPT."""
     card: dict[str, Any] = dataclasses.field(hash=False, repr=False)
@@ -279,7 +279,7 @@ def fingerprints() -> list[tuple[Path, str | None]]:
 
 
 def folders_with(prefix: bytes) -> list[Path]:
-    """Returns the folders of installed models whose manifest has a fingerprint that begins so.
+    """Returns the folders of installed models whose manifest has a fingerprint with this prefix.
 
     Of two copies of one model, only the first folder is returned.
     """
@@ -287,7 +287,7 @@ def folders_with(prefix: bytes) -> list[Path]:
 
 
 def _find_by_fingerprint(prefix: bytes) -> list[Path]:
-    """Returns the same folders; if there are none, tries models that must be loaded to tell."""
+    """Like `folders_with`; if there are none, loads the models whose fingerprint is unknown."""
     stated = fingerprints()
     without = (folder for folder, fingerprint in stated if fingerprint is None)
     return _matching(prefix, stated) or _matching(prefix, _loaded_fingerprints(without))
