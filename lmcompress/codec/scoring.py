@@ -80,7 +80,7 @@ def _score_segment(raw: bytes, session: Session, progress: Progress | None) -> t
 class _Ideal:
     """Sums up -log2 of the softmax of exact logits, over the tokens that a text spells.
 
-    A byte that is no token has no logit, and counts as the coder has it at least: 24 bits.
+    A byte that is not a token has no logit, and counts as the coder has it at least: 24 bits.
     """
 
     def __init__(self, table: TokenTable | None) -> None:

@@ -117,7 +117,7 @@ class FrameCompressor:
         return size + self._writer.coding_overhead(coded.lanes, size) < len(raw)
 
     def _encode(self, raw: bytes, progress: Progress | None) -> _Coded | None:
-        """Returns the result of the method with the shortest payload; None for what is no text."""
+        """Returns the result of the method with the shortest payload; None for what is not text."""
         session = self._session
         if session.model.tokens and broken_bytes(raw) > MAX_BROKEN * len(raw):
             return None

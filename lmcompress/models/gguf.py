@@ -89,7 +89,7 @@ class GgufFile:
         try:
             reader = _bounded_reader(self._gguf)(path)
         except FileNotFoundError as exc:
-            raise ModelNotFoundError(f"there is no file {path}") from exc
+            raise ModelNotFoundError(f"found no file {path}") from exc
         except (ValueError, IndexError, KeyError, OSError) as exc:
             raise ModelNotFoundError(
                 f"{path} is damaged, cut short, or not a GGUF file ({exc}): download it again"

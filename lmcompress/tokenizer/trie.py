@@ -18,7 +18,7 @@ Integers = npt.NDArray[np.int32]
 
 
 class Trie(NamedTuple):
-    """Nodes in order of depth; node 0 is the root, which is no token.
+    """Nodes in order of depth; node 0 is the root, which is not a token.
 
     The children of a node have consecutive numbers, in the order of their bytes.
     """

@@ -1,6 +1,6 @@
 """Tokens and bytes: what a decoder must know of a tokenizer, as a table.
 
-A symbol is a token's id, or, from `escape` on, a byte that is no token of its own: escape + byte.
+A symbol is a token's id or, from `escape` on, a byte that is not itself a token: escape + byte.
 So symbols spell every text. The table is derived once from a `tokenizer.json` (byte-level BPE:
 Sennrich et al., 2016; Radford et al., 2019) and kept with the model, so decoding needs no
 tokenizer.
@@ -38,13 +38,13 @@ class TokenTable:
     def __post_init__(self) -> None:
         """Checks the tokens."""
         if not any(self.tokens):
-            raise ValueError("no token has bytes: this is no tokenizer's table")
+            raise ValueError("no token has bytes: this is not a tokenizer's table")
         if max(map(len, self.tokens)) > MAX_TOKEN_BYTES:
             raise ValueError(f"a token has more than {MAX_TOKEN_BYTES} bytes")
 
     @property
     def escape(self) -> int:
-        """The symbol of the byte 0, if that is no token."""
+        """The symbol of the byte 0, if that is not a token."""
         return len(self.tokens)
 
     @functools.cached_property
@@ -109,7 +109,7 @@ class TokenTable:
     def read_as(self, symbols: Symbols, bos_id: int) -> npt.NDArray[np.int64]:
         """Returns the tokens that a model reads for symbols of any shape.
 
-        For a byte that is no token, that is the token which opens a text.
+        For a byte that is not a token, that is the token which opens a text.
         """
         return np.where(symbols < self.escape, symbols, bos_id).astype(np.int64)
 
