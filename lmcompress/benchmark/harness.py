@@ -235,7 +235,7 @@ def _record(
 ) -> Record:
     """Returns the record of a round trip that was compared, under the codec's or another name.
 
-    With compressed_bytes None there was no round trip, and there is no rate.
+    If compressed_bytes is None, nothing was compressed, so the record has no rate.
     """
     common = {
         **vars(run),

@@ -49,7 +49,7 @@ class Walk(Protocol):
     ) -> npt.NDArray[np.int32] | None:
         """Takes a byte of each of some lanes (k,); returns how likely a token ends there, (k,).
 
-        None where every byte is a token.
+        None if every byte is a token: a step of a model of bytes then needs no call for ends.
         """
 
     def symbols(self, lanes: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

@@ -71,7 +71,7 @@ class PromptState:
         Args:
           symbols: The prompt's bytes or tokens, (n,).
           lengths: Bytes of each lane.
-          predictor: New, for as many lanes.
+          predictor: A new one, with one lane for each length.
           block: Steps to evaluate at once; changes speed only.
           context_length: How many of the last symbols a lane begins with.
         """

@@ -111,7 +111,7 @@ def encode_segment(
     """Returns, for each method, the coder with the encoded segment.
 
     Args:
-      symbols: Bytes or tokens (n,), at least as many as there are lanes.
+      symbols: Bytes or tokens (n,), at least one for each lane.
       lengths: Bytes of each lane.
       opened: A new predictor, whose predictions the methods share.
       methods: CODED, MIXED or both.

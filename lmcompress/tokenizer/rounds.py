@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lmcompress.range_coder import PRECISION_BITS, Freqs
 
 NEVER, ALWAYS = 0, 1 << PRECISION_BITS
-"""Frequencies of an end where there is no choice, so that nothing is coded."""
+"""How likely an end is where the trie decides it: the end is not coded."""
 
 
 def is_open(ends: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:

@@ -94,13 +94,19 @@ def test_damage_counts_as_absence(
         assert path.read_bytes() == whole  # made again
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_no_error(
-    tiny_model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Model,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    folder.parent.chmod(0o500)
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("lmcompress.codec.prompt_cache.replace_atomically", refuse)
 
     assert lmcompress.decompress(compressed(tiny_model, monkeypatch), prompt=PROMPT) == RAW
+    assert "cannot be kept for next time" in caplog.text
 
 
 def test_a_file_in_the_place_of_the_folder_is_no_error(
@@ -144,19 +150,20 @@ def test_what_is_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-def save_and_load(folder: Path) -> bool:
-    """Returns whether everything that was found was whole."""
-    cache = PromptCache(27_000, folder)
+def save_and_load(folder: Path) -> int:
+    """Returns how often something was found, which was whole each time."""
+    cache, count = PromptCache(27_000, folder), 0
     for number in range(40):
         cache.save((number % 5,), ARRAYS)
         found = cache.load((number % 5,))
-        if found is not None and not np.array_equal(found[0], ARRAYS[0]):
-            return False
-    return True
+        if found is not None:
+            assert np.array_equal(found[0], ARRAYS[0])
+            count += 1
+    return count
 
 
 def test_many_processes_share_a_cache(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        assert pool.map(save_and_load, [tmp_path] * 4) == [True] * 4
+        assert min(pool.map(save_and_load, [tmp_path] * 4)) > 0
 
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 27_000
