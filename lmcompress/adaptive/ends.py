@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmcompress.adaptive.contexts import (
-    hash_with,
-    learn_contexts,
-    predict_contexts,
-    start_contexts,
-    stretch,
-)
+from lmcompress.adaptive.contexts import start_contexts
+from lmcompress.adaptive.counters import learn_counters, predict_counters
+from lmcompress.adaptive.hashing import hash_with
 from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS
-from lmcompress.adaptive.mixing import learn_mixing, mix, sureness_of
+from lmcompress.adaptive.low_orders import set_gpt_inputs
+from lmcompress.adaptive.maps import choose_map, correct, learn_maps
+from lmcompress.adaptive.mixing import choose_set, learn_mixing, mix, sureness_of
 from lmcompress.adaptive.state import (
+    BUCKET,
     CONTEXTS,
     FRESH,
-    GPT_INPUT,
-    MAP_ROWS,
-    MAP_SIZE,
-    MIXER_CONTEXTS,
-    MIXER_ROW,
-    ORDER_1_INPUT,
     WEIGHT_ONE,
     State,
     Tuning,
@@ -39,6 +32,7 @@ TUNING = Tuning(WEIGHT_ONE * 9 // 10, WEIGHT_ONE * 2 // 100, 60, 3)
 _CONTEXTS, _LAST = len(CONTEXTS), len(CONTEXTS) - 1
 _SLOT_BITS = 18
 """2**18 counters for each context, without checks."""
+_SETS, _FINALS = 4, 1
 _PLACES = 8
 """A token's bytes so far count up to the last of these."""
 
@@ -46,7 +40,10 @@ _PLACES = 8
 def new_ends(lanes: int, primed: State | None = None) -> State:
     """Returns what the stage knows of tokens' ends before a segment, or after `primed`."""
     state = new_state([0] * lanes, TUNING, primed)
-    return state if primed else state._replace(slots=np.full(_CONTEXTS << _SLOT_BITS, FRESH))
+    if primed:
+        return state
+    state.shared["final"] = WEIGHT_ONE // _SETS
+    return state._replace(slots=np.full((_CONTEXTS << _SLOT_BITS) + BUCKET, FRESH))
 
 
 @lean_kernel
@@ -62,32 +59,28 @@ def prepare_end(S, E, i, end):
         flag.buckets[j] = (j << _SLOT_BITS) + (h & ((1 << _SLOT_BITS) - 1))
         prefetch(E.slots, np.int64(flag.buckets[j]))
 
-    p = min(max(end >> (PRECISION_BITS - TOTAL_BITS), 1), TOTAL - 1)
-    gpt = np.int64(stretch(shared, p))
-    flag.inputs[GPT_INPUT] = gpt
-    flag.inputs[GPT_INPUT + 1] = (p - TOTAL // 2) >> (TOTAL_BITS - 11)
-    flag.inputs[ORDER_1_INPUT + 1] = 256
-
-    sureness = sureness_of(gpt)
-    flag.chosen[0] = (place * 16 + sureness) * MIXER_ROW
-    flag.chosen[1] = (MIXER_CONTEXTS + min(place, 3) * 256 + last) * MIXER_ROW
-    flag.chosen[2] = (2 * MIXER_CONTEXTS + sureness * 64 + (last >> 2)) * MIXER_ROW
-    last_three = hash_with(lane.recent & 0xFFFFFF, place)
-    flag.map_rows[0] = last * MAP_SIZE
-    flag.map_rows[1] = (MAP_ROWS + (last_three & 0xFFFF)) * MAP_SIZE
-    flag.map_rows[2] = (2 * MAP_ROWS + (lane.spelled & 0xFFFF)) * MAP_SIZE
+    sureness = sureness_of(set_gpt_inputs(shared, flag, end >> (PRECISION_BITS - TOTAL_BITS)))
+    choose_set(flag, 0, place * 16 + sureness)
+    choose_set(flag, 1, min(place, 3) * 256 + last)
+    choose_set(flag, 2, sureness * 64 + (last >> 2))
+    choose_map(flag, 0, last)
+    choose_map(flag, 1, hash_with(lane.recent & 0xFFFFFF, place) & 0xFFFF)
+    choose_map(flag, 2, lane.spelled & 0xFFFF)
 
 
 @lean_kernel
 def predict_end(S, E, i):
     """Returns the probability, out of TOTAL, that lane i's token ends."""
     place = min(S.lanes[i].place, _PLACES) - 1
-    return mix(E, i, place, predict_contexts(E, i, 0))
+    hits = predict_counters(E, i, 0)
+    choose_set(E.lanes[i], _SETS - 1, hits * 8 + place)
+    return correct(E, i, mix(E, i, _SETS, _FINALS))
 
 
 @lean_kernel
 def learn_end(E, i, y):
     """Learns whether lane i's token ended."""
     target = np.int64(TOTAL - 1 if y else 0)
-    learn_mixing(E, i, y, target)
-    learn_contexts(E, i, 0, target)
+    learn_mixing(E, i, y, _SETS, _FINALS)
+    learn_maps(E, i, target)
+    learn_counters(E, i, 0, target)

@@ -11,6 +11,8 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
+from lmcompress.jit.compiler import lean_kernel
+
 LIMIT = 3071
 SCALE = 256
 TOTAL_BITS = 22
@@ -51,6 +53,29 @@ def stretch_tables() -> npt.NDArray[np.int32]:
 def rate_table(size: int) -> npt.NDArray[np.int32]:
     """Returns 2**16 / (n + 1.6), rounded down: how far the n-th sighting moves a probability."""
     return _frozen([(10 << 16) // (10 * n + 16) for n in range(size)])
+
+
+@lean_kernel
+def stretch(shared, p):
+    """Returns ln(p / (1 - p)) for p out of TOTAL, exact at the ends."""
+    rest, sign = (TOTAL - p, -1) if p > TOTAL // 2 else (p, 1)
+    if rest >= STRETCH_SIZE << FINE_BITS[1]:
+        return sign * shared.stretch[0, rest >> FINE_BITS[0]]
+    if rest >= STRETCH_SIZE:
+        return sign * shared.stretch[1, rest >> FINE_BITS[1]]
+    return sign * shared.stretch[2, rest]
+
+
+@lean_kernel
+def coarse_stretch(shared, p):
+    """Returns the same to within a step of the coarse table, without its branches."""
+    return shared.stretch[0, p >> FINE_BITS[0]]
+
+
+@lean_kernel
+def clamp(x):
+    """Returns x within the logistic domain."""
+    return -LIMIT if x < -LIMIT else (LIMIT if x > LIMIT else x)
 
 
 def _frozen(values: npt.ArrayLike) -> npt.NDArray[np.int32]:

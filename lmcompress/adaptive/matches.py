@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmcompress.adaptive.contexts import hash_with, stretch
-from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS
+from lmcompress.adaptive.hashing import hash_with
+from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS, stretch
 from lmcompress.adaptive.state import MATCH_INPUT, MATCHES, MIN_MATCH, PARTS
 from lmcompress.jit.compiler import lean_kernel
 from lmcompress.jit.prefetch import prefetch
@@ -57,9 +57,12 @@ def start_matches(S, i):
 
 @lean_kernel
 def predict_matches(S, i, bit):
-    """Sets each match's inputs; returns a class (0 .. 30) of the first that predicts the bit."""
+    """Sets each match's inputs; returns a class (0 .. 30) of the first that predicts the bit.
+
+    lane.likely becomes one more than the byte that this one expects, 0 if there is none.
+    """
     lane, shared = S.lanes[i], S.shared[0]
-    found = 0
+    found, lane.likely = 0, 0
     for m in range(MATCHES):
         lane.match_cell[m] = -1
         lane.inputs[MATCH_INPUT + 2 * m] = lane.inputs[MATCH_INPUT + 2 * m + 1] = 0
@@ -78,6 +81,7 @@ def predict_matches(S, i, bit):
         lane.inputs[MATCH_INPUT + 2 * m] = sign * stretch(shared, p)
         lane.inputs[MATCH_INPUT + 2 * m + 1] = sign * ((p - TOTAL // 2) >> (TOTAL_BITS - 12))
         if not found:
+            lane.likely = 1 + (expected & 255)
             found = 1 + min(size >> 1, 14) + (15 if missed else 0)
     return found
 

@@ -1,7 +1,6 @@
 """A mixer's two loops as vector code, which LLVM does not vectorise on its own.
 
-Weights and inputs are 32-bit integers, products and sums 64-bit: exact, so that the order of a sum
-does not matter.
+Everything is a 32-bit integer, and sums are modulo 2**32, so that their order does not matter.
 """
 
 from __future__ import annotations
@@ -16,26 +15,28 @@ from numba.np.arrayobj import make_array
 
 from lmcompress.adaptive.state import MIXER_ROW
 
-WIDTH = 4
-"""Products of 64 bits that a register of AVX2 holds."""
+WIDTH = 8
+"""Integers that a register of AVX2 holds."""
+WEIGHT_SHIFT = 4
+"""Bits of a weight that only learning sees."""
+CHANGE_SHIFT = 17
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
-_NARROW, _WIDE = ir.VectorType(_I32, WIDTH), ir.VectorType(_I64, WIDTH)
+_VECTOR = ir.VectorType(_I32, WIDTH)
 
 
 def _constant(value: int) -> ir.Constant:
-    return ir.Constant(_WIDE, [ir.Constant(_I64, value)] * WIDTH)
+    return ir.Constant(_VECTOR, [ir.Constant(_I32, value)] * WIDTH)
 
 
 def _pieces(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> list[Any]:
     """Returns pointers to the vectors of a row that begins at an element of an array."""
     data = make_array(array_type)(context, builder, array).data
-    first = builder.bitcast(builder.gep(data, [start]), ir.PointerType(_NARROW))
+    first = builder.bitcast(builder.gep(data, [start]), ir.PointerType(_VECTOR))
     return [builder.gep(first, [ir.Constant(_I64, k)]) for k in range(MIXER_ROW // WIDTH)]
 
 
 def _load(builder: Any, pointer: Any) -> Any:
-    """Returns a vector of 32-bit integers, widened."""
-    return builder.sext(builder.load(pointer, align=4), _WIDE)
+    return builder.load(pointer, align=4)
 
 
 def _on_rows(emit: Callable[[Any, list[Any], list[Any], Any], Any], result: Any) -> Any:
@@ -52,42 +53,38 @@ def _on_rows(emit: Callable[[Any, list[Any], list[Any], Any], Any], result: Any)
 
 @intrinsic
 def dot(_typing: Any, weights: Any, at: Any, inputs: Any) -> Any:
-    """Returns the sum of products of inputs and the row of weights that begins at an index."""
+    """Returns the sum of inputs * (weight >> WEIGHT_SHIFT), for a row that begins at an index."""
 
     def emit(builder: Any, rows: list[Any], columns: list[Any], _rest: Any) -> Any:
         total = _constant(0)
         for row, column in zip(rows, columns, strict=True):
-            product = builder.mul(_load(builder, row), _load(builder, column))
-            total = builder.add(total, product)
-        kind = ir.FunctionType(_I64, [_WIDE])
-        name = f"llvm.vector.reduce.add.v{WIDTH}i64"
+            weight = builder.ashr(_load(builder, row), _constant(WEIGHT_SHIFT))
+            total = builder.add(total, builder.mul(weight, _load(builder, column)))
+        kind = ir.FunctionType(_I32, [_VECTOR])
+        name = f"llvm.vector.reduce.add.v{WIDTH}i32"
         reduce = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        return builder.call(reduce, [total])
+        return builder.sext(builder.call(reduce, [total]), _I64)
 
     return types.int64(weights, types.int64, inputs), _on_rows(emit, types.int64)
 
 
 @intrinsic
-def add_scaled(_typing: Any, weights: Any, at: Any, inputs: Any, factor: Any, shift: Any) -> Any:
-    """Adds round(inputs * factor / 2**shift), factor of 32 bits, to the row of weights."""
+def add_scaled(_typing: Any, weights: Any, at: Any, inputs: Any, factor: Any) -> Any:
+    """Adds round(inputs * factor / 2**CHANGE_SHIFT) to the row of weights at an index."""
 
     def emit(builder: Any, rows: list[Any], columns: list[Any], rest: Any) -> Any:
-        factor, shift = (_splat(builder, value) for value in rest)
-        half = builder.shl(_constant(1), builder.sub(shift, _constant(1)))
+        factor, half = _splat(builder, rest[0]), _constant(1 << (CHANGE_SHIFT - 1))
         for row, column in zip(rows, columns, strict=True):
             product = builder.mul(_load(builder, column), factor)
-            change = builder.ashr(builder.add(product, half), shift)
-            changed = builder.add(builder.load(row, align=4), builder.trunc(change, _NARROW))
-            builder.store(changed, row, align=4)
+            change = builder.ashr(builder.add(product, half), _constant(CHANGE_SHIFT))
+            builder.store(builder.add(_load(builder, row), change), row, align=4)
 
-    signature = types.void(weights, types.int64, inputs, types.int32, types.int64)
+    signature = types.void(weights, types.int64, inputs, types.int32)
     return signature, _on_rows(emit, types.void)
 
 
 def _splat(builder: Any, value: Any) -> Any:
-    """Returns a vector of one value, widened."""
-    zero = ir.Constant(ir.VectorType(value.type, WIDTH), None)
+    """Returns a vector of one value."""
+    zero = ir.Constant(_VECTOR, None)
     first = builder.insert_element(zero, value, ir.Constant(_I32, 0))
-    mask = ir.Constant(ir.VectorType(_I32, WIDTH), [ir.Constant(_I32, 0)] * WIDTH)
-    vector = builder.shuffle_vector(first, zero, mask)
-    return vector if value.type == _I64 else builder.sext(vector, _WIDE)
+    return builder.shuffle_vector(first, zero, ir.Constant(_VECTOR, [ir.Constant(_I32, 0)] * WIDTH))

@@ -8,17 +8,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.adaptive.contexts import (
-    end_contexts,
-    end_token,
-    find_buckets,
-    learn_contexts,
-    predict_contexts,
-    probe_buckets,
-    start_contexts,
+from lmcompress.adaptive.buckets import end_runs, find_buckets, node_of, probe_buckets
+from lmcompress.adaptive.contexts import start_contexts
+from lmcompress.adaptive.counters import (
+    learn_counters,
+    learn_runs,
+    predict_counters,
+    predict_runs,
 )
 from lmcompress.adaptive.ends import learn_end, new_ends, predict_end, prepare_end
 from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS
+from lmcompress.adaptive.low_orders import (
+    learn_low_orders,
+    predict_gpt,
+    predict_low_orders,
+    start_gpt,
+)
+from lmcompress.adaptive.maps import choose_maps, correct, learn_maps
 from lmcompress.adaptive.matches import (
     end_matches,
     learn_matches,
@@ -27,17 +33,23 @@ from lmcompress.adaptive.matches import (
     start_matches,
 )
 from lmcompress.adaptive.mixing import (
-    choose_maps,
     choose_sets,
-    learn_gpt,
+    choose_sets_by_hits,
     learn_mixing,
     mix,
-    predict_gpt,
     set_learning_rate,
-    start_gpt,
 )
-from lmcompress.adaptive.state import BYTES, MIN_SIZE_BITS, TOKENS, State, new_state
+from lmcompress.adaptive.state import (
+    BYTES,
+    FINALS,
+    MIN_SIZE_BITS,
+    SETS,
+    TOKENS,
+    State,
+    new_state,
+)
 from lmcompress.adaptive.state_pointer import addresses_of, state_at
+from lmcompress.adaptive.text import end_token, enter_byte
 from lmcompress.jit.compiler import lean_kernel
 from lmcompress.range_coder import (
     PRECISION_BITS,
@@ -72,24 +84,30 @@ def _predict(S, lanes, bit, start, stop, out, row):
         i = lanes[k]
         match_class = predict_matches(S, i, bit)
         choose_sets(S, i, bit, predict_gpt(S, i), match_class)
+        predict_low_orders(S, i)
         choose_maps(S, i)
         if bit == 0 or bit == 4:
             probe_buckets(S, i)
     for k in range(start, stop):
         i = lanes[k]
         if bit == 0 or bit == 4:
-            find_buckets(S, i)
-        _write(out, row + k - start, mix(S, i, bit, predict_contexts(S, i, bit)))
+            find_buckets(S, i, bit)
+        hits = predict_counters(S, i, node_of(S.lanes[i].c0, bit))
+        predict_runs(S, i, bit)
+        choose_sets_by_hits(S, i, bit, hits)
+        _write(out, row + k - start, correct(S, i, mix(S, i, SETS, FINALS)))
 
 
 @lean_kernel
 def _learn(S, i, bit, y):
     """Moves everything that predicted lane i's bit towards the bit y that came."""
     target = np.int64(TOTAL - 1 if y else 0)
-    learn_mixing(S, i, y, target)
-    learn_gpt(S, i, y, target)
+    learn_mixing(S, i, y, SETS, FINALS)
+    learn_maps(S, i, target)
+    learn_low_orders(S, i, y, target)
     learn_matches(S, i, bit, y)
-    learn_contexts(S, i, bit, target)
+    learn_counters(S, i, node_of(S.lanes[i].c0, bit), target)
+    learn_runs(S, i, y)
     S.lanes[i].c0 = np.int64(S.lanes[i].c0) << 1 | y
 
 
@@ -99,8 +117,10 @@ def _end_bytes(S, lanes, start, stop):
     for k in range(start, stop):
         i = lanes[k]
         lane = S.lanes[i]
-        S.history[lane.at] = lane.c0 & 255
-        end_contexts(lane, lane.c0 & 255)
+        c = np.int64(lane.c0 & 255)
+        S.history[lane.at] = c
+        end_runs(S, i, c)
+        enter_byte(lane, c)
         lane.at += 1
         probe_matches(S, i)
     for k in range(start, stop):

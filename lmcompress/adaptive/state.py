@@ -21,30 +21,57 @@ from lmcompress.adaptive.logistic import (
     stretch_tables,
 )
 
-ORDERS = (2, 3, 4, 5, 6, 8)
+ORDERS = (2, 3, 4, 6, 8)
 """Contexts of the last so many bytes; order 1 is a table of its own."""
-TEXT_CONTEXTS = ("word", "two words", "column", "line start", "above", "skip 1")
+TEXT_CONTEXTS = ("word", "two words", "column", "line start", "field", "tag", "shape")
 CONTEXTS = (*(f"order {n}" for n in ORDERS), *TEXT_CONTEXTS)
 """Hashed contexts. word: the letters since the last other byte, and the last byte; two words: the
 present word and the one before it; column: the position in the line and the byte above; line
-start: the line's first byte, the word, the last byte; above: the last byte and the one above the
-next; skip 1: the second to fourth byte back (records of fixed length)."""
+start: the line's first byte, the word, the last byte; field: the last byte, the two above the next
+ones, and how many fields the line has so far; tag: the last tag of a mark-up language, the word,
+the last byte; shape: the last bytes, all digits alike, and all letters."""
 MIN_MATCH = (5, 12, 24)
 """Shortest match of each match model; the first looks in its own lane, the others in all."""
 MATCHES = len(MIN_MATCH)
-PARTS = (*CONTEXTS, *(f"match {n}" for n in MIN_MATCH), "probability maps")
+SETS_BY = (
+    "bits",
+    "match",
+    "last byte",
+    "byte before",
+    "column",
+    "field",
+    "expected byte",
+    "orders seen",
+)
+"""What chooses the weights of each mixer: the bits of the byte so far, how good the match is, ...,
+the byte that it expects, how many of the orders were seen before."""
+PARTS = (
+    *CONTEXTS,
+    *(f"match {n}" for n in MIN_MATCH),
+    *(f"weights by {name}" for name in SETS_BY),
+    "runs",
+    "orders 0 and 1",
+    "probability maps",
+)
 """Parts that can be left out to measure what they are worth; files are made with all."""
 
-# Inputs of the mixers: two each, of a context, the GPT, a match model, order 1 (and a constant).
-GPT_INPUT = 2 * len(CONTEXTS)
+# Inputs of the mixers: three of a context, two of the GPT and of a match model; order 1, a
+# constant, order 0.
+CONTEXT_INPUTS = 3
+GPT_INPUT = CONTEXT_INPUTS * len(CONTEXTS)
 MATCH_INPUT = GPT_INPUT + 2
 ORDER_1_INPUT = MATCH_INPUT + 2 * MATCHES
-INPUTS = ORDER_1_INPUT + 2
-MIXER_ROW = 36
+INPUTS = ORDER_1_INPUT + 3
+MIXER_ROW = -(-INPUTS // 8) * 8
 """Inputs, and weights of a set, filled up to whole vectors with zeros."""
 
-SETS = 4
-MIXER_CONTEXTS = 1024
+SETS, FINALS = len(SETS_BY), 5
+"""Mixers, each with sets of weights that a context of its own chooses, and mixers of their
+outputs."""
+MIXER_CONTEXTS = 257 * 8
+BUCKET = 16
+"""A check and a run, then 15 counters: one cache line."""
+RUN_CLASSES = 16
 FRESH = np.uint32(1 << 31)
 """A counter that has seen nothing: probability 1 / 2, count 0."""
 COUNT_LIMIT = 255
@@ -75,7 +102,7 @@ class Tuning(NamedTuple):
     """The mixers' learning rate falls from the first to the last, as the bytes' reciprocal."""
 
 
-BYTES = Tuning(WEIGHT_ONE * 8 // 10, WEIGHT_ONE * 4 // 100, 60, 3)
+BYTES = Tuning(WEIGHT_ONE * 8 // 10, WEIGHT_ONE * 4 // 100, 80, 3)
 """For models of bytes, and for none."""
 TOKENS = Tuning(WEIGHT_ONE * 9 // 10, WEIGHT_ONE * 2 // 100, 20, 2)
 """For models of tokens, which need less correction."""
@@ -85,17 +112,21 @@ LANE = np.dtype(
         # The lane's positions, [begin, end), and what was read. Of the token being spelled: its
         # bytes so far, and their hash.
         ("begin", "i8"), ("end", "i8"), ("place", "i8"), ("spelled", "i8"),
-        ("recent", "i8"), ("word", "i8"), ("word_before", "i8"),
-        ("line", "i8"), ("line_above", "i8"), ("first", "i8"), ("at", "i8"),
+        ("recent", "i8"), ("word", "i8"), ("word_before", "i8"), ("opening", "i8"), ("tag", "i8"),
+        ("line", "i8"), ("line_above", "i8"), ("first", "i8"), ("fields", "i8"), ("at", "i8"),
         # Matches: where the next byte is expected, how long they held, their last misses.
         ("pointer", "i8", MATCHES), ("length", "i8", MATCHES), ("misses", "i8", MATCHES),
         ("expected", "i8", MATCHES), ("match_cell", "i8", MATCHES), ("match_slot", "i8", MATCHES),
+        ("likely", "i8"),
         # The byte being decided: its bits after a leading one, the GPT's interval and weights.
         ("c0", "u4"), ("low", "u4"), ("high", "u4"), ("cumulative", "u4", 257),
         ("hashes", "i8", len(CONTEXTS)), ("probes", "i8", len(CONTEXTS)),
-        ("buckets", "u4", len(CONTEXTS)), ("cells", "u4", len(CONTEXTS)),
-        # The bit being decided: what each mixer set and map saw and said.
-        ("inputs", "i4", MIXER_ROW), ("chosen", "u4", SETS), ("dots", "i4", SETS), ("mixed", "i8"),
+        ("first_buckets", "u4", len(CONTEXTS)), ("buckets", "u4", len(CONTEXTS)),
+        # The bit being decided: what each context, mixer and map saw and said.
+        ("cells", "u4", len(CONTEXTS)), ("run_cells", "u4", len(CONTEXTS)),
+        ("run_signs", "i4", len(CONTEXTS)),
+        ("inputs", "i4", MIXER_ROW), ("chosen", "u4", SETS), ("dots", "i4", SETS),
+        ("final_chosen", "u4", FINALS), ("opinions", "i4", FINALS),
         ("map_rows", "u4", MAPS), ("map_column", "u4"), ("fraction", "u4"),
     ],
     align=True,
@@ -104,11 +135,13 @@ LANE = np.dtype(
 
 SHARED = np.dtype(
     [
-        ("maps", "i4", MAPS * MAP_ROWS * MAP_SIZE), ("order_1", "i4", (256, 256)),
-        ("mixers", "i4", SETS * MIXER_CONTEXTS * MIXER_ROW), ("final", "i4", (256, SETS)),
+        ("maps", "i4", MAPS * MAP_ROWS * MAP_SIZE), ("low_orders", "u4", (257, 256)),
+        ("mixers", "i4", SETS * MIXER_CONTEXTS * MIXER_ROW),
+        ("final", "i4", (FINALS * MIXER_CONTEXTS, SETS)),
         ("left_out", "i8"), ("base", "i8"),
         ("first_rate", "i8"), ("last_rate", "i8"), ("learned", "i8"), ("learning_rate", "i8"),
         ("counter_maps", "u4", (len(CONTEXTS), COUNT_CLASSES * CERTAINTIES)),
+        ("run_maps", "u4", (len(CONTEXTS), RUN_CLASSES * 8)),
         ("match_rates", "i4", (MATCHES, MATCH_CELLS)),
         ("squash", "i4", 2 * LIMIT + 1), ("stretch", "i2", (3, STRETCH_SIZE)),
         ("rates", "i4", MAP_COUNT_LIMIT + 1),
@@ -125,7 +158,9 @@ class State(NamedTuple):
     shared: npt.NDArray[Any]
     lanes: npt.NDArray[Any]
     slots: npt.NDArray[np.uint32]
-    """Buckets of 16: a check, then 15 counters (22 bits of probability, 10 of count)."""
+    """Buckets of 16, as many as a power of two, then a blank one. A bucket is a check (16 bits)
+    and a run (8 bits of the byte, 8 of its length), then 15 counters (22 of probability, 10 of
+    count)."""
     match_index: npt.NDArray[np.int64]
     history: npt.NDArray[np.uint8]
 
@@ -161,7 +196,7 @@ def new_state(
     return State(
         shared=shared,
         lanes=streams,
-        slots=_copy(primed.slots) if primed else _aligned_zeros(64 << size_bits).view(np.uint32),
+        slots=_copy(primed.slots) if primed else _new_slots(size_bits),
         match_index=(
             primed.match_index.copy()
             if primed
@@ -169,6 +204,12 @@ def new_state(
         ),
         history=np.concatenate((primed.history, fresh)) if primed else fresh,
     )
+
+
+def _new_slots(size_bits: int) -> npt.NDArray[np.uint32]:
+    slots = _aligned_zeros((4 * BUCKET << size_bits) + 4 * BUCKET).view(np.uint32)
+    slots[-BUCKET:] = FRESH
+    return slots
 
 
 def _copy(slots: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
@@ -186,10 +227,11 @@ def _new_shared(tuning: Tuning) -> npt.NDArray[Any]:
     shared["final"] = WEIGHT_ONE // SETS
     x = np.clip(np.arange(MAP_SIZE) * MAP_STEP - LIMIT - 1, -LIMIT, LIMIT)
     shared["maps"] = np.tile(squash_table()[x + LIMIT], MAPS * MAP_ROWS)
-    shared["order_1"] = TOTAL // 2
+    shared["low_orders"] = FRESH
     middles = (2 * np.arange(CERTAINTIES) + 1) * (TOTAL // (2 * CERTAINTIES))
     shared["counter_maps"] = np.tile(middles << 10 | MAP_START_COUNT, COUNT_CLASSES)
     shared["match_rates"] = TOTAL * 3 // 4
+    shared["run_maps"] = (TOTAL * 3 // 4) << 10 | MAP_START_COUNT
     shared["squash"], shared["stretch"] = squash_table(), stretch_tables()
     shared["rates"] = rate_table(MAP_COUNT_LIMIT + 1)
     edges = [1, 2, 3, 4, 5, 7, 11, 19, 40, 120]

@@ -6,13 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lmcompress.adaptive.logistic import LIMIT
-from lmcompress.adaptive.simd import add_scaled, dot
-from lmcompress.adaptive.state import MIXER_ROW, new_state
+from lmcompress.adaptive.ends import TUNING as ENDS
+from lmcompress.adaptive.logistic import LIMIT, TOTAL
+from lmcompress.adaptive.mixing import ERROR_SHIFT
+from lmcompress.adaptive.simd import CHANGE_SHIFT, WEIGHT_SHIFT, add_scaled, dot
+from lmcompress.adaptive.state import BYTES, MIXER_ROW, TOKENS, new_state
 from lmcompress.adaptive.state_pointer import addresses_of, state_at
 from lmcompress.jit.compiler import lean_kernel
 
-SHIFT = 26
+MAX_ERROR = (TOTAL * max(tuning.first_rate for tuning in (BYTES, TOKENS, ENDS))) >> ERROR_SHIFT
 
 
 @lean_kernel
@@ -22,7 +24,7 @@ def _dot(weights, at, inputs):  # type: ignore[no-untyped-def]
 
 @lean_kernel
 def _add_scaled(weights, at, inputs, factor):  # type: ignore[no-untyped-def]
-    add_scaled(weights, at, inputs, np.int32(factor), SHIFT)
+    add_scaled(weights, at, inputs, np.int32(factor))
 
 
 @lean_kernel
@@ -43,23 +45,22 @@ def random_rows(seed: int, inputs_limit: int) -> tuple[npt.NDArray[np.int32], ..
 
 
 @pytest.mark.parametrize("limit", [0, 1, LIMIT, 2**26])
-def test_dot_is_the_exact_sum(limit: int) -> None:
+def test_dot_is_the_sum_modulo_two_to_the_32(limit: int) -> None:
     for seed in range(20):
         weights, inputs = random_rows(seed, limit)
         row = weights[MIXER_ROW : 2 * MIXER_ROW]
+        total = sum((int(w) >> WEIGHT_SHIFT) * int(x) for w, x in zip(row, inputs, strict=True))
 
-        assert _dot(weights, MIXER_ROW, inputs) == sum(
-            int(w) * int(x) for w, x in zip(row, inputs, strict=True)
-        )
+        assert _dot(weights, MIXER_ROW, inputs) == (total + 2**31) % 2**32 - 2**31
 
 
-@pytest.mark.parametrize("factor", [0, 1, -1, 2**31 - 1, -(2**31), 123_456_789, -987_654])
+@pytest.mark.parametrize("factor", [0, 1, -1, MAX_ERROR, -MAX_ERROR, 123_456, -98_765])
 def test_steps_are_rounded_products_and_touch_their_row_alone(factor: int) -> None:
     for seed in range(20):
         weights, inputs = random_rows(seed, LIMIT)
         weights >>= 4
         before = weights.astype(np.int64)
-        change = (inputs.astype(np.int64) * factor + (1 << (SHIFT - 1))) >> SHIFT
+        change = (inputs.astype(np.int64) * factor + (1 << (CHANGE_SHIFT - 1))) >> CHANGE_SHIFT
         before[MIXER_ROW : 2 * MIXER_ROW] += change
 
         _add_scaled(weights, MIXER_ROW, inputs, factor)

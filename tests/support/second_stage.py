@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import string
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
 TOTAL, LIMIT = 1 << 22, 3071
-ORDERS, MIN_MATCH = (2, 3, 4, 5, 6, 8), (5, 12, 24)
+ORDERS, MIN_MATCH = (2, 3, 4, 6, 8), (5, 12, 24)
 CONTEXTS = 12
+INPUTS = 3 * CONTEXTS + 2 + 6 + 3
+GPT, MATCHES, LAST = 3 * CONTEXTS, 3 * CONTEXTS + 2, 3 * CONTEXTS + 8
+SHAPES = {
+    c: ord(kind[0])
+    for kind in (string.digits, string.ascii_uppercase, string.ascii_lowercase)
+    for c in kind
+}
 EDGES = (1, 2, 3, 4, 5, 7, 11, 19, 40, 120)
 
 
@@ -58,6 +66,25 @@ def moved(counter: list[int], target: int, most: int) -> None:
     counter[:] = p + ((target - p) * ((10 << 16) // (10 * count + 16)) >> 16), min(count + 1, most)
 
 
+def seen_bit(counter: list[int], y: int, most: int) -> None:
+    moved(counter, TOTAL - 1 if y else 0, most)
+
+
+def is_letter(c: int) -> bool:
+    return (chr(c).isascii() and chr(c).isalpha()) or c >= 128
+
+
+def weighted(weights: list[int], inputs: list[int]) -> int:
+    """Returns a mixer's output: sums are those of 32-bit integers."""
+    total = sum((w >> 4) * x for w, x in zip(weights, inputs, strict=True))
+    return clamp(((total + 2**31) % 2**32 - 2**31) >> 12)
+
+
+def moved_weights(weights: list[int], inputs: list[int], d: int, y: int, rate: int) -> None:
+    error = ((y << 22) - SQUASH[d]) * rate >> 9
+    weights[:] = [w + (x * error + 2**16 >> 17) for w, x in zip(weights, inputs, strict=True)]
+
+
 class Lane:
     """One stream and what was said of its present bit."""
 
@@ -66,6 +93,7 @@ class Lane:
         self.at = self.line = begin
         self.place = self.spelled = 0
         self.line_above, self.first, self.recent, self.word, self.word_before = -1, 0, 0, 0, 0
+        self.fields = self.tag = self.opening = 0
         self.pointer, self.length, self.misses = [-1] * 3, [0] * 3, [0] * 3
         self.expected = [-1] * 3
         self.slots: list[Any] = [None] * 3
@@ -100,7 +128,7 @@ class SecondStage:
 
     def __init__(self, lengths: Sequence[int], of_tokens: bool = False) -> None:
         self.seen, self.ends = 0, Ends()
-        self.first_rate, self.last_rate = (20, 2) if of_tokens else (60, 3)
+        self.first_rate, self.last_rate = (20, 2) if of_tokens else (80, 3)
         self.first_weights = (58982, 1310) if of_tokens else (52428, 2621)
         stops = list(itertools.accumulate(lengths))
         self.lanes = [
@@ -112,13 +140,16 @@ class SecondStage:
         self.buckets = 1 << size_bits
         self.checks = [0] * self.buckets
         self.counters = [[[0, 0] for _ in range(16)] for _ in range(self.buckets)]
+        self.runs = [(0, 0)] * self.buckets
+        self.run_maps = [[[TOTAL * 3 // 4, 6] for _ in range(128)] for _ in range(CONTEXTS)]
         self.index = [[-1] * (self.buckets // 2) for _ in range(3)]
         cells = [[(2 * k + 1) * (TOTAL // 128), 6] for k in range(64)] * 11
         self.counter_maps = [[list(cell) for cell in cells] for _ in range(CONTEXTS)]
         self.match_rates = [[TOTAL * 3 // 4] * 1024 for _ in range(3)]
-        self.order_1 = [[TOTAL // 2] * 256 for _ in range(256)]
+        self.order_0 = [[TOTAL // 2, 0] for _ in range(256)]
+        self.order_1 = [[[TOTAL // 2, 0] for _ in range(256)] for _ in range(256)]
         self.mixers: dict[tuple[int, int], list[int]] = {}
-        self.final = [[16384] * 4 for _ in range(256)]
+        self.finals: dict[tuple[int, int], list[int]] = {}
         self.maps: dict[tuple[int, int], list[int]] = {}
 
     def run(self, rounds: Sequence[Sequence[Row]]) -> list[tuple[int, int]]:
@@ -168,27 +199,34 @@ class SecondStage:
 
     def context_hashes(self, lane: Lane) -> list[int]:
         back = [lane.recent >> 8 * k & 255 for k in range(8)]
-        position = lane.line_above + lane.at - lane.line
-        is_above = lane.line_above >= 0 and position < lane.line
-        above = self.history[position] if is_above else 0
+        above, beyond = self.above(lane, 0), self.above(lane, 1)
         bases = [mixed_hash(0, *back[:n]) for n in ORDERS]
         bases += [
             mixed_hash(lane.word, back[0]),
             mixed_hash(lane.word, lane.word_before),
             mixed_hash(lane.at - lane.line, above),
             mixed_hash(lane.first, lane.word, back[0]),
-            mixed_hash(back[0], above),
-            lane.recent >> 8 & 0xFFFFFF,
+            mixed_hash(back[0], above, beyond, lane.fields),
+            mixed_hash(lane.tag, lane.word, back[0]),
+            self.shape(lane),
         ]
         hashes = [mixed_hash(h, j) for j, h in enumerate(bases)]
         return [mixed_hash(h, 0) for h in hashes] if lane.place else hashes
+
+    def above(self, lane: Lane, ahead: int) -> int:
+        position = lane.line_above + lane.at - lane.line + ahead
+        return self.history[position] if lane.line_above >= 0 and position < lane.line else 0
+
+    def shape(self, lane: Lane) -> int:
+        newest = self.history[max(lane.begin, lane.at - 12) : lane.at]
+        return mixed_hash(0, *(SHAPES.get(chr(c), c) for c in reversed(newest)))
 
     def lane_of(self, at: int) -> Lane:
         return [lane for lane in self.lanes if lane.begin <= at][-1]
 
     def prepare(self, lane: Lane, bit: int) -> None:
-        """Match models, GPT, order 1; the choice of mixers and maps; where buckets lie."""
-        lane.inputs = [0] * 34
+        """Match models, GPT, low orders; the choice of mixers and maps; where buckets lie."""
+        lane.inputs = [0] * INPUTS
         lane.cell, lane.match_class = [-1] * 3, 0
         for m in range(3):
             expected = lane.expected[m]
@@ -198,20 +236,26 @@ class SecondStage:
             lane.cell[m] = (size * 4 + min(missed, 3)) * 8 + bit
             p = self.match_rates[m][lane.cell[m]]
             sign = 1 if expected >> (7 - bit) & 1 else -1
-            lane.inputs[26 + 2 * m : 28 + 2 * m] = sign * stretch(p), sign * (p - TOTAL // 2 >> 10)
+            at = MATCHES + 2 * m
+            lane.inputs[at : at + 2] = sign * stretch(p), sign * (p - TOTAL // 2 >> 10)
             if not lane.match_class:
                 lane.match_class = 1 + min(size // 2, 14) + (15 if missed else 0)
         c, middle = lane.cumulative, (lane.low + lane.high) // 2
         p = (c[lane.high] - c[middle] << 22) // (c[lane.high] - c[lane.low])
         gpt = stretch(max(1, min(TOTAL - 1, p)))
-        lane.inputs[24:26] = gpt, p - TOTAL // 2 >> 11
-        lane.inputs[32:34] = stretch(self.order_1[lane.last][lane.c0]), 256
+        lane.inputs[GPT : GPT + 2] = gpt, p - TOTAL // 2 >> 11
+        low = [self.order_1[lane.last][lane.c0][0], self.order_0[lane.c0][0]]
+        lane.inputs[LAST:] = stretch(low[0]), 256, stretch(low[1])
+        expected = next((lane.expected[m] & 255 for m in range(3) if lane.cell[m] >= 0), -1)
         sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
         lane.sets = [
-            lane.c0 + 256 * min(lane.place, 3), lane.match_class * 8 + bit,
-            (sureness * 8 + bit) * 8 + lane.last // 32,
+            lane.c0 + 256 * min(lane.place, 3), lane.match_class * 8 + bit, lane.last * 8 + bit,
+            (lane.recent >> 8 & 255) * 8 + bit, min(lane.at - lane.line, 255) * 8 + bit,
+            min(lane.fields, 255) * 8 + bit, (expected + 1) * 8 + bit,
         ]  # fmt: skip
-        expected = next((lane.expected[m] & 255 for m in range(3) if lane.cell[m] >= 0), -1)
+        lane.final_sets = [
+            lane.c0, lane.match_class * 8 + bit, lane.last * 8 + bit, sureness * 8 + bit
+        ]  # fmt: skip
         order_3 = mixed_hash(lane.recent & 0xFFFF, lane.recent >> 16 & 255, lane.c0)
         lane.rows = [lane.c0 | lane.last << 8, order_3 & 0xFFFF, lane.c0 | expected + 1 << 8]
         if bit in (0, 4):
@@ -219,64 +263,87 @@ class SecondStage:
 
     def predict(self, lane: Lane, bit: int) -> int:
         """Returns the probability of a one."""
-        if bit in (0, 4):
-            lane.found = [self.bucket(h) for h in lane.probes]
+        if bit == 0:
+            lane.found = lane.firsts = [self.bucket(h) for h in lane.probes]
+        if bit == 4:
+            lane.found = [
+                self.bucket(h, lane.c0, self.runs[first]) if self.runs[first][0] else None
+                for h, first in zip(lane.probes, lane.firsts, strict=True)
+            ]
         hits = 0
         lane.node = lane.c0 if bit < 4 else lane.c0 % 2 ** (bit - 4) + 2 ** (bit - 4)
-        lane.cells = []
+        lane.cells, lane.run_cells = [], []
         for j in range(CONTEXTS):
-            p, count = self.counters[lane.found[j]][lane.node]
+            at = lane.found[j]
+            p, count = (TOTAL // 2, 0) if at is None else self.counters[at][lane.node]
             lane.cells.append(sum(count >= edge for edge in EDGES) * 64 + (p >> 16))
             if count:
                 mapped = self.counter_maps[j][lane.cells[j]][0]
                 sureness = (p - TOTAL // 2) * min(count, 24) >> 15
-                lane.inputs[2 * j : 2 * j + 2] = COARSE[mapped // 1024], sureness
+                lane.inputs[3 * j : 3 * j + 2] = COARSE[mapped // 1024], sureness
                 hits += j < len(ORDERS)
+            length, byte = self.runs[lane.firsts[j]]
+            lane.run_cells.append(None)
+            if length and (256 | byte) >> (8 - bit) == lane.c0:
+                y = byte >> (7 - bit) & 1
+                cell = self.run_maps[j][min(length, 15) * 8 + bit]
+                lane.run_cells[j] = y, cell
+                lane.inputs[3 * j + 2] = COARSE[cell[0] // 1024] * (1 if y else -1)
         sets = [*lane.sets, hits * 8 + bit]
         lane.weights = [
             self.mixers.setdefault((s, k), new_weights(*self.first_weights))
             for s, k in enumerate(sets)
         ]
-        lane.dots = [
-            clamp(sum(w * x for w, x in zip(row, lane.inputs, strict=True)) >> 16)
-            for row in lane.weights
+        lane.dots = [weighted(row, lane.inputs) for row in lane.weights]
+        lane.final_weights = [
+            self.finals.setdefault((f, k), [8192] * 8)
+            for f, k in enumerate([*lane.final_sets, hits * 8 + bit])
         ]
-        final = self.final[lane.c0]
-        mixed = clamp(sum(d * f for d, f in zip(lane.dots, final, strict=True)) >> 16)
-        lane.mixed = SQUASH[mixed]
+        lane.opinions = [
+            clamp(sum(d * w for d, w in zip(lane.dots, row, strict=True)) >> 16)
+            for row in lane.final_weights
+        ]
+        mixed = sum(lane.opinions) // 5
         lane.column, lane.fraction = divmod(mixed + LIMIT + 1, 256)
-        total = lane.mixed
+        total = SQUASH[mixed]
         for k in range(3):
             row = self.maps.setdefault((k, lane.rows[k]), new_map())
             left, right = row[lane.column : lane.column + 2]
             total += (left * (256 - lane.fraction) + right * lane.fraction) // 256
         return max(8, min(TOTAL - 8, total >> 2))
 
-    def bucket(self, h: int) -> int:
-        check = h >> 28 & 0xFFFF
-        first = h % self.buckets
-        second = first ^ 1
-        for at in (first, second):
+    def bucket(self, h: int, c0: int = 0, run: tuple[int, int] = (0, 0)) -> int:
+        """Returns a bucket's place; a new one learns the rest of a run that begins with c0."""
+        check, first = h >> 28 & 0xFFFF, h % self.buckets
+        places = [first ^ k for k in range(4)]
+        for at in places:
             if self.checks[at] == check:
                 return at
-        chosen = second if self.counters[second][1][1] < self.counters[first][1][1] else first
-        self.checks[chosen] = check
+        chosen = min(places, key=lambda at: self.counters[at][1][1])
+        self.checks[chosen], self.runs[chosen] = check, (0, 0)
         self.counters[chosen] = [[TOTAL // 2, 0] for _ in range(16)]
+        length, byte = run
+        if length and 16 + (byte >> 4) == c0:
+            node = 1
+            for k in (3, 2, 1, 0):
+                y = byte >> k & 1
+                seen_bit(self.counters[chosen][node], y, 255)
+                node = 2 * node + y
         return chosen
 
     def learn(self, lane: Lane, bit: int, y: int) -> None:
         target = TOTAL - 1 if y else 0
-        for s, (row, d) in enumerate(zip(lane.weights, lane.dots, strict=True)):
-            error = ((y << 22) - SQUASH[d]) * self.rate
-            row[:] = [
-                w + (x * error + (1 << 25) >> 26) for w, x in zip(row, lane.inputs, strict=True)
-            ]
-            self.final[lane.c0][s] += d * ((y << 22) - lane.mixed) >> 21
+        for final, opinion in zip(lane.final_weights, lane.opinions, strict=True):
+            error = (y << 22) - SQUASH[opinion]
+            final[:] = [w + (d * error >> 21) for w, d in zip(final, lane.dots, strict=True)]
+        for weights, d in zip(lane.weights, lane.dots, strict=True):
+            moved_weights(weights, lane.inputs, d, y, self.rate)
         nearest = lane.column + (lane.fraction >= 128)
         for k in range(3):
             row = self.maps[k, lane.rows[k]]
             row[nearest] += target - row[nearest] >> 6
-        self.order_1[lane.last][lane.c0] += target - self.order_1[lane.last][lane.c0] >> 5
+        seen_bit(self.order_1[lane.last][lane.c0], y, 255)
+        seen_bit(self.order_0[lane.c0], y, 255)
         middle = (lane.low + lane.high) // 2
         lane.low, lane.high = (middle, lane.high) if y else (lane.low, middle)
         for m in range(3):
@@ -285,8 +352,12 @@ class SecondStage:
                 rates = self.match_rates[m]
                 rates[lane.cell[m]] += (TOTAL - 1 if is_right else 0) - rates[lane.cell[m]] >> 6
         for j in range(CONTEXTS):
-            moved(self.counter_maps[j][lane.cells[j]], target, 600)
-            moved(self.counters[lane.found[j]][lane.node], target, 255)
+            seen_bit(self.counter_maps[j][lane.cells[j]], y, 600)
+            if lane.found[j] is not None:
+                seen_bit(self.counters[lane.found[j]][lane.node], y, 255)
+            if lane.run_cells[j]:
+                expected, cell = lane.run_cells[j]
+                seen_bit(cell, expected == y, 600)
         lane.c0 = lane.c0 * 2 + y
 
     def end_bytes(self, lanes: Sequence[Lane]) -> None:
@@ -295,15 +366,15 @@ class SecondStage:
             self.history[lane.at] = c
             lane.recent = (lane.recent << 8 | c) % 2**64
             lane.place, lane.spelled = lane.place + 1, mixed_hash(lane.spelled, c)
-            if (chr(c).isascii() and chr(c).isalpha()) or c >= 128:
-                lane.word = mixed_hash(lane.word, c)
-            elif lane.word:
-                lane.word_before, lane.word = lane.word, 0
+            self.enter_run(lane, c)
+            self.enter_word(lane, c)
+            self.enter_tag(lane, c)
+            lane.fields += not is_letter(c) and not chr(c).isdigit()
             if lane.at == lane.line:
                 lane.first = c
             lane.at += 1
             if c == 10:
-                lane.line_above, lane.line = lane.line, lane.at
+                lane.line_above, lane.line, lane.fields = lane.line, lane.at, 0
             for m, shortest in enumerate(MIN_MATCH):
                 lane.slots[m] = None
                 if lane.at - lane.begin >= shortest:
@@ -314,6 +385,27 @@ class SecondStage:
             for m in range(3):
                 self.follow(lane, m)
                 self.look_up(lane, m)
+
+    def enter_run(self, lane: Lane, c: int) -> None:
+        for first in lane.firsts:
+            length, byte = self.runs[first]
+            self.runs[first] = (min(length + 1, 255) if byte == c else 1), c
+
+    def enter_word(self, lane: Lane, c: int) -> None:
+        if 0xE3 <= c <= 0xE9:
+            lane.word_before, lane.word = lane.word, mixed_hash(0, c)
+        elif is_letter(c):
+            lane.word = mixed_hash(lane.word, ord(chr(c).lower()) if c < 128 else c)
+        elif lane.word:
+            lane.word_before, lane.word = lane.word, 0
+
+    def enter_tag(self, lane: Lane, c: int) -> None:
+        if c == ord("<"):
+            lane.opening = 1
+        elif lane.opening and c in b" >":
+            lane.tag, lane.opening = lane.opening, 0
+        elif lane.opening:
+            lane.opening = mixed_hash(lane.opening, c)
 
     def follow(self, lane: Lane, m: int) -> None:
         if lane.pointer[m] < 0:
@@ -374,8 +466,8 @@ class Ends:
         place, last = min(lane.place, 8) - 1, lane.recent & 255
         p = max(1, min(TOTAL - 1, end >> 2))
         gpt = stretch(p)
-        inputs = [0] * 34
-        inputs[24:26], inputs[33] = (gpt, p - TOTAL // 2 >> 11), 256
+        inputs = [0] * INPUTS
+        inputs[GPT : GPT + 2], inputs[LAST + 1] = (gpt, p - TOTAL // 2 >> 11), 256
         slots = [mixed_hash(h, place) % 2**18 for h in [*lane.hashes[:-1], lane.spelled]]
         counters = [
             self.counters.setdefault((j, slot), [TOTAL // 2, 0]) for j, slot in enumerate(slots)
@@ -385,7 +477,7 @@ class Ends:
             cells.append(self.counter_maps[j][sum(count >= e for e in EDGES) * 64 + (q >> 16)])
             if count:
                 sureness = (q - TOTAL // 2) * min(count, 24) >> 15
-                inputs[2 * j : 2 * j + 2] = COARSE[cells[j][0] // 1024], sureness
+                inputs[3 * j : 3 * j + 2] = COARSE[cells[j][0] // 1024], sureness
                 hits += j < len(ORDERS)
         sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
         sets = [
@@ -395,9 +487,7 @@ class Ends:
         weights = [
             self.mixers.setdefault((s, k), new_weights(58982, 1310)) for s, k in enumerate(sets)
         ]
-        dots = [
-            clamp(sum(w * x for w, x in zip(row, inputs, strict=True)) >> 16) for row in weights
-        ]
+        dots = [weighted(row, inputs) for row in weights]
         mixed = clamp(sum(d * f for d, f in zip(dots, self.final, strict=True)) >> 16)
         rows = [last, mixed_hash(lane.recent & 0xFFFFFF, place) & 0xFFFF, lane.spelled & 0xFFFF]
         maps = [self.maps.setdefault((k, row), new_map()) for k, row in enumerate(rows)]
@@ -410,21 +500,19 @@ class Ends:
 
     def learn(self, said: Decision, y: int) -> None:
         target = TOTAL - 1 if y else 0
-        for s, (row, d) in enumerate(zip(said.weights, said.dots, strict=True)):
-            error = ((y << 22) - SQUASH[d]) * self.rate
-            row[:] = [
-                w + (x * error + (1 << 25) >> 26) for w, x in zip(row, said.inputs, strict=True)
-            ]
-            self.final[s] += d * ((y << 22) - SQUASH[said.mixed]) >> 21
+        error = (y << 22) - SQUASH[said.mixed]
+        self.final[:] = [w + (d * error >> 21) for w, d in zip(self.final, said.dots, strict=True)]
+        for weights, d in zip(said.weights, said.dots, strict=True):
+            moved_weights(weights, said.inputs, d, y, self.rate)
         for row in said.maps:
             row[said.nearest] += target - row[said.nearest] >> 6
         for cell, counter in zip(said.cells, said.counters, strict=True):
-            moved(cell, target, 600)
-            moved(counter, target, 255)
+            seen_bit(cell, y, 600)
+            seen_bit(counter, y, 255)
 
 
 def falling(first: int, last: int, seen: int) -> int:
-    return last + (first - last) * 4096 // (4096 + seen)
+    return last + (first - last) * 8192 // (8192 + seen)
 
 
 def length_class(length: int) -> int:
@@ -438,8 +526,8 @@ def length_class(length: int) -> int:
 
 
 def new_weights(gpt: int, other: int) -> list[int]:
-    weights = [other] * 34
-    weights[24] = gpt
+    weights = [other] * INPUTS
+    weights[GPT] = gpt
     return weights
 
 

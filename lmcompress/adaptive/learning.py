@@ -1,0 +1,16 @@
+"""How a counter moves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmcompress.jit.compiler import lean_kernel
+
+
+@lean_kernel
+def learned(counter, target, rates, limit):
+    """Returns a counter that has seen target once more: 22 bits of probability, 10 of count."""
+    counter = np.int64(counter)
+    count, p = counter & 1023, counter >> 10
+    p += ((target - p) * rates[count]) >> 16
+    return np.uint32(p << 10 | min(count + 1, limit))
