@@ -10,7 +10,7 @@ import numpy as np
 
 from lmcompress.adaptive.logistic import LIMIT, TOTAL_BITS, clamp
 from lmcompress.adaptive.simd import WEIGHT_SHIFT, add_scaled, dot
-from lmcompress.adaptive.state import FINALS, MIXER_CONTEXTS, MIXER_ROW, PARTS, SETS, SETS_BY
+from lmcompress.adaptive.state import MIXER_CONTEXTS, MIXER_ROW, PARTS, SETS, SETS_BY
 from lmcompress.jit.compiler import lean_kernel
 from lmcompress.jit.prefetch import prefetch
 
@@ -41,7 +41,7 @@ def sureness_of(gpt):
 
 @lean_kernel
 def choose_sets(S, i, bit, gpt, match_class):
-    """Chooses the weights of all mixers for lane i's bit, but for those that need the counters."""
+    """Chooses the weights of all mixers but the last for lane i's bit, before they are needed."""
     lane, shared = S.lanes[i], S.shared[0]
     last, before = lane.recent & 255, (lane.recent >> 8) & 255
     choose_set(lane, 0, lane.c0 + 256 * min(lane.place, _PLACES - 1))
@@ -57,14 +57,8 @@ def choose_sets(S, i, bit, gpt, match_class):
     choose_final(lane, 0, np.int64(lane.c0))
     choose_final(lane, 1, match_class * 8 + bit)
     choose_final(lane, 2, last * 8 + bit)
-    choose_final(lane, 3, sureness_of(gpt) * 8 + bit)
-
-
-@lean_kernel
-def choose_sets_by_hits(S, i, bit, hits):
-    """Chooses the weights that depend on how many orders were seen before."""
-    choose_set(S.lanes[i], SETS - 1, hits * 8 + bit)
-    choose_final(S.lanes[i], FINALS - 1, hits * 8 + bit)
+    choose_final(lane, 3, lane.likely * 8 + bit)
+    choose_final(lane, 4, sureness_of(gpt) * 8 + bit)
 
 
 @lean_kernel

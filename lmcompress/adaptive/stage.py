@@ -33,8 +33,8 @@ from lmcompress.adaptive.matches import (
     start_matches,
 )
 from lmcompress.adaptive.mixing import (
+    choose_set,
     choose_sets,
-    choose_sets_by_hits,
     learn_mixing,
     mix,
     set_learning_rate,
@@ -94,7 +94,7 @@ def _predict(S, lanes, bit, start, stop, out, row):
             find_buckets(S, i, bit)
         hits = predict_counters(S, i, node_of(S.lanes[i].c0, bit))
         predict_runs(S, i, bit)
-        choose_sets_by_hits(S, i, bit, hits)
+        choose_set(S.lanes[i], SETS - 1, hits * 8 + bit)
         _write(out, row + k - start, correct(S, i, mix(S, i, SETS, FINALS)))
 
 

@@ -254,7 +254,8 @@ class SecondStage:
             min(lane.fields, 255) * 8 + bit, (expected + 1) * 8 + bit,
         ]  # fmt: skip
         lane.final_sets = [
-            lane.c0, lane.match_class * 8 + bit, lane.last * 8 + bit, sureness * 8 + bit
+            lane.c0, lane.match_class * 8 + bit, lane.last * 8 + bit,
+            (expected + 1) * 8 + bit, sureness * 8 + bit,
         ]  # fmt: skip
         order_3 = mixed_hash(lane.recent & 0xFFFF, lane.recent >> 16 & 255, lane.c0)
         lane.rows = [lane.c0 | lane.last << 8, order_3 & 0xFFFF, lane.c0 | expected + 1 << 8]
@@ -296,8 +297,7 @@ class SecondStage:
         ]
         lane.dots = [weighted(row, lane.inputs) for row in lane.weights]
         lane.final_weights = [
-            self.finals.setdefault((f, k), [8192] * 8)
-            for f, k in enumerate([*lane.final_sets, hits * 8 + bit])
+            self.finals.setdefault((f, k), [8192] * 8) for f, k in enumerate(lane.final_sets)
         ]
         lane.opinions = [
             clamp(sum(d * w for d, w in zip(lane.dots, row, strict=True)) >> 16)
