@@ -15,8 +15,6 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.errors import CorruptFrameError
-
 PRECISION_BITS = 24
 """Fixed by constriction's Categorical model."""
 
@@ -75,7 +73,7 @@ class RangeEncoder:
         """Returns the bytes so far, as few as decode: high bytes first, the end cut short.
 
         Any point in the coder's last interval will do, and a decoder reads zeros after the end.
-        `long_payload` gives what `RangeDecoder` takes.
+        `long_payload` gives what a `RangeDecoder` takes.
         """
         num_words, (low, size) = self._encoder.pos()
         words = np.asarray(self._encoder.get_compressed()[:num_words], dtype=">u4")
@@ -98,25 +96,3 @@ def long_payload(short: bytes) -> bytes:
     """Returns the 32-bit words, little-endian, that `RangeEncoder.short_payload` cut short."""
     padded = short + bytes(-len(short) % 4)
     return np.frombuffer(padded, dtype=">u4").astype("<u4").tobytes()
-
-
-class RangeDecoder:
-    """Decodes what `RangeEncoder` encoded, given the same freqs in the same order."""
-
-    def __init__(self, payload: bytes) -> None:
-        if len(payload) % 4:
-            raise CorruptFrameError(
-                f"payload has {len(payload)} bytes, expected a multiple of 4: the file is damaged"
-            )
-        words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
-        self._decoder, self._model = constriction.stream.queue.RangeDecoder(words), _family()
-
-    def decode(self, freqs: Freqs) -> npt.NDArray[np.int32]:
-        """Returns the next symbols, int32 (n,), one for each row of freqs (n, V)."""
-        # An assertion inside constriction (invalid data) surfaces as a panic: no Exception.
-        try:
-            return self._decoder.decode(self._model, freqs)  # type: ignore[no-any-return]
-        except BaseException as exc:
-            if isinstance(exc, KeyboardInterrupt | SystemExit | MemoryError):
-                raise
-            raise CorruptFrameError("payload cannot be decoded: the file is damaged") from exc

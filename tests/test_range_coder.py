@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import constriction
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,12 +13,12 @@ from lmcompress.format import compact
 from lmcompress.gpt import constants
 from lmcompress.range_coder import (
     PRECISION_BITS,
-    RangeDecoder,
     RangeEncoder,
     check_freqs,
     long_payload,
     quantized_code_length_bits,
 )
+from lmcompress.range_decoder import RangeDecoder
 
 
 def freqs_from(probs: np.ndarray) -> np.ndarray:
@@ -102,6 +103,42 @@ def test_frequencies_that_the_coder_could_not_invert_are_found(change) -> None: 
 def test_a_payload_of_odd_length_is_refused() -> None:
     with pytest.raises(CorruptFrameError, match="multiple of 4"):
         RangeDecoder(b"12345")
+
+
+@pytest.mark.parametrize("vocab_size", [2, 3, 256])
+def test_what_was_never_encoded_is_decoded_as_constriction_does(vocab_size: int) -> None:
+    rng = np.random.default_rng(5)
+    family = constriction.stream.model.Categorical(perfect=False)
+    for _ in range(30):
+        freqs = freqs_from(rng.dirichlet(np.full(vocab_size, 0.3) + 1e-3, 200))
+        words = rng.integers(0, 2**32, 400, dtype=np.uint32)
+        ours = RangeDecoder(words.astype("<u4").tobytes())
+        theirs = constriction.stream.queue.RangeDecoder(words)
+        for row in freqs:
+            try:
+                [expected] = theirs.decode(family, row[None])
+            except AssertionError:
+                with pytest.raises(CorruptFrameError, match="cannot be decoded"):
+                    ours.decode(row[None])
+                break
+            assert ours.decode(row[None]) == [expected]
+
+
+def test_a_point_outside_the_interval_is_damage() -> None:
+    # A frequency is worth 2**40 - 1 of the first interval: 2**24 of them leave its end out.
+    with pytest.raises(CorruptFrameError, match="cannot be decoded"):
+        RangeDecoder(b"\xff" * 8).decode(freqs_from(np.ones((1, 4))))
+
+
+@pytest.mark.parametrize("size", [0, 4, 400])
+def test_decoding_ends_soon_after_the_payload(size: int) -> None:
+    freqs = freqs_from(np.ones((1, 256)))
+    decoder = RangeDecoder(bytes(size))  # a byte of text takes one of the payload
+
+    decoder.decode(np.repeat(freqs, size, 0))
+
+    with pytest.raises(CorruptFrameError, match=f"payload of {size} bytes ends too early"):
+        decoder.decode(np.repeat(freqs, 20, 0))
 
 
 @given(

@@ -22,34 +22,18 @@ from lmcompress.codec.segments import DirectStage, Stage
 from lmcompress.codec.session import Opened, Session
 from lmcompress.models.store import Model
 from lmcompress.range_coder import PRECISION_BITS, Freqs, symbol_bits
+from lmcompress.range_decoder import RangeDecoder
 
 _BYTES = 256
 _LANE = np.zeros(1, np.int32)
 _BUDGET = (1 << PRECISION_BITS) - _BYTES
+_CHANCE_BYTES = 64
+"""Enough for any byte."""
 
 
-class Draw:
-    """Stands where a decoder does, for one byte: it is known, or drawn from the frequencies."""
-
-    def __init__(self, generator: np.random.Generator, known: int | None) -> None:
-        self.bits = 0.0
-        """Code length of what was decoded."""
-        self._generator, self._known, self._bits_done = generator, known, 0
-
-    def decode(self, freqs: Freqs) -> npt.NDArray[np.int32]:
-        """Returns the symbol, (1,), for freqs (1, 256); or a bit of it for freqs (1, 2)."""
-        if self._known is None:
-            ends = np.cumsum(1 + freqs[0].astype(np.int64))
-            chance = self._generator.integers(1 << PRECISION_BITS)
-            symbol = int(np.searchsorted(ends, chance, side="right"))
-        elif freqs.shape[1] == 2:
-            symbol = self._known >> (7 - self._bits_done) & 1
-            self._bits_done += 1
-        else:
-            symbol = self._known
-        found = np.array([symbol], np.int32)
-        self.bits += float(symbol_bits(freqs, found)[0])
-        return found
+def chance(generator: np.random.Generator) -> RangeDecoder:
+    """Returns a decoder of random bits: each symbol comes with the frequency that it has."""
+    return RangeDecoder(generator.bytes(_CHANCE_BYTES))
 
 
 class Source(Protocol):
@@ -58,8 +42,11 @@ class Source(Protocol):
     def read(self, raw: bytes) -> None:
         """Goes on past bytes that are given and need not be priced."""
 
-    def decode(self, draw: Draw) -> int:
-        """Returns the next byte, as `draw` decides, and goes on past it."""
+    def draw(self, generator: np.random.Generator) -> int:
+        """Returns a byte drawn from what may come next, and goes on past it."""
+
+    def price(self, byte: int) -> float:
+        """Returns the bits of the byte that comes next, and goes on past it."""
 
 
 class CodecSource:
@@ -78,13 +65,23 @@ class CodecSource:
         """Appends the bytes."""
         self._before += raw
 
-    def decode(self, draw: Draw) -> int:
-        """Returns the next byte and appends it."""
-        before = bytes(self._before)
-        sizes = [len(self._codec.compress(before + bytes([b]))) for b in range(_BYTES)]
-        byte = int(draw.decode(freqs_of_sizes(sizes))[0])
+    def draw(self, generator: np.random.Generator) -> int:
+        """Returns a byte drawn from what may come next, and appends it."""
+        byte = int(chance(generator).decode(self._freqs())[0])
         self._before.append(byte)
         return byte
+
+    def price(self, byte: int) -> float:
+        """Returns the bits of the byte that comes next, and appends it."""
+        [bits] = symbol_bits(self._freqs(), np.array([byte]))
+        self._before.append(byte)
+        return float(bits)
+
+    def _freqs(self) -> Freqs:
+        before = bytes(self._before)
+        return freqs_of_sizes(
+            [len(self._codec.compress(before + bytes([b]))) for b in range(_BYTES)]
+        )
 
 
 class ModelSource:
@@ -112,11 +109,18 @@ class ModelSource:
                 self._stage.code_length(rounds)
             self._last = int(symbols[-1])
 
-    def decode(self, draw: Draw) -> int:
-        """Returns the next byte; predictor and stage go on past it."""
+    def draw(self, generator: np.random.Generator) -> int:
+        """Returns a byte drawn from what may come next; predictor and stage go on past it."""
         freqs = self._predictor.walk(np.array([[self._last]])).freqs(_LANE)
-        self._last = int(self._stage.decode(draw, _LANE, freqs)[0])  # type: ignore[arg-type]
+        self._last = int(self._stage.decode(chance(generator), _LANE, freqs)[0])
         return self._last
+
+    def price(self, byte: int) -> float:
+        """Returns the bits of the byte that comes next; predictor and stage go on past it."""
+        symbols = np.array([byte], np.int32)
+        [rounds] = self._predictor.spell(np.array([[self._last]]), symbols)
+        self._last = byte
+        return self._stage.code_length(rounds)
 
 
 def freqs_of_sizes(sizes: Sequence[int]) -> Freqs:
@@ -135,7 +139,7 @@ def fill(
     out = bytearray()
     for part, free in runs_of(raw, is_free):
         if free:
-            out += bytes(source.decode(Draw(generator, None)) for _ in part)
+            out += bytes(source.draw(generator) for _ in part)
         else:
             source.read(part)
             out += part
@@ -149,10 +153,7 @@ def price(source: Source, raw: bytes, is_free: npt.NDArray[np.bool_]) -> float:
         if not free:
             source.read(part)
             continue
-        for byte in part:
-            draw = Draw(np.random.default_rng(0), byte)
-            source.decode(draw)
-            bits += draw.bits
+        bits += sum(map(source.price, part))
     return bits / int(is_free.sum())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,13 +54,15 @@ from lmcompress.jit.compiler import lean_kernel
 from lmcompress.range_coder import (
     PRECISION_BITS,
     Freqs,
-    RangeDecoder,
     RangeEncoder,
     quantized_code_length_bits,
 )
-from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds, is_open
+from lmcompress.range_decoder import RangeDecoder, decode_symbol
+from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds
 
 _ALWAYS, _NEVER = ALWAYS, NEVER
+_STEPS = 16384
+"""Steps of a segment that are decoded in one call, between which it can be interrupted."""
 Lanes = npt.NDArray[np.int32]
 
 
@@ -189,44 +191,51 @@ def _encode(addresses, end_addresses, sizes, lanes, symbols, freqs, ends, is_end
 
 
 @lean_kernel
-def _decode_start(addresses, lanes, freqs, out):
-    """Predicts the first bit of a round; out (lanes, 2)."""
-    S = state_at(addresses)
-    _start_bytes(S, lanes, freqs, 0, lanes.shape[0])
-    _predict(S, lanes, 0, 0, lanes.shape[0], out, 0)
-
-
-@lean_kernel
-def _decode_bit(addresses, lanes, bit, bits, out):
-    """Learns the bits that came, and predicts the next ones, of bytes that end after this round."""
-    S = state_at(addresses)
-    for k in range(lanes.shape[0]):
-        _learn(S, lanes[k], bit, np.int64(bits[k]))
-    _predict(S, lanes, bit + 1, 0, lanes.shape[0], out, 0)
-
-
-@lean_kernel
-def _decode_end(addresses, lanes, bits, is_token, symbols):
-    """Learns the last bits; fills in the bytes that they end, each of which may be a token."""
-    S = state_at(addresses)
-    for k in range(lanes.shape[0]):
-        _learn(S, lanes[k], 7, np.int64(bits[k]))
+def _decode(addresses, coders, words, lanes, freqs, is_token, out, symbols):
+    """Decodes a byte of each lane of a round, each of which may be a token."""
+    S, count = state_at(addresses), lanes.shape[0]
+    _decode_round(S, coders[0], words, lanes, freqs, count, out)
+    for k in range(count):
         symbols[k] = S.lanes[lanes[k]].c0 & 255
-    _end_bytes(S, lanes, 0, lanes.shape[0])
-    if is_token:
-        for k in range(lanes.shape[0]):
+        if is_token:
             end_token(S.lanes[lanes[k]])
 
 
 @lean_kernel
-def _decode_ends(addresses, end_addresses, lanes, ends, out):
-    S, E = state_at(addresses), state_at(end_addresses)
-    _predict_ends(S, E, lanes, ends, 0, lanes.shape[0], out, 0)
+def _decode_round(S, coder, words, lanes, freqs, count, out):
+    """Decodes a byte of each of the first `count` of lanes, under rows of freqs."""
+    _start_bytes(S, lanes, freqs, 0, count)
+    for bit in range(8):
+        _predict(S, lanes, bit, 0, count, out, 0)
+        for k in range(count):
+            _learn(S, lanes[k], bit, np.int64(decode_symbol(coder, words, out, k)))
+    _end_bytes(S, lanes, 0, count)
 
 
 @lean_kernel
-def _decode_ended(addresses, end_addresses, lanes, ends, is_end):
+def _decode_steps(addresses, coders, words, lanes, lengths, freqs, out, start, stop):
+    """Decodes steps of lanes that rise no longer than the first, all bytes under the same freqs."""
+    S, count = state_at(addresses), lanes.shape[0]
+    for step in range(start, stop):
+        while lengths[count - 1] <= step:
+            count -= 1
+        _decode_round(S, coders[0], words, lanes, freqs, count, out)
+        for k in range(count):
+            end_token(S.lanes[lanes[k]])
+
+
+@lean_kernel
+def _decode_ends(addresses, end_addresses, coders, words, lanes, ends, out, is_end):
+    """Decodes whether tokens end, where that is open."""
     S, E = state_at(addresses), state_at(end_addresses)
+    _predict_ends(S, E, lanes, ends, 0, lanes.shape[0], out, 0)
+    row = 0
+    for k in range(lanes.shape[0]):
+        if _NEVER < ends[k] < _ALWAYS:
+            is_end[k] = decode_symbol(coders[0], words, out, row)
+            row += 1
+        else:
+            is_end[k] = ends[k] == _ALWAYS
     _learn_ends(S, E, lanes, ends, is_end, 0, lanes.shape[0])
 
 
@@ -289,23 +298,38 @@ class AdaptiveStage:
 
     def decode(self, decoder: RangeDecoder, lanes: Lanes, freqs: Freqs) -> npt.NDArray[np.uint8]:
         """Decodes a byte of each of some lanes (k,), rising, under freqs (k, 256)."""
-        at, out = self._addresses[0], np.empty((len(lanes), 2), np.float32)
-        symbols = np.empty(len(lanes), np.uint8)
-        _decode_start(at, lanes, freqs, out)
-        for bit in range(7):
-            _decode_bit(at, lanes, bit, decoder.decode(out), out)
-        _decode_end(at, lanes, decoder.decode(out), self.ends is None, symbols)
+        out, symbols = np.empty((len(lanes), 2), np.float32), np.empty(len(lanes), np.uint8)
+        coder = decoder.coder, decoder.words
+        _decode(self._addresses[0], *coder, lanes, freqs, self.ends is None, out, symbols)
+        decoder.check()
         return symbols
+
+    def decode_all(
+        self,
+        decoder: RangeDecoder,
+        lengths: Sequence[int],
+        freqs: Freqs,
+        progress: Callable[[int], None] | None = None,
+    ) -> bytes:
+        """Decodes a whole segment, if the model says the same freqs (256,) of every byte."""
+        lanes, sizes = np.arange(len(lengths), dtype=np.int32), np.array(lengths, np.int64)
+        rows, out = np.tile(freqs, (len(lanes), 1)), np.empty((len(lanes), 2), np.float32)
+        coder = decoder.coder, decoder.words
+        for start in range(0, lengths[0], _STEPS):
+            stop = min(start + _STEPS, lengths[0])
+            _decode_steps(self._addresses[0], *coder, lanes, sizes, rows, out, start, stop)
+            decoder.check()
+            if progress:
+                done = np.minimum(sizes, stop) - np.minimum(sizes, start)
+                progress(int(done.sum()))
+        return self.state.history[self.state.lanes["begin"][0] :].tobytes()
 
     def decode_ends(
         self, decoder: RangeDecoder, lanes: Lanes, ends: npt.NDArray[np.int32]
     ) -> npt.NDArray[np.bool_]:
         """Decodes whether the token of each of some lanes ends; the model's `ends` (k,)."""
-        choices = is_open(ends)
-        is_end: npt.NDArray[np.bool_] = ends == ALWAYS
-        if choices.any():
-            out = np.empty((np.count_nonzero(choices), 2), np.float32)
-            _decode_ends(*self._addresses, lanes, ends, out)
-            is_end[choices] = decoder.decode(out)
-        _decode_ended(*self._addresses, lanes, ends, is_end)
+        out, is_end = np.empty((len(lanes), 2), np.float32), np.empty(len(lanes), np.bool_)
+        coder = decoder.coder, decoder.words
+        _decode_ends(*self._addresses, *coder, lanes, ends, out, is_end)
+        decoder.check()
         return is_end

@@ -63,6 +63,8 @@ class Predictor(Protocol):
     bos_id: int
     of_tokens: bool
     """Whether symbols may have several bytes."""
+    same_for_all: Freqs | None
+    """What it says of every byte (256,), if it always says the same."""
 
     def read_as(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         """Returns the tokens that the model reads for symbols of any shape."""
@@ -116,6 +118,7 @@ class BytePredictor(abc.ABC):
     vocab_size: int
     bos_id: int
     of_tokens = False
+    same_for_all: Freqs | None = None
 
     def read_as(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         """Returns bytes as they are."""
@@ -160,6 +163,7 @@ class UniformPredictor(BytePredictor):
         self._row = np.full(vocab_size, budget // vocab_size, np.float32)
         self._row[: budget % vocab_size] += 1
         self._rows = self._row[None, None]
+        self.same_for_all = self._row
 
     def predict(self, tokens: npt.NDArray[np.int64], logits: Logits | None = None) -> Freqs:
         """Returns the same row for each symbol to come; the same array, if as many are to come."""

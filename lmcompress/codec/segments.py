@@ -19,12 +19,8 @@ from lmcompress.codec.lanes import segment_blocks
 from lmcompress.codec.session import Opened
 from lmcompress.errors import CorruptFrameError
 from lmcompress.format.frame import Method
-from lmcompress.range_coder import (
-    Freqs,
-    RangeDecoder,
-    RangeEncoder,
-    quantized_code_length_bits,
-)
+from lmcompress.range_coder import Freqs, RangeEncoder, quantized_code_length_bits
+from lmcompress.range_decoder import RangeDecoder
 from lmcompress.tokenizer.rounds import ALWAYS, Rounds, is_open
 
 Lanes = npt.NDArray[np.int32]
@@ -144,6 +140,9 @@ def decode_segment(
       CorruptFrameError: If the payload cannot be decoded.
     """
     decoder, stage = RangeDecoder(payload), new_stage(method, lengths, opened)
+    same = opened.predictor.same_for_all
+    if same is not None and isinstance(stage, AdaptiveStage):
+        return stage.decode_all(decoder, lengths, same, progress)
     stops = np.cumsum(lengths)
     at, raw = stops - lengths, np.zeros(int(stops[-1]), np.uint8)
     lanes = np.arange(len(lengths), dtype=np.int32)

@@ -78,6 +78,8 @@ class Session:
         """Returns the number of lanes for a segment of so many bytes, or of tokens."""
         if self.config.lanes != "auto":
             return min(self.config.lanes, num_symbols)
+        if self.model.weights is None:  # lanes share the passes of a model: there are none
+            return 1
         return (auto_token_lanes if self.model.tokens else auto_lanes)(num_symbols, self.device)
 
     @property

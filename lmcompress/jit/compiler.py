@@ -36,6 +36,7 @@ _SOURCES = (
     "gpt/tables.py",
     "jit",
     "range_coder.py",
+    "range_decoder.py",
     "tokenizer/rounds.py",
     "tokenizer/spelling.py",
     "tokenizer/trie.py",

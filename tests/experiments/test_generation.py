@@ -14,8 +14,8 @@ import lmcompress
 from experiments import figure_3
 from experiments.support.generation import (
     CodecSource,
-    Draw,
     ModelSource,
+    chance,
     fill,
     freqs_of_sizes,
     price,
@@ -82,10 +82,8 @@ def test_reading_at_once_is_reading_byte_by_byte(tiny_model: Model, adaptive: bo
                 source.read(RAW[:60])
             else:
                 for byte in RAW[:60]:
-                    source.decode(Draw(np.random.default_rng(0), byte))
-            draw = Draw(np.random.default_rng(0), RAW[60])
-            source.decode(draw)
-        prices.append(draw.bits)
+                    source.price(byte)
+            prices.append(source.price(RAW[60]))
 
     assert prices[0] == prices[1]
 
@@ -108,7 +106,7 @@ def test_draws_follow_the_frequencies() -> None:
     weights[0, :2] = ((1 << 24) - 256) * 3 // 4, (1 << 24) - 256 - ((1 << 24) - 256) * 3 // 4
     generator = np.random.default_rng(0)
 
-    counts = Counter(int(Draw(generator, None).decode(weights)[0]) for _ in range(4000))
+    counts = Counter(int(chance(generator).decode(weights)[0]) for _ in range(4000))
 
     assert counts[0] == pytest.approx(3000, abs=120)
     assert counts[1] == pytest.approx(1000, abs=120)
