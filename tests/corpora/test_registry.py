@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import bz2
 import hashlib
-import importlib.util
 import io
 import lzma
 import os
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -338,7 +338,8 @@ def test_hub_name_with_missing_parts_raises() -> None:
         corpora.load("hf:wikitext:test")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("datasets") is not None, reason="datasets is here")
-def test_hub_without_datasets_says_what_to_install() -> None:
+def test_hub_without_datasets_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+
     with pytest.raises(MissingDependencyError, match=r"pip install 'lmcompress\[datasets\]'"):
         corpora.load("hf:wikitext:wikitext-2-raw-v1:test:text")

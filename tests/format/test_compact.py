@@ -293,7 +293,9 @@ def test_another_prompt_or_model_with_the_same_prefix_gives_no_wrong_bytes(
 
     for prompt, wrong in zip((other, PROMPT), forged, strict=True):
         frame = pack_compact(wrong, segment, payload)
-        with pytest.raises(CorruptFrameError, match=r"another model or prompt|cannot be decoded|ends too early"):
+        with pytest.raises(
+            CorruptFrameError, match=r"another model or prompt|cannot be decoded|ends too early"
+        ):
             lmcompress.decompress(frame, config=CodecConfig(prompt=prompt))
 
 
