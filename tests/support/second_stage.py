@@ -3,86 +3,36 @@
 from __future__ import annotations
 
 import itertools
-import string
 from collections.abc import Sequence
-from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
-TOTAL, LIMIT = 1 << 22, 3071
-ORDERS, MIN_MATCH = (2, 3, 4, 6, 8), (5, 12, 24)
-CONTEXTS = 12
-INPUTS = 3 * CONTEXTS + 2 + 6 + 3
-GPT, MATCHES, LAST = 3 * CONTEXTS, 3 * CONTEXTS + 2, 3 * CONTEXTS + 8
-SHAPES = {
-    c: ord(kind[0])
-    for kind in (string.digits, string.ascii_uppercase, string.ascii_lowercase)
-    for c in kind
-}
-EDGES = (1, 2, 3, 4, 5, 7, 11, 19, 40, 120)
-
-
-def squash_table() -> dict[int, int]:
-    with localcontext(prec=60):
-        upper = [TOTAL / (1 + (Decimal(-x) / 256).exp()) for x in range(LIMIT + 1)]
-        rounded = [int((p + Decimal("0.5")).to_integral_value("ROUND_FLOOR")) for p in upper]
-    return {x: rounded[x] if x >= 0 else TOTAL - rounded[-x] for x in range(-LIMIT, LIMIT + 1)}
-
-
-SQUASH = squash_table()
-
-
-def stretch_table(step: int) -> list[int]:
-    table, x = [], -LIMIT
-    for j in range(4096):
-        while x < LIMIT and SQUASH[x] < j * step + step // 2:
-            x += 1
-        table.append(x)
-    return table
-
-
-COARSE, MIDDLE, FINE = stretch_table(1024), stretch_table(16), stretch_table(1)
-
-
-def stretch(p: int) -> int:
-    rest, sign = (TOTAL - p, -1) if p > TOTAL // 2 else (p, 1)
-    if rest >= 65536:
-        return sign * COARSE[rest // 1024]
-    return sign * (MIDDLE[rest // 16] if rest >= 4096 else FINE[rest])
-
-
-def mixed_hash(h: int, *values: int) -> int:
-    for value in values:
-        h = (h + value + 1) * 0x2C9277B5 % 2**44
-        h ^= h >> 17
-    return h
-
-
-def clamp(x: int, limit: int = LIMIT) -> int:
-    return max(-limit, min(limit, x))
-
-
-def moved(counter: list[int], target: int, most: int) -> None:
-    p, count = counter
-    counter[:] = p + ((target - p) * ((10 << 16) // (10 * count + 16)) >> 16), min(count + 1, most)
-
-
-def seen_bit(counter: list[int], y: int, most: int) -> None:
-    moved(counter, TOTAL - 1 if y else 0, most)
-
-
-def is_letter(c: int) -> bool:
-    return (chr(c).isascii() and chr(c).isalpha()) or c >= 128
-
-
-def weighted(weights: list[int], inputs: list[int]) -> int:
-    """Returns a mixer's output: sums are those of 32-bit integers."""
-    total = sum((w >> 4) * x for w, x in zip(weights, inputs, strict=True))
-    return clamp(((total + 2**31) % 2**32 - 2**31) >> 12)
-
-
-def moved_weights(weights: list[int], inputs: list[int], d: int, y: int, rate: int) -> None:
-    error = ((y << 22) - SQUASH[d]) * rate >> 9
-    weights[:] = [w + (x * error + 2**16 >> 17) for w, x in zip(weights, inputs, strict=True)]
+from tests.support.second_ends import Ends
+from tests.support.second_logistic import (
+    COARSE,
+    CONTEXTS,
+    EDGES,
+    GPT,
+    INPUTS,
+    LAST,
+    LIMIT,
+    MATCHES,
+    MIN_MATCH,
+    ORDERS,
+    SHAPES,
+    SQUASH,
+    TOTAL,
+    clamp,
+    falling,
+    is_letter,
+    length_class,
+    mixed_hash,
+    moved_weights,
+    new_map,
+    new_weights,
+    seen_bit,
+    stretch,
+    weighted,
+)
 
 
 class Lane:
@@ -107,20 +57,6 @@ class Row(NamedTuple):
     freqs: Sequence[int]
     end: int
     is_end: bool
-
-
-class Decision(NamedTuple):
-    """What was said of a token's end, and from what."""
-
-    p: int
-    inputs: list[int]
-    counters: list[list[int]]
-    cells: list[list[int]]
-    weights: list[list[int]]
-    dots: list[int]
-    mixed: int
-    maps: list[list[int]]
-    nearest: int
 
 
 class SecondStage:
@@ -434,102 +370,3 @@ class SecondStage:
                 lane.pointer[m], lane.length[m], lane.misses[m] = found, length, 0
         if lane.at < lane.end:
             index[slot] = lane.at
-
-
-class Ends:
-    """Whether tokens end: the decisions of a round together."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self.counters: dict[tuple[int, int], list[int]] = {}
-        self.counter_maps = [
-            [[(2 * k + 1) * (TOTAL // 128), 6] for k in range(64)] * 11 for _ in range(CONTEXTS)
-        ]
-        self.counter_maps = [[list(cell) for cell in cells] for cells in self.counter_maps]
-        self.mixers: dict[tuple[int, int], list[int]] = {}
-        self.final = [16384] * 4
-        self.maps: dict[tuple[int, int], list[int]] = {}
-
-    def run(self, choices: Sequence[tuple[Lane, int, int]]) -> list[tuple[int, int]]:
-        """Returns each decision of lanes, with the model's opinion, and its probability."""
-        self.rate = falling(60, 3, self.seen)
-        self.seen += len(choices)
-        said = [self.predict(lane, end) for lane, end, _ in choices]
-        for decision, (_, _, y) in zip(said, choices, strict=True):
-            self.learn(decision, y)
-        return [
-            (y, max(8, min(TOTAL - 8, decision.p)))
-            for decision, (_, _, y) in zip(said, choices, strict=True)
-        ]
-
-    def predict(self, lane: Lane, end: int) -> Decision:
-        place, last = min(lane.place, 8) - 1, lane.recent & 255
-        p = max(1, min(TOTAL - 1, end >> 2))
-        gpt = stretch(p)
-        inputs = [0] * INPUTS
-        inputs[GPT : GPT + 2], inputs[LAST + 1] = (gpt, p - TOTAL // 2 >> 11), 256
-        slots = [mixed_hash(h, place) % 2**18 for h in [*lane.hashes[:-1], lane.spelled]]
-        counters = [
-            self.counters.setdefault((j, slot), [TOTAL // 2, 0]) for j, slot in enumerate(slots)
-        ]
-        cells, hits = [], 0
-        for j, (q, count) in enumerate(counters):
-            cells.append(self.counter_maps[j][sum(count >= e for e in EDGES) * 64 + (q >> 16)])
-            if count:
-                sureness = (q - TOTAL // 2) * min(count, 24) >> 15
-                inputs[3 * j : 3 * j + 2] = COARSE[cells[j][0] // 1024], sureness
-                hits += j < len(ORDERS)
-        sureness = (gpt + LIMIT) * 15 // (2 * LIMIT)
-        sets = [
-            place * 16 + sureness, min(place, 3) * 256 + last, sureness * 64 + last // 4,
-            hits * 8 + place,
-        ]  # fmt: skip
-        weights = [
-            self.mixers.setdefault((s, k), new_weights(58982, 1310)) for s, k in enumerate(sets)
-        ]
-        dots = [weighted(row, inputs) for row in weights]
-        mixed = clamp(sum(d * f for d, f in zip(dots, self.final, strict=True)) >> 16)
-        rows = [last, mixed_hash(lane.recent & 0xFFFFFF, place) & 0xFFFF, lane.spelled & 0xFFFF]
-        maps = [self.maps.setdefault((k, row), new_map()) for k, row in enumerate(rows)]
-        column, fraction = divmod(mixed + LIMIT + 1, 256)
-        total = SQUASH[mixed]
-        for row in maps:
-            total += (row[column] * (256 - fraction) + row[column + 1] * fraction) // 256
-        nearest = column + (fraction >= 128)
-        return Decision(total >> 2, inputs, counters, cells, weights, dots, mixed, maps, nearest)
-
-    def learn(self, said: Decision, y: int) -> None:
-        target = TOTAL - 1 if y else 0
-        error = (y << 22) - SQUASH[said.mixed]
-        self.final[:] = [w + (d * error >> 21) for w, d in zip(self.final, said.dots, strict=True)]
-        for weights, d in zip(said.weights, said.dots, strict=True):
-            moved_weights(weights, said.inputs, d, y, self.rate)
-        for row in said.maps:
-            row[said.nearest] += target - row[said.nearest] >> 6
-        for cell, counter in zip(said.cells, said.counters, strict=True):
-            seen_bit(cell, y, 600)
-            seen_bit(counter, y, 255)
-
-
-def falling(first: int, last: int, seen: int) -> int:
-    return last + (first - last) * 8192 // (8192 + seen)
-
-
-def length_class(length: int) -> int:
-    if length < 16:
-        return length
-    if length < 32:
-        return 16 + (length - 16) // 4
-    if length < 64:
-        return 20 + (length - 32) // 8
-    return 24 + length // 128 if length < 512 else 28
-
-
-def new_weights(gpt: int, other: int) -> list[int]:
-    weights = [other] * INPUTS
-    weights[GPT] = gpt
-    return weights
-
-
-def new_map() -> list[int]:
-    return [SQUASH[clamp(256 * k - LIMIT - 1)] for k in range(32)]
