@@ -24,7 +24,8 @@ CODER = np.dtype(
     [("lower", "u8"), ("size", "u8"), ("point", "u8"), ("next", "i8"), ("damage", "i8")]
 )
 """The interval, the point that names the text, and the next word to read."""
-_NONE, _INVALID, _TOO_SHORT = 0, 1, 2
+_INVALID, _TOO_SHORT = 1, 2
+"""Kinds of damage; 0 is none."""
 
 
 @lean_kernel

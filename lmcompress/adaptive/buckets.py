@@ -42,7 +42,7 @@ def find_buckets(S, i, bit):
             lane.buckets[j] = _find(S, lane.probes[j], np.int64(0), 1)
             lane.first_buckets[j] = lane.buckets[j]
         else:
-            run = np.int64(S.slots[lane.first_buckets[j]]) >> _RUN_SHIFT
+            run = run_of(S, lane, j)
             lane.buckets[j] = _find(S, lane.probes[j], run, np.int64(lane.c0)) if run else blank
 
 
@@ -98,7 +98,7 @@ def end_runs(S, i, c):
     lane, slots = S.lanes[i], S.slots
     for j in range(_CONTEXTS):
         at = lane.first_buckets[j]
-        run = np.int64(slots[at]) >> _RUN_SHIFT
+        run = run_of(S, lane, j)
         length = min((run >> 8) + 1, 255) if run & 255 == c else 1
         check = slots[at] & np.uint32(_CHECK)
         slots[at] = np.uint32((length << 8 | c) << _RUN_SHIFT) | check

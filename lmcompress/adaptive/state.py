@@ -158,9 +158,8 @@ class State(NamedTuple):
     shared: npt.NDArray[Any]
     lanes: npt.NDArray[Any]
     slots: npt.NDArray[np.uint32]
-    """Buckets of 16, as many as a power of two, then a blank one. A bucket is a check (16 bits)
-    and a run (8 bits of the byte, 8 of its length), then 15 counters (22 of probability, 10 of
-    count)."""
+    """A power of two of buckets, then a blank one. Each has 16 values: its check (16 bits) and run
+    (the byte in 8, its length in 8), then 15 counters (probability in 22 bits, count in 10)."""
     match_index: npt.NDArray[np.int64]
     history: npt.NDArray[np.uint8]
 
