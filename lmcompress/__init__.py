@@ -16,6 +16,7 @@ from lmcompress.errors import (
     CorpusError,
     CorruptFrameError,
     FingerprintMismatchError,
+    LimitExceededError,
     LmcompressError,
     MissingDependencyError,
     ModelNotFoundError,
@@ -28,6 +29,7 @@ from lmcompress.errors import (
 
 if TYPE_CHECKING:
     from lmcompress.api.files import open
+    from lmcompress.api.incremental import LmcCompressor, LmcDecompressor
     from lmcompress.api.info import FileInfo, FrameInfo, SegmentInfo, info
     from lmcompress.api.models import ModelInfo, fetch, list_models
     from lmcompress.api.one_shot import compress, decompress, score
@@ -45,6 +47,9 @@ __all__ = [
     "FileInfo",
     "FingerprintMismatchError",
     "FrameInfo",
+    "LimitExceededError",
+    "LmcCompressor",
+    "LmcDecompressor",
     "LmcompressError",
     "MissingDependencyError",
     "Model",
@@ -72,6 +77,8 @@ _HOMES = {
     "CodecConfig": "codec.config",
     "FileInfo": "api.info",
     "FrameInfo": "api.info",
+    "LmcCompressor": "api.incremental",
+    "LmcDecompressor": "api.incremental",
     "Model": "models.store",
     "ModelInfo": "api.models",
     "Prompt": "codec.prompt",

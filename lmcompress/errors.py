@@ -8,6 +8,7 @@
         FingerprintMismatchError   the model found is not the one that made the file
       UnsupportedModelError        the model's architecture or tokenizer is not supported
       PromptNotFoundError          the file needs the prompt that it was compressed with
+      LimitExceededError           it takes more memory, or holds more bytes, than is allowed
       CorpusError                  a corpus is missing, cannot be downloaded, or has the wrong bytes
       MissingDependencyError       an optional package is needed
       TrainingError                a training configuration or checkpoint cannot be used
@@ -54,6 +55,10 @@ class UnsupportedModelError(LmcompressError):
 
 class PromptNotFoundError(LmcompressError):
     """The file was compressed with a prompt, and it was not given, or another one was."""
+
+
+class LimitExceededError(LmcompressError):
+    """The data takes more memory, or decodes to more bytes, than the configuration allows."""
 
 
 class CorpusError(LmcompressError):

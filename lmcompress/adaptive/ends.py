@@ -23,6 +23,7 @@ from lmcompress.adaptive.state import (
     State,
     Tuning,
     new_state,
+    state_bytes,
 )
 from lmcompress.jit.compiler import lean_kernel
 from lmcompress.jit.prefetch import prefetch
@@ -44,6 +45,11 @@ def new_ends(lanes: int, primed: State | None = None) -> State:
         return state
     state.shared["final"] = WEIGHT_ONE // _SETS
     return state._replace(slots=np.full((_CONTEXTS << _SLOT_BITS) + BUCKET, FRESH))
+
+
+def ends_bytes(lanes: int) -> int:
+    """Returns the bytes that `new_ends` takes."""
+    return state_bytes(0, lanes) + (4 * _CONTEXTS << _SLOT_BITS)
 
 
 @lean_kernel

@@ -190,7 +190,7 @@ def new_state(
     shared = primed.shared.copy() if primed else _new_shared(tuning)
     shared["left_out"] = sum(1 << PARTS.index(part) for part in without)
     shared["base"] = base
-    size_bits = max(min_size_bits, min(MAX_SIZE_BITS, total.bit_length() + 1))
+    size_bits = _size_bits(total, min_size_bits)
     fresh = np.zeros(total, np.uint8)
     return State(
         shared=shared,
@@ -203,6 +203,17 @@ def new_state(
         ),
         history=np.concatenate((primed.history, fresh)) if primed else fresh,
     )
+
+
+def state_bytes(raw_bytes: int, lanes: int) -> int:
+    """Returns the bytes that `new_state` takes for a segment."""
+    size_bits = _size_bits(raw_bytes)
+    tables = (4 * BUCKET << size_bits) + (8 * MATCHES << (size_bits - 1)) + SHARED.itemsize
+    return raw_bytes + lanes * LANE.itemsize + tables
+
+
+def _size_bits(raw_bytes: int, least: int = MIN_SIZE_BITS) -> int:
+    return max(least, min(MAX_SIZE_BITS, raw_bytes.bit_length() + 1))
 
 
 def _new_slots(size_bits: int) -> npt.NDArray[np.uint32]:

@@ -1,24 +1,26 @@
-"""`open`: .lmc files that read and write as gzip's and lzma's do."""
+"""`open`: .lmc files that read, seek and write as gzip's and lzma's do."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Literal, Unpack, cast, overload
 
 from lmcompress.api.options import CompressOptions, DecompressOptions, configured
+from lmcompress.api.reader import DecompressedFile
+from lmcompress.api.writer import CompressedFile
 from lmcompress.codec.config import CodecConfig
-from lmcompress.codec.stream import FrameCompressor, decompressed_segments
+from lmcompress.codec.stream import FrameCompressor
 from lmcompress.models.store import DEFAULT_MODEL, AnyModel, as_model
 
-AnyFile = str | os.PathLike[str] | BinaryIO
+AnyFile = str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO
 """A path, or a file object that is open in binary mode."""
 _ReadMode = Literal["r", "rb"]
-_WriteMode = Literal["w", "wb", "x", "xb"]
+_WriteMode = Literal["w", "wb", "x", "xb", "a", "ab"]
 _ReadTextMode = Literal["rt"]
-_WriteTextMode = Literal["wt", "xt"]
+_WriteTextMode = Literal["wt", "xt", "at"]
 
 
 @overload
@@ -56,11 +58,13 @@ def open(
     """Opens an .lmc file, as `gzip.open` opens a .gz file.
 
     Reading and writing keep one segment in memory. A file that is written is complete only once it
-    is closed, so use `with`.
+    is closed, so use `with`. A file that is read can `seek` if the file below can: to a byte in
+    another segment costs the decoding of that segment, so write small ones where that matters.
 
     Args:
       file: A path, or a file object in binary mode, which need not be able to seek and stays open.
-      mode: "r", "w" or "x", and "b" (the default) or "t", as in Python's own `open`.
+      mode: "r", "w", "x" or "a", and "b" (the default) or "t", as in Python's own `open`. "a"
+        adds a frame: a file may hold several, and reads as what they hold, one after another.
       model: When writing, the model to compress with, lmc-3m if None. When reading, the model that
         made the file; needed only if it is not installed.
       config: Settings to start from; keywords override its fields.
@@ -76,8 +80,8 @@ def open(
       LmcompressError: While reading, what `decompress` raises.
     """
     action, is_text = mode[:1], mode.endswith("t")
-    if action not in ("r", "w", "x") or mode[1:] not in ("", "b", "t"):
-        raise ValueError(f"mode is {mode!r}, expected r, w or x with b or t")
+    if action not in ("r", "w", "x", "a") or mode[1:] not in ("", "b", "t"):
+        raise ValueError(f"mode is {mode!r}, expected r, w, x or a with b or t")
     if not is_text and (encoding, errors, newline) != (None, None, None):
         raise ValueError("encoding, errors and newline are for text: add t to the mode")
     allowed = DecompressOptions if action == "r" else CompressOptions
@@ -87,7 +91,7 @@ def open(
     binary: io.BufferedReader | io.BufferedWriter
     if action == "r":
         source, close = _opened(file, "rb")
-        binary = io.BufferedReader(_Reader(decompressed_segments(source, settings, model), close))
+        binary = io.BufferedReader(DecompressedFile(source, settings, model, close))
     else:
         chosen = as_model(DEFAULT_MODEL if model is None else model)
         FrameCompressor(io.BytesIO(), chosen, settings)  # raises before a file is emptied
@@ -97,92 +101,13 @@ def open(
         except BaseException:  # such as a full disk, when the header is written
             close()
             raise
-        binary = io.BufferedWriter(_Writer(compressor, close))
+        binary = io.BufferedWriter(CompressedFile(compressor, close))
     return io.TextIOWrapper(binary, encoding, errors, newline) if is_text else binary
 
 
 def _opened(file: AnyFile, mode: str) -> tuple[BinaryIO, Callable[[], None]]:
     """Returns an open file and what closes it; a file object that was given stays open."""
-    if not isinstance(file, str | os.PathLike):
+    if not isinstance(file, str | bytes | os.PathLike):
         return file, lambda: None
-    opened = cast(BinaryIO, Path(file).open(mode))  # noqa: SIM115 - the caller closes it
+    opened = cast(BinaryIO, Path(os.fsdecode(file)).open(mode))  # noqa: SIM115 - the caller closes it
     return opened, opened.close
-
-
-class _Reader(io.RawIOBase):
-    """Takes segments, decompressed one by one, as bytes are asked for."""
-
-    def __init__(self, segments: Iterator[bytes], close: Callable[[], None]) -> None:
-        self._segments = segments
-        self._close_file = close
-        self._rest = memoryview(b"")
-        self._error: BaseException | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        while not self._rest:
-            segment = self._next_segment()
-            if segment is None:
-                return 0
-            self._rest = memoryview(segment)
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def _next_segment(self) -> bytes | None:
-        if self._error is not None:  # a generator that raised would look like one that ended
-            raise self._error
-        try:
-            return next(self._segments, None)
-        except BaseException as exc:
-            self._error = exc
-            raise
-
-    def close(self) -> None:
-        self._close_file()
-        super().close()
-
-
-class _Writer(io.RawIOBase):
-    """Compresses what is written, segment by segment.
-
-    After a failed write it refuses all others: the buffer above would write those bytes again, and
-    a file with bytes twice would pass its checks. The file stays cut short, which its reader sees.
-    """
-
-    def __init__(self, compressor: FrameCompressor, close: Callable[[], None]) -> None:
-        self._compressor = compressor
-        self._close_file = close
-        self._raw = bytearray()
-        self._error: BaseException | None = None
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data) -> int:  # type: ignore[no-untyped-def]
-        if self._error is not None:
-            raise self._error
-        try:
-            self._raw += data
-            size = self._compressor.piece_bytes
-            while len(self._raw) >= size:
-                self._compressor.write_segment(bytes(self._raw[:size]))
-                del self._raw[:size]
-        except BaseException as exc:
-            self._error = exc
-            raise
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            try:
-                if self._error is None:
-                    if self._raw:
-                        self._compressor.write_segment(bytes(self._raw))
-                    self._compressor.finish()
-            finally:
-                self._close_file()
-                super().close()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, Literal
 
 from lmcompress.errors import LmcompressError
 from lmcompress.format.file import read_frames
 from lmcompress.format.frame import Reader
 from lmcompress.format.header import FORMAT_VERSION
-from lmcompress.format.wire import read_some
+from lmcompress.format.wire import ByteReader
 from lmcompress.metrics import adjusted_compression_rate, bits_per_byte, raw_compression_rate
 from lmcompress.models.manifest import stored_model_bytes
 from lmcompress.models.store import NO_MODEL, fingerprints, folders_with
@@ -101,37 +100,11 @@ def info(file: str | os.PathLike[str] | BinaryIO) -> FileInfo:
         return _describe_file(source)
 
 
-class _CountingReader(io.RawIOBase):
-    """Counts the bytes read, since a pipe cannot tell its position."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self.position = 0
-        self._source = source
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return self._source.seekable()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence != io.SEEK_CUR:
-            raise io.UnsupportedOperation("only forward")
-        self.position += offset
-        return self._source.seek(offset, whence)
-
-    def read(self, size: int = -1) -> bytes:
-        piece = read_some(self._source, size)
-        self.position += len(piece)
-        return piece
-
-
 def _describe_file(source: BinaryIO) -> FileInfo:
-    counting = _CountingReader(source)
-    readers = read_frames(cast(BinaryIO, counting), skip_payloads=True)
-    frames = tuple(map(_describe_frame, readers))
+    stream = ByteReader(source)
+    frames = tuple(map(_describe_frame, read_frames(stream, skip_payloads=True)))
     raw_bytes = sum(frame.raw_bytes for frame in frames)
-    compressed_bytes, model_bytes = counting.position, _model_bytes(frames)
+    compressed_bytes, model_bytes = stream.position, _model_bytes(frames)
     return FileInfo(
         raw_bytes=raw_bytes,
         payload_bytes=sum(frame.payload_bytes for frame in frames),

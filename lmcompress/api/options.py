@@ -16,6 +16,8 @@ class DecompressOptions(TypedDict, total=False):
     prompt_cache: int
     device: str
     threads: int | None
+    memory_limit: int
+    output_limit: int | None
 
 
 class CompressOptions(DecompressOptions, total=False):

@@ -14,6 +14,7 @@ from lmcompress.format.header import MAX_SEGMENT_BYTES
 
 DEFAULT_SEGMENT_BYTES = 16 << 20
 DEFAULT_PROMPT_CACHE = 1 << 30
+DEFAULT_MEMORY_LIMIT = 3 << 29
 MAX_LANES = 4096
 
 Progress = Callable[[int], None]
@@ -42,6 +43,10 @@ class CodecConfig:
     """auto, cpu, cuda, or reference: the plain definition, slow, for tests."""
     threads: int | None = None
     """CPU threads; None means one for each core that this process may run on."""
+    memory_limit: int = DEFAULT_MEMORY_LIMIT
+    """Bytes that coding a segment may take, besides the model's weights: `codec/memory.py`."""
+    output_limit: int | None = None
+    """Bytes that a file may decompress to; None for any number."""
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
@@ -55,6 +60,10 @@ class CodecConfig:
             raise ValueError(f"prompt_cache is {self.prompt_cache!r}, expected bytes, or 0")
         if self.threads is not None and not _is_count(self.threads):
             raise ValueError(f"threads is {self.threads!r}, expected at least 1")
+        if not _is_count(self.memory_limit):
+            raise ValueError(f"memory_limit is {self.memory_limit!r}, expected bytes")
+        if self.output_limit not in (None, 0) and not _is_count(self.output_limit):
+            raise ValueError(f"output_limit is {self.output_limit!r}, expected bytes, or None")
 
 
 def _is_count(value: object, most: float = math.inf) -> bool:

@@ -56,6 +56,12 @@ class LaneLayout:
         """Lanes that still have a symbol at the last step."""
         return self.num_symbols - (self.steps - 1) * self.lanes
 
+    @property
+    def lengths(self) -> list[int]:
+        """Symbols of each lane."""
+        full = self.last_lanes
+        return [self.steps] * full + [self.steps - 1] * (self.lanes - full)
+
     def active(self, step: int) -> int:
         """Lanes that have a symbol at a step."""
         return self.lanes if step < self.steps - 1 else self.last_lanes

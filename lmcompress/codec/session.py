@@ -101,23 +101,32 @@ class Session:
 
     def lane_bytes(self, symbols: npt.NDArray[np.int32], lanes: int) -> list[int]:
         """Returns how many bytes each lane has."""
-        table = self.model.tokens
-        lengths = np.ones(len(symbols), np.int64) if table is None else table.lengths(symbols)
-        return LaneLayout(len(symbols), lanes).sums(lengths)
+        layout, table = LaneLayout(len(symbols), lanes), self.model.tokens
+        return layout.lengths if table is None else layout.sums(table.lengths(symbols))
 
     @contextlib.contextmanager
     def open_encoder(self, lanes: int) -> Iterator[Opened]:
         """Yields a predictor that evaluates many steps in one pass."""
-        with self._open(lanes, self._block(lanes)) as opened:
+        with self._open(lanes, self.encoder_steps(lanes)) as opened:
             yield opened
 
     @contextlib.contextmanager
     def open_decoder(self, lanes: int) -> Iterator[Opened]:
         """Yields a predictor that takes one step at a time."""
-        most = self._block(lanes) if self.model.tokens else _OVERLAP_STEPS
-        steps = _OVERLAP_STEPS if self.config.prompt else self.policy.overlap
-        with self._open(lanes, max(1, min(most, steps))) as opened:
+        with self._open(lanes, self.decoder_steps(lanes)) as opened:
             yield opened
+
+    def encoder_steps(self, lanes: int) -> int:
+        """Returns how many steps an encoder evaluates in one pass."""
+        if self.model.tokens:
+            return token_block_steps(lanes, self.threads)
+        return block_steps(lanes, self.threads, self.device)
+
+    def decoder_steps(self, lanes: int) -> int:
+        """Returns how many steps a decoder evaluates in one pass: for an overlap or a prompt."""
+        most = self.encoder_steps(lanes) if self.model.tokens else _OVERLAP_STEPS
+        steps = _OVERLAP_STEPS if self.config.prompt else self.policy.overlap
+        return max(1, min(most, steps))
 
     @contextlib.contextmanager
     def _open(self, lanes: int, block: int) -> Iterator[Opened]:
@@ -126,11 +135,6 @@ class Session:
             with self._predictor(lanes, block) as predictor:
                 first = prompt.read_into(predictor, lanes) if prompt else predictor.bos_id
                 yield Opened(predictor, lanes, block, first, prompt)
-
-    def _block(self, lanes: int) -> int:
-        if self.model.tokens:
-            return token_block_steps(lanes, self.threads)
-        return block_steps(lanes, self.threads, self.device)
 
     def _predictor(self, lanes: int, block: int) -> contextlib.closing[Predictor]:
         args = self.model.weights, lanes, block, self.policy, self.device, self.threads
@@ -155,7 +159,7 @@ class Session:
     def _make_prompt_state(self, prompt: Prompt) -> PromptState:
         symbols = self._prompt_symbols(prompt.raw)
         lanes = min(len(symbols), prompt_lanes(len(prompt.raw)))
-        lengths, block = self.lane_bytes(symbols, lanes), self._block(lanes)
+        lengths, block = self.lane_bytes(symbols, lanes), self.encoder_steps(lanes)
         with self._predictor(lanes, block) as predictor:
             args = symbols, lengths, predictor, block, self._context_length
             return PromptState.read(*args)

@@ -10,23 +10,20 @@ for one.
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import numpy as np
-
-from lmcompress.codec.config import MAX_LANES, CodecConfig, Progress
-from lmcompress.codec.lanes import LaneLayout
-from lmcompress.codec.requirements import new_writer, session_for
-from lmcompress.codec.segments import decode_segment, encode_segment
+from lmcompress.codec.config import CodecConfig, Progress
+from lmcompress.codec.decoder import SegmentDecoder
+from lmcompress.codec.memory import check_memory
+from lmcompress.codec.requirements import new_writer
+from lmcompress.codec.segments import encode_segment
 from lmcompress.codec.session import Session
-from lmcompress.errors import CorruptFrameError, LmcompressError
+from lmcompress.errors import LmcompressError
 from lmcompress.format.file import read_frames
-from lmcompress.format.frame import Method, Reader, Segment, check_raw, raw_checksum
-from lmcompress.format.wire import ByteReader, encode_varint, read_some, write_all
+from lmcompress.format.frame import Method, Writer, raw_checksum
+from lmcompress.format.wire import encode_varint, read_some, write_all
 from lmcompress.models.store import NO_MODEL, AnyModel, Model
-from lmcompress.range_coder import long_payload
 from lmcompress.tokenizer.bpe import broken_bytes
 
 MAX_BROKEN = 1 / 8
@@ -40,6 +37,15 @@ class Sizes:
     raw_bytes: int
     payload_bytes: int
     compressed_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """Segments of a frame that were written before."""
+
+    writer: Writer
+    raw_bytes: int = 0
+    payload_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +66,7 @@ def compress_stream(
 ) -> Sizes:
     """Compresses all of `source` into one frame on `sink`; memory is that of one segment."""
     compressor = FrameCompressor(sink, model, config)
-    while raw := _read_fully(source, compressor.piece_bytes):
+    while raw := read_fully(source, compressor.piece_bytes):
         compressor.write_segment(raw, progress)
     return compressor.finish()
 
@@ -68,14 +74,24 @@ def compress_stream(
 class FrameCompressor:
     """Compresses segments one by one into a frame."""
 
-    def __init__(self, sink: BinaryIO, model: Model, config: CodecConfig) -> None:
-        """Writes a full frame's header at once; raises ValueError if nothing would predict."""
+    def __init__(
+        self,
+        sink: BinaryIO,
+        model: Model,
+        config: CodecConfig,
+        finished: Finished | None = None,
+    ) -> None:
+        """Writes a full frame's header at once, unless segments of it are finished already.
+
+        Raises ValueError if nothing would predict.
+        """
         if model.weights is None and not config.adaptive:
             raise ValueError(f"model {NO_MODEL} without the adaptive stage: nothing would predict")
         self.config = config
         self._session = Session(model, config)
-        self._writer = new_writer(sink, self._session)
-        self._raw_bytes = self._payload_bytes = 0
+        begun = finished or Finished(new_writer(sink, self._session))
+        self._writer = begun.writer
+        self._raw_bytes, self._payload_bytes = begun.raw_bytes, begun.payload_bytes
 
     @property
     def piece_bytes(self) -> int:
@@ -123,6 +139,7 @@ class FrameCompressor:
             return None
         symbols = session.symbols_of(raw)
         lanes = session.lanes_for(len(symbols))
+        check_memory(session, lanes, len(raw))
         lengths, methods = session.lane_bytes(symbols, lanes), session.methods
         with session.open_encoder(lanes) as opened:
             coders = encode_segment(symbols, lengths, opened, methods, progress)
@@ -152,6 +169,7 @@ def decompress_stream(
       CorruptFrameError: If anything is damaged; segments before the damage are on `sink`.
       ModelNotFoundError: If the model that made the file is not installed.
       PromptNotFoundError: If the file was compressed with a prompt, and config has not that one.
+      LimitExceededError: If it takes more memory, or gives more bytes, than `config` allows.
     """
     raw_bytes = 0
     for raw in decompressed_segments(source, config or CodecConfig(), model, progress):
@@ -168,54 +186,16 @@ def decompressed_segments(
     progress: Progress | None = None,
 ) -> Iterator[bytes]:
     """Yields the raw bytes of each segment of each frame, checked."""
+    decoder, raw_bytes = SegmentDecoder(config, model, progress), 0
     for reader in read_frames(source):
-        yield from _decode_frame(reader, config, model, progress)
+        for segment, payload in reader:
+            raw = decoder.decode(reader.header, segment, payload, raw_bytes)
+            raw_bytes += len(raw)
+            yield raw
+            del raw, payload
 
 
-def _decode_frame(
-    reader: Reader, config: CodecConfig, model: AnyModel | None, progress: Progress | None
-) -> Iterator[bytes]:
-    session = None
-    for segment, payload in reader:
-        if segment.method is Method.STORED:
-            raw = payload
-        else:
-            session = session or session_for(reader.header, config, model)
-            raw = _decode(segment, payload, session, progress)
-        check_raw(segment, raw)
-        yield raw
-        del raw, payload
-
-
-def _decode(segment: Segment, payload: bytes, session: Session, progress: Progress | None) -> bytes:
-    if segment.lanes > MAX_LANES:
-        raise CorruptFrameError(
-            f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
-        )
-    lengths, coded = _lane_lengths(segment, payload, session)
-    if segment.is_short:
-        coded = long_payload(coded)
-    with session.open_decoder(segment.lanes) as opened:
-        return decode_segment(coded, lengths, opened, segment.method, progress)
-
-
-def _lane_lengths(segment: Segment, payload: bytes, session: Session) -> tuple[list[int], bytes]:
-    """Returns the bytes of each lane, and the coder's bytes."""
-    if session.model.tokens is None:
-        layout = LaneLayout(segment.raw_bytes, segment.lanes)
-        return layout.sums(np.ones(segment.raw_bytes, np.int64)), payload
-    stream = ByteReader(io.BytesIO(payload))
-    lengths = [stream.read_varint("the length of a lane") for _ in range(segment.lanes - 1)]
-    lengths.append(segment.raw_bytes - sum(lengths))
-    if min(lengths) < 1:
-        raise CorruptFrameError(
-            f"the lanes of a segment have {sum(lengths[:-1])} bytes and more, "
-            f"the segment has {segment.raw_bytes}: the file is damaged"
-        )
-    return lengths, payload[stream.position :]
-
-
-def _read_fully(source: BinaryIO, size: int) -> bytes:
+def read_fully(source: BinaryIO, size: int) -> bytes:
     """Reads `size` bytes, fewer only at the end; pipes give less than asked."""
     parts = []
     while size and (part := read_some(source, size)):

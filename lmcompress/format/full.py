@@ -36,11 +36,25 @@ class FrameWriter:
         self.header = header
         self.bytes_written = 0
         self._sink = sink
-        self._raw_bytes = 0
-        self._num_segments = 0
+        self._totals = FrameTotals(0, 0)
         self._is_finished = False
         self._chain = 0
         self._write_header(header.pack())
+
+    @classmethod
+    def continued(cls, sink: BinaryIO, reader: FrameReader, bytes_written: int) -> FrameWriter:
+        """Returns a writer that goes on after the last segment that a reader has read.
+
+        Args:
+          sink: Is to hold the frame up to there, and no more.
+          reader: Of that frame.
+          bytes_written: Bytes of the frame up to there.
+        """
+        writer = object.__new__(cls)
+        writer.header, writer.bytes_written, writer._sink = reader.header, bytes_written, sink
+        writer._totals, writer._chain = reader.found, reader.chain
+        writer._is_finished = False
+        return writer
 
     def write_stored(self, raw: bytes) -> None:
         """Writes a segment whose payload is the raw bytes."""
@@ -69,15 +83,14 @@ class FrameWriter:
 
     def finish(self) -> None:
         """Writes the end marker; nothing can be written after it."""
-        self._write_header(FrameTotals(self._raw_bytes, self._num_segments).pack(self._chain))
+        self._write_header(self._totals.pack(self._chain))
         self._is_finished = True
 
     def _write_segment(self, segment: FullSegment, payload: bytes) -> None:
         segment.check_payload(self.header.precision_bits)
         self._write_header(segment.pack(self._chain))
         self._write(payload)
-        self._raw_bytes += segment.raw_bytes
-        self._num_segments += 1
+        self._totals = self._totals.with_segment(segment)
 
     def _write_header(self, packed: bytes) -> None:
         self._write(packed)
@@ -103,8 +116,9 @@ class FrameReader:
         self._stream = source if isinstance(source, ByteReader) else ByteReader(source)
         self._skip_payloads = skip_payloads
         self._totals: FrameTotals | None = None
-        self.header, self._chain = _read_header(self._stream)
-        self._segments = self._read_segments()
+        self.header, self.chain = _read_header(self._stream)
+        self.found = FrameTotals(0, 0)
+        """Of the segments so far."""
 
     @property
     def is_exhausted(self) -> bool:
@@ -123,61 +137,81 @@ class FrameReader:
         return self
 
     def __next__(self) -> tuple[FullSegment, bytes]:
-        """Reads the next segment."""
-        return next(self._segments)
+        """Reads the next segment.
 
-    def _read_segments(self) -> Iterator[tuple[FullSegment, bytes]]:
-        raw_bytes = num_segments = 0
-        while (method := self._read_method()) != END_MARKER:
-            name = f"segment {num_segments + 1}"
-            segment = self._read_segment_header(method, name)
-            yield segment, self._read_payload(segment, name)
-            raw_bytes += segment.raw_bytes
-            num_segments += 1
-        self._totals = self._read_end(FrameTotals(raw_bytes, num_segments))
+        After an exception the reader is as before, so a caller may go back in the source and try
+        again, once more bytes are there.
+        """
+        if self._totals is not None:
+            raise StopIteration
+        name = f"segment {self.found.num_segments + 1}"
+        found = read_header(self._stream, self.chain, self.header.precision_bits, name)
+        if isinstance(found, FrameTotals):
+            self._totals = self._checked(found)
+            raise StopIteration
+        segment, chain = found
+        payload = self._read_payload(segment, f"the payload of {name}")
+        self.found, self.chain = self.found.with_segment(segment), chain
+        return segment, payload
 
-    def _read_method(self) -> int:
-        self._stream.take_crc32(self._chain)
-        return self._stream.read_u8("a frame without an end marker")
-
-    def _read_segment_header(self, method: int, name: str) -> FullSegment:
-        stream, what = self._stream, f"the header of {name}"
-        if method not in set(Method):
-            raise CorruptFrameError(
-                f"{name} has method {method}, expected 0 to 3: download it again"
-            )
-        payload_bytes = raw_bytes = stream.read_varint(what)
-        lanes = 0
-        if method != Method.STORED:
-            lanes, payload_bytes = stream.read_varint(what), stream.read_varint(what)
-        crc32, checksum = stream.read_u32(what), stream.read(RAW_CHECKSUM_BYTES, what)
-        self._chain = stream.check_crc32(what)
-        try:
-            segment = FullSegment(Method(method), raw_bytes, lanes, payload_bytes, crc32, checksum)
-            segment.check_payload(self.header.precision_bits)
-        except ValueError as exc:
-            raise CorruptFrameError(f"{what} is damaged: {exc}") from exc
-        return segment
-
-    def _read_payload(self, segment: FullSegment, name: str) -> bytes:
-        what = f"the payload of {name}"
+    def _read_payload(self, segment: FullSegment, what: str) -> bytes:
         if self._skip_payloads:
             self._stream.skip(segment.payload_bytes, what)
             return b""
-        payload = self._stream.read(segment.payload_bytes, what)
-        require_crc32(self._stream.take_crc32(), segment.payload_crc32, what)
-        return payload
+        return read_payload(self._stream, segment, what)
 
-    def _read_end(self, found: FrameTotals) -> FrameTotals:
-        stream, what = self._stream, "the end marker"
-        declared = FrameTotals(stream.read_varint(what), stream.read_varint(what))
-        stream.check_crc32(what)
-        if declared != found:
+    def _checked(self, declared: FrameTotals) -> FrameTotals:
+        if declared != self.found:
             raise CorruptFrameError(
-                f"found {found.num_segments} segments of {found.raw_bytes} raw bytes, expected "
-                f"{declared.num_segments} of {declared.raw_bytes}: segments were lost or added"
+                f"found {self.found.num_segments} segments of {self.found.raw_bytes} raw bytes, "
+                f"expected {declared.num_segments} of {declared.raw_bytes}: segments were lost or "
+                "added"
             )
         return declared
+
+
+def read_header(
+    stream: ByteReader, chain: int | None, precision_bits: int, name: str
+) -> tuple[FullSegment, int] | FrameTotals:
+    """Reads what follows a payload: a segment's header, with its CRC-32, or the end marker.
+
+    Args:
+      stream: Where it begins.
+      chain: CRC-32 of the header before, from which this one's goes on; None if it is not known,
+        and this one's is not checked.
+      precision_bits: As the frame's header says.
+      name: Of the segment, for errors.
+    """
+    stream.take_crc32(chain or 0)
+    method = stream.read_u8("a frame without an end marker")
+    if method == END_MARKER:
+        what = "the end marker"
+        totals = FrameTotals(stream.read_varint(what), stream.read_varint(what))
+        stream.check_crc32(what)
+        return totals
+    if method not in set(Method):
+        raise CorruptFrameError(f"{name} has method {method}, expected 0 to 3: download it again")
+    what = f"the header of {name}"
+    payload_bytes = raw_bytes = stream.read_varint(what)
+    lanes = 0
+    if method != Method.STORED:
+        lanes, payload_bytes = stream.read_varint(what), stream.read_varint(what)
+    crc32, checksum = stream.read_u32(what), stream.read(RAW_CHECKSUM_BYTES, what)
+    following = stream.read_u32(what) if chain is None else stream.check_crc32(what)
+    try:
+        segment = FullSegment(Method(method), raw_bytes, lanes, payload_bytes, crc32, checksum)
+        segment.check_payload(precision_bits)
+    except ValueError as exc:
+        raise CorruptFrameError(f"{what} is damaged: {exc}") from exc
+    return segment, following
+
+
+def read_payload(stream: ByteReader, segment: FullSegment, what: str) -> bytes:
+    """Returns the payload that begins here, checked; in errors, `what` names it."""
+    stream.take_crc32()
+    payload = stream.read(segment.payload_bytes, what)
+    require_crc32(stream.take_crc32(), segment.payload_crc32, what)
+    return payload
 
 
 def _read_header(stream: ByteReader) -> tuple[FrameHeader, int]:

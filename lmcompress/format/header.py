@@ -190,6 +190,10 @@ class FrameTotals:
     raw_bytes: int
     num_segments: int
 
+    def with_segment(self, segment: SegmentSizes) -> FrameTotals:
+        """Returns the totals with one more segment."""
+        return FrameTotals(self.raw_bytes + segment.raw_bytes, self.num_segments + 1)
+
     def pack(self, chain: int) -> bytes:
         """Returns the end marker; `chain` is the CRC-32 of the last header."""
         sizes = encode_varint(self.raw_bytes) + encode_varint(self.num_segments)

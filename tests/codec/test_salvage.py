@@ -1,0 +1,116 @@
+"""What is whole in a damaged file comes back, what is missing is named, no byte is wrong."""
+
+from __future__ import annotations
+
+import io
+import random
+
+import pytest
+
+import lmcompress
+from lmcompress.codec.salvage import Salvaged, salvage_stream
+from lmcompress.errors import ModelNotFoundError
+from lmcompress.format.full import FrameWriter
+from lmcompress.format.header import FrameHeader
+from lmcompress.format.index import Place, places
+
+RAW = bytes(random.Random(1).choices(b"abcdefgh ", k=5000))
+SIZE = 1000
+
+
+@pytest.fixture(scope="module")
+def frame() -> bytes:
+    return lmcompress.compress(RAW, "none", segment_bytes=SIZE)
+
+
+@pytest.fixture(scope="module")
+def segments(frame: bytes) -> list[Place]:
+    return list(places(io.BytesIO(frame)))
+
+
+def salvage(data: bytes) -> tuple[bytes, list[tuple[int, int | None]]]:
+    sink = io.BytesIO()
+    found: Salvaged = salvage_stream(io.BytesIO(data), sink)
+    assert found.raw_bytes == len(sink.getvalue())
+    return sink.getvalue(), [(gap.raw_start, gap.raw_end) for gap in found.gaps]
+
+
+def flipped(data: bytes, *offsets: int) -> bytes:
+    damaged = bytearray(data)
+    for offset in offsets:
+        damaged[offset] ^= 8
+    return bytes(damaged)
+
+
+def without(*numbers: int) -> bytes:
+    return b"".join(RAW[n * SIZE : (n + 1) * SIZE] for n in range(5) if n not in numbers)
+
+
+def test_a_whole_file_comes_back(frame: bytes) -> None:
+    assert salvage(frame) == (RAW, [])
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_damaged_payload_costs_its_segment(
+    frame: bytes, segments: list[Place], number: int
+) -> None:
+    damaged = flipped(frame, segments[number].offset + 7)
+
+    assert salvage(damaged) == (without(number), [(number * SIZE, (number + 1) * SIZE)])
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("back", range(1, 23))
+def test_a_damaged_header_costs_its_segment(
+    frame: bytes, segments: list[Place], number: int, back: int
+) -> None:
+    damaged = flipped(frame, segments[number].offset - back)
+
+    assert salvage(damaged) == (without(number), [(number * SIZE, (number + 1) * SIZE)])
+
+
+def test_neighbours_are_one_gap(frame: bytes, segments: list[Place]) -> None:
+    damaged = flipped(frame, segments[1].offset, segments[2].offset)
+
+    assert salvage(damaged) == (without(1, 2), [(1000, 3000)])
+
+
+def test_a_file_that_was_cut_short_gives_what_is_there(frame: bytes, segments: list[Place]) -> None:
+    assert salvage(frame[: segments[3].offset + 10]) == (without(3, 4), [(3000, None)])
+    assert salvage(frame[:-3]) == (RAW, [(5000, None)])
+
+
+def test_a_damaged_frame_is_followed_by_the_next(frame: bytes) -> None:
+    assert salvage(flipped(frame, 6) + frame) == (RAW, [(0, None)])
+    compact = lmcompress.compress(RAW, "none", compact=True)
+    assert salvage(flipped(compact, 50) + frame) == (RAW, [(0, None)])
+
+
+def test_a_file_inside_a_stored_segment_is_not_taken_for_the_file() -> None:
+    noise = random.Random(2).randbytes(3000)
+    inner = lmcompress.compress(noise, "none", segment_bytes=SIZE)
+    outer = lmcompress.compress(inner + noise, "none")
+    [stored] = places(io.BytesIO(outer))
+
+    for back in range(1, 23):
+        assert salvage(flipped(outer, stored.offset - back))[0] == b""
+
+
+def test_damage_anywhere_hands_out_no_wrong_byte(frame: bytes) -> None:
+    rng, whole = random.Random(3), {RAW[n * SIZE : (n + 1) * SIZE] for n in range(5)}
+    for _ in range(30):
+        damaged = flipped(frame, *(rng.randrange(len(frame)) for _ in range(rng.choice([1, 2, 9]))))
+        raw, gaps = salvage(damaged)
+        assert len(raw) % SIZE == 0
+        assert {raw[start : start + SIZE] for start in range(0, len(raw), SIZE)} <= whole
+        assert raw == RAW or gaps
+
+
+def test_a_missing_model_is_not_damage() -> None:
+    sink = io.BytesIO()
+    writer = FrameWriter(sink, FrameHeader("unknown", bytes(range(16)), 1))
+    writer.write_coded(4, 1, bytes(4), bytes(8))
+    writer.finish()
+
+    with pytest.raises(ModelNotFoundError, match="unknown"):
+        salvage(sink.getvalue())
