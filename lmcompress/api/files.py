@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal, Unpack, cast, overload
 from lmcompress.api.options import CompressOptions, DecompressOptions, configured
 from lmcompress.api.reader import DecompressedFile
 from lmcompress.api.writer import CompressedFile
-from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.config import CodecConfig, Progress
 from lmcompress.codec.stream import FrameCompressor
 from lmcompress.models.store import DEFAULT_MODEL, AnyModel, as_model
 
@@ -26,24 +26,28 @@ _WriteTextMode = Literal["wt", "xt", "at"]
 @overload
 def open(
     file: AnyFile, mode: _ReadMode = "rb", model: AnyModel | None = None,
-    config: CodecConfig | None = None, **options: Unpack[DecompressOptions],
+    config: CodecConfig | None = None, *, progress: Progress | None = None,
+    **options: Unpack[DecompressOptions],
 ) -> io.BufferedReader: ...  # fmt: skip
 @overload
 def open(
     file: AnyFile, mode: _WriteMode, model: AnyModel | None = None,
-    config: CodecConfig | None = None, **options: Unpack[CompressOptions],
+    config: CodecConfig | None = None, *, progress: Progress | None = None,
+    **options: Unpack[CompressOptions],
 ) -> io.BufferedWriter: ...  # fmt: skip
 @overload
 def open(
     file: AnyFile, mode: _ReadTextMode, model: AnyModel | None = None,
     config: CodecConfig | None = None, encoding: str | None = None, errors: str | None = None,
-    newline: str | None = None, **options: Unpack[DecompressOptions],
+    newline: str | None = None, *, progress: Progress | None = None,
+    **options: Unpack[DecompressOptions],
 ) -> io.TextIOWrapper: ...  # fmt: skip
 @overload
 def open(
     file: AnyFile, mode: _WriteTextMode, model: AnyModel | None = None,
     config: CodecConfig | None = None, encoding: str | None = None, errors: str | None = None,
-    newline: str | None = None, **options: Unpack[CompressOptions],
+    newline: str | None = None, *, progress: Progress | None = None,
+    **options: Unpack[CompressOptions],
 ) -> io.TextIOWrapper: ...  # fmt: skip
 def open(
     file: AnyFile,
@@ -53,6 +57,8 @@ def open(
     encoding: str | None = None,
     errors: str | None = None,
     newline: str | None = None,
+    *,
+    progress: Progress | None = None,
     **options: Unpack[CompressOptions],
 ) -> io.BufferedIOBase | io.TextIOWrapper:
     """Opens an .lmc file, as `gzip.open` opens a .gz file.
@@ -71,6 +77,7 @@ def open(
       encoding: In text mode, as in Python's own `open`.
       errors: The same.
       newline: The same.
+      progress: Called with the number of raw bytes done since the last call.
       **options: When writing, the keywords of `compress`; when reading, those of `decompress`.
 
     Raises:
@@ -91,7 +98,7 @@ def open(
     binary: io.BufferedReader | io.BufferedWriter
     if action == "r":
         source, close = _opened(file, "rb")
-        binary = io.BufferedReader(DecompressedFile(source, settings, model, close))
+        binary = io.BufferedReader(DecompressedFile(source, settings, model, progress, close))
     else:
         chosen = as_model(DEFAULT_MODEL if model is None else model)
         FrameCompressor(io.BytesIO(), chosen, settings)  # raises before a file is emptied
@@ -101,7 +108,7 @@ def open(
         except BaseException:  # such as a full disk, when the header is written
             close()
             raise
-        binary = io.BufferedWriter(CompressedFile(compressor, close))
+        binary = io.BufferedWriter(CompressedFile(compressor, close, progress))
     return io.TextIOWrapper(binary, encoding, errors, newline) if is_text else binary
 
 

@@ -6,7 +6,7 @@ import io
 from typing import BinaryIO, Unpack, cast
 
 from lmcompress.api.options import CompressOptions, DecompressOptions, configured
-from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.config import CodecConfig, Progress
 from lmcompress.codec.decoder import SegmentDecoder
 from lmcompress.codec.stream import FrameCompressor
 from lmcompress.format.file import next_reader
@@ -25,9 +25,12 @@ class LmcCompressor:
         self,
         model: AnyModel = DEFAULT_MODEL,
         config: CodecConfig | None = None,
+        *,
+        progress: Progress | None = None,
         **options: Unpack[CompressOptions],
     ) -> None:
         """Takes the arguments of `compress`, and raises what that does."""
+        self._progress = progress
         settings = configured(config, options, CompressOptions)
         self._sink = io.BytesIO()
         self._frame = FrameCompressor(self._sink, as_model(model), settings)
@@ -44,7 +47,7 @@ class LmcCompressor:
         self._require_open()
         self._raw += data
         while len(self._raw) >= (size := self._frame.piece_bytes):
-            self._frame.write_segment(bytes(self._raw[:size]))
+            self._frame.write_segment(bytes(self._raw[:size]), self._progress)
             del self._raw[:size]
         return self._taken()
 
@@ -52,7 +55,7 @@ class LmcCompressor:
         """Returns the rest of the frame; the compressor cannot be used any more."""
         self._require_open()
         if self._raw:
-            self._frame.write_segment(bytes(self._raw))
+            self._frame.write_segment(bytes(self._raw), self._progress)
         self._frame.finish()
         self._is_finished = True
         return self._taken()
@@ -79,13 +82,15 @@ class LmcDecompressor:
         self,
         model: AnyModel | None = None,
         config: CodecConfig | None = None,
+        *,
+        progress: Progress | None = None,
         **options: Unpack[DecompressOptions],
     ) -> None:
         """Takes the arguments of `decompress`, and raises what that does."""
         settings = configured(config, options, DecompressOptions)
         self._input = _Pieces()
         self._reader: Reader | None = None
-        self._decoder = SegmentDecoder(settings, model)
+        self._decoder = SegmentDecoder(settings, model, progress)
         self._raw = memoryview(b"")
         self._raw_bytes = 0
         self._is_complete = False

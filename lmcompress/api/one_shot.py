@@ -48,6 +48,9 @@ def compress(
         device (default "auto"): "cpu", "cuda", or "auto": a GPU if there is one. "reference" runs
           the slow definition of the arithmetic.
         threads (default None): CPU threads; None means $OMP_NUM_THREADS, or else all cores.
+        memory_limit (default 1.5 GiB): Bytes of memory that coding a segment may take, besides the
+          model's weights. It changes nothing but whether that is refused.
+        output_limit (default None): Bytes that the data may decompress to. Only for decompression.
 
     Returns:
       The frame. It names the model, but does not contain it.
@@ -55,6 +58,7 @@ def compress(
     Raises:
       ModelNotFoundError: If the model is unknown.
       LmcompressError: If `compact` is set and the data is more than one segment.
+      LimitExceededError: If a segment takes more memory than `memory_limit`.
       MissingDependencyError: If `device` is "cuda" and there is no GPU.
       ValueError: If a setting is out of range.
     """
@@ -78,9 +82,10 @@ def decompress(
       data: What `compress` returned.
       model: The model that made the frames, by name, folder or loaded. Needed only if it is not
         installed, for a frame leads to its model.
-      config: Settings to start from. Only prompt, device and threads matter here.
+      config: Settings to start from. Only prompt, device, threads and limits matter here.
       progress: Called with the number of bytes done since the last call.
-      **options: `prompt`, `prompt_cache`, `device` and `threads`, as `compress` describes them.
+      **options: `prompt`, `prompt_cache`, `device`, `threads`, `memory_limit`, `output_limit`, as
+        `compress` describes them.
 
     Returns:
       The original bytes, checked against the frames' checksums.
@@ -91,6 +96,7 @@ def decompress(
       ModelNotFoundError: If the model that made a frame is not installed.
       FingerprintMismatchError: If `model` is not the one that made a frame.
       PromptNotFoundError: If a frame was made with a prompt, and `prompt` is not that one.
+      LimitExceededError: If it takes more memory, or gives more bytes, than the limits allow.
       UnsupportedVersionError: If a frame needs a newer lmcompress.
     """
     settings = configured(config, options, DecompressOptions)

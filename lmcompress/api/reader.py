@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
-from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.config import CodecConfig, Progress
 from lmcompress.codec.decoder import SegmentDecoder
 from lmcompress.codec.stream import decompressed_segments
 from lmcompress.format.index import SegmentIndex, payload_at
@@ -32,15 +32,16 @@ class DecompressedFile(io.RawIOBase):
         source: BinaryIO,
         config: CodecConfig,
         model: AnyModel | None = None,
+        progress: Progress | None = None,
         close: Callable[[], None] = lambda: None,
     ) -> None:
         """Begins at the source's present position; calls `close` when it is closed."""
         self._close_source = close
         self._index = SegmentIndex(source) if _can_seek(source) else None
         self._segments: _Segments = (
-            _AnyOrder(source, self._index, SegmentDecoder(config, model))
+            _AnyOrder(source, self._index, SegmentDecoder(config, model, progress))
             if self._index
-            else _InOrder(source, config, model)
+            else _InOrder(decompressed_segments(source, config, model, progress))
         )
         self._position = self._start = 0
         self._segment = b""
@@ -107,8 +108,8 @@ class _AnyOrder:
 
 
 class _InOrder:
-    def __init__(self, source: BinaryIO, config: CodecConfig, model: AnyModel | None) -> None:
-        self._segments = decompressed_segments(source, config, model)
+    def __init__(self, segments: Iterator[bytes]) -> None:
+        self._segments = segments
         self._error: BaseException | None = None
 
     def at(self, position: int) -> _Found | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+from lmcompress.codec.config import Progress
 from lmcompress.codec.stream import FrameCompressor
 
 
@@ -15,10 +16,15 @@ class CompressedFile(io.RawIOBase):
     a file with bytes twice would pass its checks. The file stays cut short, which its reader sees.
     """
 
-    def __init__(self, compressor: FrameCompressor, close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        compressor: FrameCompressor,
+        close: Callable[[], None],
+        progress: Progress | None = None,
+    ) -> None:
         """Ends the frame and calls `close` when it is closed."""
         self._compressor = compressor
-        self._close_sink = close
+        self._close_sink, self._progress = close, progress
         self._raw = bytearray()
         self._raw_bytes = 0
         self._error: BaseException | None = None
@@ -39,7 +45,7 @@ class CompressedFile(io.RawIOBase):
             self._raw += data
             size = self._compressor.piece_bytes
             while len(self._raw) >= size:
-                self._compressor.write_segment(bytes(self._raw[:size]))
+                self._compressor.write_segment(bytes(self._raw[:size]), self._progress)
                 del self._raw[:size]
         except BaseException as exc:
             self._error = exc
@@ -53,7 +59,7 @@ class CompressedFile(io.RawIOBase):
             try:
                 if self._error is None:
                     if self._raw:
-                        self._compressor.write_segment(bytes(self._raw))
+                        self._compressor.write_segment(bytes(self._raw), self._progress)
                     self._compressor.finish()
             finally:
                 self._close_sink()

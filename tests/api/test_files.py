@@ -89,11 +89,11 @@ def test_after_a_failed_write_a_file_is_cut_short_not_doubled(
     write = FrameCompressor.write_segment
     calls: list[bytes] = []
 
-    def fail_once(self: FrameCompressor, piece: bytes) -> None:
+    def fail_once(self: FrameCompressor, piece: bytes, _progress: object) -> None:
         calls.append(piece)
         if len(calls) == 1:
             raise error
-        write(self, piece)
+        write(self, piece, None)
 
     monkeypatch.setattr(FrameCompressor, "write_segment", fail_once)
     config = CodecConfig(segment_bytes=8000)
