@@ -29,13 +29,17 @@ from lmcompress.report.tables import corpus_labels
 NAME = "adaptive_ablation"
 CORPORA = (
     "canterbury/alice29.txt",
-    "calgary/news",
-    "i18n/ru-crime-and-punishment.txt@0+300000",
-    "i18n/kowiki-extract.txt@0+300000",
-    "code/python-3.11.7-stdlib.py.txt@0+300000",
+    "canterbury/asyoulik.txt",
+    "canterbury/plrabn12.txt@0+300000",
+    "calgary/book1@0+300000",
+    "calgary/news@0+300000",
+    "enwik/enwik8.head-4150000@3000000+300000",
+    "text/wikitext-2-test.txt@0+300000",
     "logs/us-sba-data-catalog.json@0+300000",
     "logs/Apache_2k.log",
-    "calgary/obj2",
+    "code/python-3.11.7-stdlib.py.txt@0+300000",
+    "i18n/ru-crime-and-punishment.txt@0+300000",
+    "i18n/kowiki-extract.txt@0+300000",
 )
 QUICK_CORPORA = ("canterbury/fields.c", "canterbury/xargs.1")
 NOTHING, GPT, STAGE = "nothing (bits per byte)", "all but the GPT", "the GPT"

@@ -1,9 +1,10 @@
-"""A whole text with a published model: lanes and threads, against float32 over the same windows.
+"""Whole texts with a published model: lanes and threads, against float32 over the same windows.
 
     python -m experiments.pretrained_whole [--quick]
 
-Canterbury's alice29.txt with SmolLM2-135M, in the automatic lanes and in one. Files are written and
-decompressed with all threads, and with one thread too for the automatic lanes. Each row also has
+SmolLM2-135M on Canterbury's alice29.txt, in the automatic lanes and in one, and on a log and data in
+the automatic ones. Files are written and decompressed with all threads, and with one thread too for
+the automatic lanes. Each row also has
 the code length of the float32 network of the published weights over the same windows of the same
 lanes, and the seconds that it takes (scoring only, no file, one lane after the other). The payload
 leaves out the frame's header, since a code length has none. A row that records.jsonl already has is
@@ -36,8 +37,13 @@ from lmcompress.models import fetching
 from lmcompress.models.store import Model
 
 NAME = "pretrained_whole"
-CORPUS, QUICK = "canterbury/alice29.txt", "canterbury/alice29.txt@40000+1024"
-LANES = ("auto", 1)
+KEYS = (
+    "canterbury/alice29.txt, lanes auto",
+    "canterbury/alice29.txt, lanes 1",
+    "logs/Apache_2k.log, lanes auto",
+    "logs/us-sba-data-catalog.json@0+150000, lanes auto",
+)
+QUICK_KEYS = tuple(f"canterbury/alice29.txt@40000+1024, lanes {lanes}" for lanes in ("auto", 1))
 
 Row = dict[str, Any]
 
@@ -78,10 +84,10 @@ def scored(model: Model, name: str, lanes: int) -> Row:
     return {"float32 bits": bits, "float32 s": time.perf_counter() - started}
 
 
-def row_of(model: Model, name: str, key: str) -> Row:
-    """Returns one row; the last word of the key says how many lanes."""
+def row_of(model: Model, key: str) -> Row:
+    """Returns the row of a corpus and a number of lanes, which its key names."""
+    name, asked = key.split(", lanes ")
     raw, symbols = symbols_of(model, name)
-    asked = key.split()[-1]
     config = CodecConfig(lanes="auto" if asked == "auto" else int(asked))
     lanes = Session(model, config).lanes_for(len(symbols))
     return {
@@ -109,6 +115,8 @@ def shown(row: Row) -> Row:
         "float32 scoring": "float32 s",
     }
     return {
+        "corpus": row["corpus"],
+        "raw bytes": raw,
         "lanes": row["lanes"],
         "bits per byte": f"{bits_per_byte(row['compressed bytes'], raw):.4f}",
         "payload": f"{payload:.4f}",
@@ -125,9 +133,8 @@ def table(folder: Path) -> str:
     """Returns what the records say, as markdown."""
     rows = read_rows(folder / "records.jsonl")
     note = (
-        f"{rows[0]['corpus']} whole, {rows[0]['raw bytes']:,} bytes, {rows[0]['num tokens']:,} "
-        f"tokens; {MODEL}; {rows[0]['threads']} threads where none are named; files, decoded and "
-        f"compared; float32: code lengths, no files; {rows[0]['machine']}."
+        f"{MODEL}; {rows[0]['threads']} threads where none are named; files, decoded and compared; "
+        f"float32: code lengths, no files; {rows[0]['machine']}."
     )
     return markdown_of([shown(row) for row in rows], note)
 
@@ -138,11 +145,8 @@ def main(quick: bool) -> None:
     """Measures a published model on a whole text."""
     with result_folder(NAME, quick) as folder:
         model = fetching.fetch_model(MODEL)
-        name = QUICK if quick else CORPUS
-        keys = [f"{name}, lanes {lanes}" for lanes in LANES]
-        append_missing(
-            folder / "records.jsonl", model, keys, lambda key: row_of(model, name, key), NAME
-        )
+        keys = QUICK_KEYS if quick else KEYS
+        append_missing(folder / "records.jsonl", model, keys, lambda key: row_of(model, key), NAME)
         (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
 
 
