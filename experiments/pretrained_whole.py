@@ -2,13 +2,12 @@
 
     python -m experiments.pretrained_whole [--quick]
 
-SmolLM2-135M on Canterbury's alice29.txt, in the automatic lanes and in one, and on a log and data in
-the automatic ones. Files are written and decompressed with all threads, and with one thread too for
-the automatic lanes. Each row also has
-the code length of the float32 network of the published weights over the same windows of the same
-lanes, and the seconds that it takes (scoring only, no file, one lane after the other). The payload
-leaves out the frame's header, since a code length has none. A row that records.jsonl already has is
-not measured again.
+SmolLM2-135M on Canterbury's alice29.txt, in the automatic lanes and in one, and on a log and on
+JSON in the automatic ones. Files are written and decompressed with all threads, and with one thread
+too for the automatic lanes. Each row also has the code length of the float32 network of the
+published weights over the same windows of the same lanes, and the seconds that it takes (scoring
+only, no file, one lane after the other). The payload leaves out the frame's header, since a code
+length has none. A row that records.jsonl already has is not measured again.
 """
 
 from __future__ import annotations
