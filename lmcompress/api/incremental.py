@@ -7,7 +7,7 @@ from typing import BinaryIO, Unpack, cast
 
 from lmcompress.api.options import CompressOptions, DecompressOptions, configured
 from lmcompress.codec.config import CodecConfig, Progress
-from lmcompress.codec.decoder import SegmentDecoder
+from lmcompress.codec.decoder import Encoded, SegmentDecoder
 from lmcompress.codec.stream import FrameCompressor
 from lmcompress.format.file import next_reader
 from lmcompress.format.frame import Reader
@@ -88,9 +88,9 @@ class LmcDecompressor:
     ) -> None:
         """Takes the arguments of `decompress`, and raises what that does."""
         settings = configured(config, options, DecompressOptions)
-        self._input = _Pieces()
+        self._input, self._progress = _Pieces(), progress
         self._reader: Reader | None = None
-        self._decoder = SegmentDecoder(settings, model, progress)
+        self._decoder = SegmentDecoder(settings, model)
         self._raw = memoryview(b"")
         self._raw_bytes = 0
         self._is_complete = False
@@ -160,7 +160,8 @@ class LmcDecompressor:
             self._input.drop()
         segment, payload = next(self._reader)
         self._input.drop()
-        return self._decoder.decode(self._reader.header, segment, payload, self._raw_bytes)
+        encoded = Encoded(self._reader.header, segment, payload, self._raw_bytes)
+        return self._decoder.decode(encoded, self._progress)
 
 
 class _NotYetError(Exception):

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
 from lmcompress.codec.config import CodecConfig, Progress
-from lmcompress.codec.decoder import SegmentDecoder
+from lmcompress.codec.decoder import Encoded, SegmentDecoder
 from lmcompress.codec.stream import decompressed_segments
 from lmcompress.format.index import SegmentIndex, payload_at
+from lmcompress.format.wire import can_seek
 from lmcompress.models.store import AnyModel
 
 _Found = tuple[int, bytes]
@@ -37,11 +38,12 @@ class DecompressedFile(io.RawIOBase):
     ) -> None:
         """Begins at the source's present position; calls `close` when it is closed."""
         self._close_source = close
-        self._index = SegmentIndex(source) if _can_seek(source) else None
+        self._index = SegmentIndex(source) if can_seek(source) else None
+        decoder = SegmentDecoder(config, model)
         self._segments: _Segments = (
-            _AnyOrder(source, self._index, SegmentDecoder(config, model, progress))
+            _AnyOrder(source, self._index, decoder, progress)
             if self._index
-            else _InOrder(decompressed_segments(source, config, model, progress))
+            else _InOrder(decompressed_segments(source, decoder, progress))
         )
         self._position = self._start = 0
         self._segment = b""
@@ -95,16 +97,23 @@ class DecompressedFile(io.RawIOBase):
 
 
 class _AnyOrder:
-    def __init__(self, source: BinaryIO, index: SegmentIndex, decoder: SegmentDecoder) -> None:
+    def __init__(
+        self,
+        source: BinaryIO,
+        index: SegmentIndex,
+        decoder: SegmentDecoder,
+        progress: Progress | None,
+    ) -> None:
         self._source, self._index, self._decoder = source, index, decoder
+        self._progress = progress
 
     def at(self, position: int) -> _Found | None:
         place = self._index.at(position)
         if place is None:
             return None
         payload = payload_at(self._source, place)
-        decode = self._decoder.decode
-        return place.raw_start, decode(place.header, place.segment, payload, place.raw_start)
+        encoded = Encoded(place.header, place.segment, payload, place.raw_start)
+        return place.raw_start, self._decoder.decode(encoded, self._progress)
 
 
 class _InOrder:
@@ -122,8 +131,3 @@ class _InOrder:
             self._error = exc
             raise
         return None if segment is None else (position, segment)
-
-
-def _can_seek(source: BinaryIO) -> bool:
-    seekable = getattr(source, "seekable", None)
-    return bool(seekable and seekable())

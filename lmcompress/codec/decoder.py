@@ -1,76 +1,131 @@
-"""Decodes segments one by one, in whatever order they are asked for."""
+"""Decodes segments, in whatever order they are asked for; several threads may at once."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import io
+import itertools
+import threading
+from typing import BinaryIO
 
 from lmcompress.codec.config import MAX_LANES, CodecConfig, Progress
 from lmcompress.codec.lanes import LaneLayout
-from lmcompress.codec.memory import check_memory
+from lmcompress.codec.memory import check_memory, memory_needed
 from lmcompress.codec.requirements import session_for
 from lmcompress.codec.segments import decode_segment
-from lmcompress.codec.session import Session
-from lmcompress.errors import CorruptFrameError, LimitExceededError
+from lmcompress.codec.session import Session, resolve_threads
+from lmcompress.errors import CorruptFrameError, LimitExceededError, LmcompressError
 from lmcompress.format.frame import Header, Method, Segment, check_raw
-from lmcompress.format.wire import ByteReader
+from lmcompress.format.index import Place, places
+from lmcompress.format.wire import ByteReader, can_seek
 from lmcompress.models.store import AnyModel
 from lmcompress.range_coder import long_payload
 
 
-class SegmentDecoder:
-    """Turns payloads into raw bytes; the model of the last frame stays loaded."""
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A segment of a file."""
 
-    def __init__(
-        self, config: CodecConfig, model: AnyModel | None = None, progress: Progress | None = None
-    ) -> None:
+    header: Header
+    """That of its frame."""
+    segment: Segment
+    payload: bytes
+    raw_start: int
+    """Raw bytes of the file before it, which count towards the output limit."""
+
+
+class SegmentDecoder:
+    """Turns payloads into raw bytes, several threads at once; the last frame's model stays."""
+
+    def __init__(self, config: CodecConfig, model: AnyModel | None = None) -> None:
         """Uses `model` instead of those that the headers name, if given."""
-        self._config, self._model, self._progress = config, model, progress
+        self._config, self._model = config, model
         self._header: Header | None = None
         self._session: Session | None = None
+        self._lock = threading.Lock()
 
-    def decode(self, header: Header, segment: Segment, payload: bytes, raw_start: int) -> bytes:
+    @property
+    def threads(self) -> int:
+        """Threads for all segments that are decoded at once."""
+        return resolve_threads(self._config.threads)
+
+    def on_threads(self, threads: int) -> SegmentDecoder:
+        """Returns one whose segments take so many threads each."""
+        return SegmentDecoder(dataclasses.replace(self._config, threads=threads), self._model)
+
+    def most_at_once(self, source: BinaryIO) -> int:
+        """Returns how many segments to decode at once, for their number, threads and memory.
+
+        Reads headers, and goes back to where `source` was; one at a time if it cannot seek, since
+        reading ahead would wait for what may not have come yet.
+        """
+        if self.threads == 1 or not can_seek(source):
+            return 1
+        start = source.tell()
+        first: list[Place] = []
+        with contextlib.suppress(LmcompressError):  # what is wrong comes up where it is decoded
+            first.extend(itertools.islice(places(source), self.threads))
+        source.seek(start)
+        return self._fitting(first)
+
+    def _fitting(self, first: list[Place]) -> int:
+        coded = [place for place in first if place.segment.method is not Method.STORED]
+        if len(coded) < 2:
+            return 1
+        try:
+            session = self._session_for(coded[0].header)
+        except LmcompressError:
+            return 1
+        if session.device != "cpu":
+            return 1
+        segments = [place.segment for place in coded]
+        needed = max(
+            memory_needed(session, s.lanes, s.raw_bytes, s.payload_bytes) for s in segments
+        )
+        return max(1, min(len(coded), self._config.memory_limit // needed))
+
+    def decode(self, encoded: Encoded, progress: Progress | None = None) -> bytes:
         """Returns the raw bytes of a segment, checked.
-
-        Args:
-          header: That of its frame.
-          segment: What the frame says about it.
-          payload: Its payload.
-          raw_start: Raw bytes of the file before it, which count towards the output limit.
 
         Raises:
           CorruptFrameError: If the payload does not decode to what was compressed.
           LimitExceededError: If that takes more memory, or gives more bytes, than allowed.
           LmcompressError: What `session_for` raises, if model or prompt are missing.
         """
-        limit, raw_end = self._config.output_limit, raw_start + segment.raw_bytes
+        segment, raw = encoded.segment, encoded.payload
+        limit, raw_end = self._config.output_limit, encoded.raw_start + segment.raw_bytes
         if limit is not None and raw_end > limit:
             raise LimitExceededError(
                 f"the file decompresses to {raw_end:,} bytes or more, the limit is {limit:,}: "
                 "allow more with output_limit (--output-limit)"
             )
-        raw = payload
         if segment.method is not Method.STORED:
-            raw = self._decode_coded(self._session_for(header), segment, payload)
+            raw = _decode_coded(self._session_for(encoded.header), segment, raw, progress)
         check_raw(segment, raw)
         return raw
 
     def _session_for(self, header: Header) -> Session:
-        if self._session is None or header != self._header:
-            self._header = header
-            self._session = session_for(header, self._config, self._model)
-        return self._session
+        with self._lock:
+            if self._session is None or header != self._header:
+                self._header = header
+                self._session = session_for(header, self._config, self._model)
+            return self._session
 
-    def _decode_coded(self, session: Session, segment: Segment, payload: bytes) -> bytes:
-        if segment.lanes > MAX_LANES:
-            raise CorruptFrameError(
-                f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
-            )
-        check_memory(session, segment.lanes, segment.raw_bytes, len(payload))
-        lengths, coded = _lane_lengths(segment, payload, session)
-        if segment.is_short:
-            coded = long_payload(coded)
-        with session.open_decoder(segment.lanes) as opened:
-            return decode_segment(coded, lengths, opened, segment.method, self._progress)
+
+def _decode_coded(
+    session: Session, segment: Segment, payload: bytes, progress: Progress | None
+) -> bytes:
+    if segment.lanes > MAX_LANES:
+        raise CorruptFrameError(
+            f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
+        )
+    check_memory(session, segment.lanes, segment.raw_bytes, len(payload))
+    lengths, coded = _lane_lengths(segment, payload, session)
+    if segment.is_short:
+        coded = long_payload(coded)
+    with session.open_decoder(segment.lanes) as opened:
+        return decode_segment(coded, lengths, opened, segment.method, progress)
 
 
 def _lane_lengths(segment: Segment, payload: bytes, session: Session) -> tuple[list[int], bytes]:

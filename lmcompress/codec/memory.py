@@ -20,10 +20,24 @@ _ENCODER_COPIES, _DECODER_COPIES = 16, 4
 def check_memory(
     session: Session, lanes: int, raw_bytes: int, payload_bytes: int | None = None
 ) -> None:
-    """Raises LimitExceededError if a segment takes more memory than the session's limit.
+    """Raises LimitExceededError if a segment takes more memory than the session's limit."""
+    needed = memory_needed(session, lanes, raw_bytes, payload_bytes)
+    limit = session.config.memory_limit
+    if needed > limit:
+        raise LimitExceededError(
+            f"a segment takes {_mebibytes(needed)} of memory (lanes: {lanes:,}, raw bytes: "
+            f"{raw_bytes:,}), the limit is {_mebibytes(limit)}: allow more with memory_limit "
+            "(--memory-limit)"
+        )
+
+
+def memory_needed(
+    session: Session, lanes: int, raw_bytes: int, payload_bytes: int | None = None
+) -> int:
+    """Returns the bytes of memory that a segment takes at most.
 
     Args:
-      session: Model, device and limit.
+      session: Model and device.
       lanes: Of the segment.
       raw_bytes: Of the segment.
       payload_bytes: Of the segment that is to be decoded; None if it is to be encoded.
@@ -36,13 +50,7 @@ def check_memory(
     needed += state_bytes(raw_bytes, lanes)
     if session.model.tokens is not None:
         needed += ends_bytes(lanes)
-    limit = session.config.memory_limit
-    if needed > limit:
-        raise LimitExceededError(
-            f"a segment takes {_mebibytes(needed)} of memory (lanes: {lanes:,}, raw bytes: "
-            f"{raw_bytes:,}), the limit is {_mebibytes(limit)}: allow more with memory_limit "
-            "(--memory-limit)"
-        )
+    return needed
 
 
 def segment_bytes(raw_bytes: int, is_encoder: bool) -> int:

@@ -45,7 +45,7 @@ class Prompt:
         return hashlib.sha256(self.raw).digest()
 
 
-_Key = tuple[bytes, bytes, ContextPolicy]
+PromptKey = tuple[bytes, bytes, ContextPolicy]
 """What a state depends on: the model's fingerprint, the prompt's SHA-256, the context policy."""
 
 
@@ -100,19 +100,19 @@ class PromptState:
         return int(self.context[-1])
 
     @staticmethod
-    def last(key: _Key) -> PromptState | None:
+    def last(key: PromptKey) -> PromptState | None:
         """Returns the state kept last if it belongs to `key`."""
         last = _last  # another thread may change it
         return last[1] if last is not None and last[0] == key else None
 
-    def keep(self, key: _Key) -> PromptState:
+    def keep(self, key: PromptKey) -> PromptState:
         """Keeps the state for the next file, replacing the one before; returns it."""
         global _last
         _last = (key, self)
         return self
 
 
-_last: tuple[_Key, PromptState] | None = None
+_last: tuple[PromptKey, PromptState] | None = None
 """The newest state: many small files are compressed with one prompt."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from lmcompress.codec.config import CodecConfig, Progress
@@ -65,9 +66,13 @@ def resume_stream(
     if finished and progress:
         progress(finished.raw_bytes)
     compressor = FrameCompressor(unfinished, model, config, finished)
-    while raw := read_fully(source, compressor.piece_bytes):
-        compressor.write_segment(raw, progress)
-        unfinished.flush()
+
+    def pieces() -> Iterator[bytes]:
+        while raw := read_fully(source, compressor.piece_bytes):
+            yield raw
+            unfinished.flush()  # what was written while this piece was asked for
+
+    compressor.write_segments(pieces(), progress)
     return compressor.finish()
 
 

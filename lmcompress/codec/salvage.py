@@ -6,7 +6,7 @@ import dataclasses
 from typing import BinaryIO
 
 from lmcompress.codec.config import CodecConfig, Progress
-from lmcompress.codec.decoder import SegmentDecoder
+from lmcompress.codec.decoder import Encoded, SegmentDecoder
 from lmcompress.errors import CorruptFrameError
 from lmcompress.format.index import Place, payload_at
 from lmcompress.format.salvage import Gap, survey
@@ -38,12 +38,13 @@ def salvage_stream(
     Raises:
       LmcompressError: What `decompress_stream` raises, but for damage.
     """
-    decoder, raw_bytes, gaps = SegmentDecoder(config or CodecConfig(), model, progress), 0, []
+    decoder, raw_bytes, gaps = SegmentDecoder(config or CodecConfig(), model), 0, []
     for part in survey(source):
         if isinstance(part, Place):
             try:
                 payload = payload_at(source, part)
-                raw = decoder.decode(part.header, part.segment, payload, part.raw_start)
+                encoded = Encoded(part.header, part.segment, payload, part.raw_start)
+                raw = decoder.decode(encoded, progress)
             except CorruptFrameError as exc:
                 part = Gap(part.raw_start, part.raw_end, str(exc))
             else:

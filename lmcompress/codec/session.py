@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import threading
 import time
 from collections.abc import Iterator
 
@@ -23,7 +24,7 @@ from lmcompress.codec.lanes import (
     token_block_steps,
 )
 from lmcompress.codec.predictor import ContextPolicy, Predictor, new_predictor
-from lmcompress.codec.prompt import Prompt, PromptState, prompt_lanes
+from lmcompress.codec.prompt import Prompt, PromptKey, PromptState, prompt_lanes
 from lmcompress.codec.prompt_cache import PromptCache
 from lmcompress.errors import MissingDependencyError
 from lmcompress.format.frame import Method
@@ -38,6 +39,8 @@ from lmcompress.tokenizer.spelling import longest_symbols
 _WORTH_KEEPING = 1.0
 """Seconds that reading a prompt must take for what it taught to be kept on disk: 100 MB and more
 take a few tenths of a second to read."""
+_PROMPT_LOCK = threading.Lock()
+"""Segments that are coded at once share one reading of the prompt."""
 _OVERLAP_STEPS = 64
 """Steps of a decoder's engine where it must read an overlap or the end of a prompt in one pass."""
 
@@ -73,6 +76,10 @@ class Session:
         self.policy = policy or ContextPolicy.of(model.weights)
         self.device = resolve_device(self.config.device)
         self.threads = resolve_threads(self.config.threads)
+
+    def on_threads(self, threads: int) -> Session:
+        """Returns a session that runs the same model on so many threads."""
+        return Session(self.model, dataclasses.replace(self.config, threads=threads), self.policy)
 
     def lanes_for(self, num_symbols: int) -> int:
         """Returns the number of lanes for a segment of so many bytes, or of tokens."""
@@ -145,8 +152,10 @@ class Session:
         if prompt is None:
             return None
         key = self.model.fingerprint, prompt.sha256, self.policy
-        if (state := PromptState.last(key)) is not None:
-            return state
+        with _PROMPT_LOCK:
+            return PromptState.last(key) or self._make_or_load(key, prompt)
+
+    def _make_or_load(self, key: PromptKey, prompt: Prompt) -> PromptState:
         cache = PromptCache(self.config.prompt_cache)
         if (arrays := cache.load(key)) is not None:
             return PromptState.restored(arrays).keep(key)

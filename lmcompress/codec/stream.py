@@ -10,24 +10,20 @@ for one.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from lmcompress.codec.config import CodecConfig, Progress
-from lmcompress.codec.decoder import SegmentDecoder
-from lmcompress.codec.memory import check_memory
+from lmcompress.codec.decoder import Encoded, SegmentDecoder
+from lmcompress.codec.encoder import Coded, SegmentEncoder
+from lmcompress.codec.parallel import in_order
 from lmcompress.codec.requirements import new_writer
-from lmcompress.codec.segments import encode_segment
 from lmcompress.codec.session import Session
-from lmcompress.errors import LmcompressError
 from lmcompress.format.file import read_frames
-from lmcompress.format.frame import Method, Writer, raw_checksum
-from lmcompress.format.wire import encode_varint, read_some, write_all
+from lmcompress.format.frame import Writer, raw_checksum
+from lmcompress.format.wire import read_some, write_all
 from lmcompress.models.store import NO_MODEL, AnyModel, Model
-from lmcompress.tokenizer.bpe import broken_bytes
-
-MAX_BROKEN = 1 / 8
-"""A segment is not text, and a model of tokens does not try it, if a larger share is not UTF-8."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,15 +44,6 @@ class Finished:
     payload_bytes: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
-class _Coded:
-    """A coded segment."""
-
-    method: Method
-    lanes: int
-    payload: bytes
-
-
 def compress_stream(
     source: BinaryIO,
     sink: BinaryIO,
@@ -64,10 +51,13 @@ def compress_stream(
     config: CodecConfig,
     progress: Progress | None = None,
 ) -> Sizes:
-    """Compresses all of `source` into one frame on `sink`; memory is that of one segment."""
+    """Compresses all of `source` into one frame on `sink`.
+
+    Segments are compressed side by side, as many as there are threads and as the memory limit lets.
+    """
     compressor = FrameCompressor(sink, model, config)
-    while raw := read_fully(source, compressor.piece_bytes):
-        compressor.write_segment(raw, progress)
+    pieces = iter(lambda: read_fully(source, compressor.piece_bytes), b"")
+    compressor.write_segments(pieces, progress)
     return compressor.finish()
 
 
@@ -88,8 +78,8 @@ class FrameCompressor:
         if model.weights is None and not config.adaptive:
             raise ValueError(f"model {NO_MODEL} without the adaptive stage: nothing would predict")
         self.config = config
-        self._session = Session(model, config)
-        begun = finished or Finished(new_writer(sink, self._session))
+        self._encoder = SegmentEncoder(Session(model, config))
+        begun = finished or Finished(new_writer(sink, self._encoder.session))
         self._writer = begun.writer
         self._raw_bytes, self._payload_bytes = begun.raw_bytes, begun.payload_bytes
 
@@ -108,12 +98,25 @@ class FrameCompressor:
         Raises:
           LmcompressError: If they are more than a compact frame holds.
         """
-        if len(raw) > self.config.segment_bytes:
-            raise LmcompressError(
-                f"found more than {self.config.segment_bytes} bytes, a compact frame is one "
-                "segment: leave out compact, or raise segment_bytes (--segment-bytes)"
-            )
-        coded = self._encode(raw, progress)
+        self._write(raw, self._encoder.encode(raw, progress))
+
+    def write_segments(self, pieces: Iterator[bytes], progress: Progress | None = None) -> None:
+        """Compresses pieces of `piece_bytes` bytes, the last of fewer, several side by side."""
+        first = list(itertools.islice(pieces, self._encoder.most_at_once))
+        pieces = itertools.chain(first, pieces)
+        if len(first) < 2:
+            for raw in pieces:
+                self.write_segment(raw, progress)
+            return
+        encoder = self._encoder.on_threads(self._encoder.session.threads // len(first))
+
+        def encode(raw: bytes, report: Progress) -> tuple[bytes, Coded | None]:
+            return raw, encoder.encode(raw, report)
+
+        for raw, coded in in_order(encode, pieces, len(first), progress):
+            self._write(raw, coded)
+
+    def _write(self, raw: bytes, coded: Coded | None) -> None:
         if coded is not None and self._is_smaller(coded, raw):
             checksum = raw_checksum(raw)
             self._writer.write_coded(len(raw), coded.lanes, coded.payload, checksum, coded.method)
@@ -128,30 +131,9 @@ class FrameCompressor:
         self._writer.finish()
         return Sizes(self._raw_bytes, self._payload_bytes, self._writer.bytes_written)
 
-    def _is_smaller(self, coded: _Coded, raw: bytes) -> bool:
+    def _is_smaller(self, coded: Coded, raw: bytes) -> bool:
         size = len(coded.payload)
         return size + self._writer.coding_overhead(coded.lanes, size) < len(raw)
-
-    def _encode(self, raw: bytes, progress: Progress | None) -> _Coded | None:
-        """Returns the result of the method with the shortest payload; None for what is not text."""
-        session = self._session
-        if session.model.tokens and broken_bytes(raw) > MAX_BROKEN * len(raw):
-            return None
-        symbols = session.symbols_of(raw)
-        lanes = session.lanes_for(len(symbols))
-        check_memory(session, lanes, len(raw))
-        lengths, methods = session.lane_bytes(symbols, lanes), session.methods
-        with session.open_encoder(lanes) as opened:
-            coders = encode_segment(symbols, lengths, opened, methods, progress)
-        short = self.config.compact
-        payloads = [coder.short_payload() if short else coder.payload() for coder in coders]
-        method, payload = min(zip(methods, payloads, strict=True), key=lambda p: len(p[1]))
-        return _Coded(method, lanes, self._written_lengths(lengths) + payload)
-
-    def _written_lengths(self, lengths: list[int]) -> bytes:
-        """Returns the lanes' lengths, where a decoder does not know them, as a payload begins."""
-        is_known = self._session.model.tokens is None
-        return b"" if is_known else b"".join(map(encode_varint, lengths[:-1]))
 
 
 def decompress_stream(
@@ -171,8 +153,14 @@ def decompress_stream(
       PromptNotFoundError: If the file was compressed with a prompt, and config has not that one.
       LimitExceededError: If it takes more memory, or gives more bytes, than `config` allows.
     """
-    raw_bytes = 0
-    for raw in decompressed_segments(source, config or CodecConfig(), model, progress):
+    raw_bytes, decoder = 0, SegmentDecoder(config or CodecConfig(), model)
+    workers = decoder.most_at_once(source)
+    if workers > 1:
+        decoder = decoder.on_threads(decoder.threads // workers)
+        segments = in_order(decoder.decode, _encoded_segments(source), workers, progress)
+    else:
+        segments = decompressed_segments(source, decoder, progress)
+    for raw in segments:
         write_all(sink, raw)
         raw_bytes += len(raw)
         del raw  # a segment is large: do not keep it while the next one is decoded
@@ -180,19 +168,21 @@ def decompress_stream(
 
 
 def decompressed_segments(
-    source: BinaryIO,
-    config: CodecConfig,
-    model: AnyModel | None = None,
-    progress: Progress | None = None,
+    source: BinaryIO, decoder: SegmentDecoder, progress: Progress | None = None
 ) -> Iterator[bytes]:
-    """Yields the raw bytes of each segment of each frame, checked."""
-    decoder, raw_bytes = SegmentDecoder(config, model, progress), 0
+    """Yields the raw bytes of each segment of each frame, checked, one after the other."""
+    for encoded in _encoded_segments(source):
+        yield decoder.decode(encoded, progress)
+        del encoded
+
+
+def _encoded_segments(source: BinaryIO) -> Iterator[Encoded]:
+    raw_start = 0
     for reader in read_frames(source):
         for segment, payload in reader:
-            raw = decoder.decode(reader.header, segment, payload, raw_bytes)
-            raw_bytes += len(raw)
-            yield raw
-            del raw, payload
+            yield Encoded(reader.header, segment, payload, raw_start)
+            raw_start += segment.raw_bytes
+            del payload
 
 
 def read_fully(source: BinaryIO, size: int) -> bytes:

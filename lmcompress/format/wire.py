@@ -48,6 +48,12 @@ def read_some(source: BinaryIO, num_bytes: int) -> bytes:
     return piece
 
 
+def can_seek(source: BinaryIO) -> bool:
+    """Whether a source can go back; objects that do not say cannot."""
+    seekable = getattr(source, "seekable", None)
+    return bool(seekable and seekable())
+
+
 def read_all(source: BinaryIO) -> bytes:
     """Returns the rest of a source."""
     return b"".join(iter(lambda: read_some(source, PIECE_BYTES), b""))

@@ -55,7 +55,7 @@ def test_a_seek_decodes_one_segment(frames: bytes, monkeypatch: pytest.MonkeyPat
     decoded, decode = [], SegmentDecoder.decode
 
     def counted(self: SegmentDecoder, *args: Any) -> bytes:
-        decoded.append(args[-1])
+        decoded.append(args[0].raw_start)
         return decode(self, *args)
 
     monkeypatch.setattr(SegmentDecoder, "decode", counted)

@@ -1,0 +1,77 @@
+"""Encodes segments one by one; several threads may do so at once."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from lmcompress.codec.config import Progress
+from lmcompress.codec.memory import check_memory, memory_needed
+from lmcompress.codec.segments import encode_segment
+from lmcompress.codec.session import Session
+from lmcompress.errors import LmcompressError
+from lmcompress.format.frame import Method
+from lmcompress.format.wire import encode_varint
+from lmcompress.tokenizer.bpe import broken_bytes
+
+MAX_BROKEN = 1 / 8
+"""A segment is not text, and a model of tokens does not try it, if a larger share is not UTF-8."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Coded:
+    """A coded segment."""
+
+    method: Method
+    lanes: int
+    payload: bytes
+
+
+class SegmentEncoder:
+    """Turns raw bytes into payloads."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def on_threads(self, threads: int) -> SegmentEncoder:
+        """Returns one whose segments take so many threads each."""
+        return SegmentEncoder(self.session.on_threads(threads))
+
+    @property
+    def most_at_once(self) -> int:
+        """How many full segments to encode at once, for the threads and the memory limit."""
+        session, size = self.session, self.session.config.segment_bytes
+        if session.device != "cpu":
+            return 1
+        needed = memory_needed(session, session.lanes_for(size), size)
+        return max(1, min(session.threads, session.config.memory_limit // needed))
+
+    def encode(self, raw: bytes, progress: Progress | None = None) -> Coded | None:
+        """Returns the result of the method with the shortest payload; None for what is not text.
+
+        Raises:
+          LmcompressError: If the bytes are more than a segment.
+          LimitExceededError: If they take more memory than the limit.
+        """
+        session = self.session
+        if len(raw) > session.config.segment_bytes:
+            raise LmcompressError(
+                f"found more than {session.config.segment_bytes} bytes, a compact frame is one "
+                "segment: leave out compact, or raise segment_bytes (--segment-bytes)"
+            )
+        if session.model.tokens and broken_bytes(raw) > MAX_BROKEN * len(raw):
+            return None
+        symbols = session.symbols_of(raw)
+        lanes = session.lanes_for(len(symbols))
+        check_memory(session, lanes, len(raw))
+        lengths, methods = session.lane_bytes(symbols, lanes), session.methods
+        with session.open_encoder(lanes) as opened:
+            coders = encode_segment(symbols, lengths, opened, methods, progress)
+        short = session.config.compact
+        payloads = [coder.short_payload() if short else coder.payload() for coder in coders]
+        method, payload = min(zip(methods, payloads, strict=True), key=lambda p: len(p[1]))
+        return Coded(method, lanes, self._written_lengths(lengths) + payload)
+
+    def _written_lengths(self, lengths: list[int]) -> bytes:
+        """Returns the lanes' lengths, where a decoder does not know them, as a payload begins."""
+        is_known = self.session.model.tokens is None
+        return b"" if is_known else b"".join(map(encode_varint, lengths[:-1]))
