@@ -14,6 +14,7 @@ EXPERIMENTS: dict[str, str] = {
     "step_profile": "Where the time of one step goes",
     "gptzip": "gptzip on the same weights",
     "lane_speed": "Bits per byte and speed by number of lanes",
+    "levels": "Bits per byte and speed of the compression levels",
     "start_up": "Start-up time of commands",
     "growth": "Time and memory by file size",
     "random_access": "Reading from the middle of a file, by segment size",

@@ -37,6 +37,7 @@ EXACT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "round_trips": (_TEXT, _BYTES),
     "growth": (("model", "raw bytes"), ("compressed bytes",)),
     "lane_speed": ((*_TEXT, "lanes"), ("bits per byte",)),
+    "levels": ((*_TEXT, "level"), ("compressed bytes",)),
     "adaptive_ablation": ((*_TEXT, "lanes"), ("bits",)),
     "adaptive_lanes": ((*_TEXT, "lanes"), ("GPT alone", "own states", "shared state")),
     "mix_shift": (_TEXT, _PARTS),

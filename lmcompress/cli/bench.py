@@ -18,7 +18,7 @@ from lmcompress.cli.options import (
     quiet_option,
     size_options,
 )
-from lmcompress.cli.progress import say
+from lmcompress.cli.progress import compiling_told, say
 from lmcompress.cli.streams import STANDARD, open_input
 from lmcompress.errors import CorpusError, LmcompressError
 from lmcompress.format.wire import read_all
@@ -81,7 +81,8 @@ def bench(
     from lmcompress.benchmark.records import to_csv, to_json
 
     progress = _progress(quiet)
-    records = run_benchmark(loaded, _names(codecs), _names(models), config, progress)
+    with compiling_told(quiet=quiet):
+        records = run_benchmark(loaded, _names(codecs), _names(models), config, progress)
     click.echo(to_json(records) if as_json else _tables(records))
     if csv:
         to_csv(records, Path(csv), overwrite=force)
@@ -112,9 +113,9 @@ def demo(quiet: bool, **options: Any) -> int:
     if DEFAULT_MODEL == _HAS_NOT_SEEN_DEMO:
         click.echo(f"Model: {DEFAULT_MODEL}, which was not trained on this text.")
     click.echo()
-    records = run_benchmark(
-        {"python-topics": raw}, ["all"], [DEFAULT_MODEL], config, _progress(quiet)
-    )
+    texts = {"python-topics": raw}
+    with compiling_told(quiet=quiet):
+        records = run_benchmark(texts, ["all"], [DEFAULT_MODEL], config, _progress(quiet))
     click.echo(_tables(records))
     DEMO_PLOT.parent.mkdir(exist_ok=True)
     plot_bits_per_byte(records, DEMO_PLOT)

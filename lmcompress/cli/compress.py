@@ -1,35 +1,35 @@
-"""The commands that work like zstd's: compress, decompress, test."""
+"""The command `compress`."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from lmcompress.cli.errors import FileErrors
+from lmcompress.cli.files import SUFFIX, Destination, Job, has_suffix, output_options
 from lmcompress.cli.options import (
     codec_config,
     compact_option,
     device_options,
-    files_argument,
+    files_or_stdin_argument,
     force_option,
+    level_option,
     model_option,
-    model_override_option,
     prompt_option,
     quiet_option,
     size_options,
 )
-from lmcompress.cli.progress import byte_progress, is_stderr_terminal, say
+from lmcompress.cli.progress import byte_progress, say
 from lmcompress.cli.streams import (
-    STANDARD,
+    FileState,
     input_bytes,
     input_state,
     open_input,
     open_output,
     refuse_terminal,
+    remove_input,
 )
 from lmcompress.errors import LmcompressError
 from lmcompress.metrics import bits_per_byte
@@ -37,59 +37,81 @@ from lmcompress.metrics import bits_per_byte
 if TYPE_CHECKING:
     from lmcompress.codec.config import CodecConfig
 
-SUFFIX = ".lmc"
-
-_output_option = click.option(
-    "-o", "--output", metavar="OUT", help="Output file; - is stdout. Only with a single FILE."
-)
-_stdout_option = click.option(
-    "-c", "--stdout", "to_stdout", is_flag=True, help="Write everything to stdout, in order."
-)
-
 
 @click.command(
     short_help="Compress FILE to FILE.lmc.",
     epilog="Example: lmcompress compress book.txt # writes book.txt.lmc",
 )
-@files_argument
-@_output_option
+@files_or_stdin_argument
+@output_options
+@level_option
 @model_option
 @size_options
 @prompt_option
 @compact_option
 @device_options
-@_stdout_option
 @force_option
 @quiet_option
 def compress(
-    files: tuple[str, ...], output: str | None, model: str, to_stdout: bool, force: bool,
-    quiet: bool, **options: Any,
+    files: tuple[str, ...], output: str | None, to_stdout: bool, remove: bool, recursive: bool,
+    level: int | None, model: str, force: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
-    """Compress each FILE to FILE.lmc and keep FILE. With - as FILE, read stdin and write stdout.
+    """Compress each FILE to FILE.lmc, and keep FILE unless --rm is given.
 
-    --threads never changes the output, and --device does not either once --lanes is given.
+    With - as FILE, or without a FILE if stdin is not a terminal, read stdin and write stdout. A
+    FILE that already ends in .lmc is skipped, with exit code 1, unless -f is given; with -r, such
+    files are left out. --threads never changes the output, and --device does not either once
+    --lanes is given.
     """
     from lmcompress.models.store import check_model
 
-    _check_output(files, output, to_stdout)
+    destination = Destination(output, to_stdout, remove, recursive)
+    destination.check(files)
+    if level is not None:
+        model = _apply_level(level, model, options)
     config = codec_config(**options)
     check_model(model)  # one error, not one per file
     errors = FileErrors()
-    for name in files:
-        with errors.reported(name):
-            to_stream = to_stdout or name == STANDARD
-            target = output or (STANDARD if to_stream else name + SUFFIX)
-            _compress(name, target, model, config, force=force, quiet=quiet)
+    for job in destination.jobs(files, _with_suffix, _is_not_compressed, errors):
+        with errors.reported(job.name):
+            if has_suffix(job.name) and not force:
+                raise LmcompressError(f"already ends in {SUFFIX}: skipped; -f compresses it again")
+            destination.make_room(job)
+            state = _compress(job, model, config, force=force, quiet=quiet)
+            if remove:
+                remove_input(job.name, state)
     return errors.exit_code
 
 
+def _apply_level(level: int, model: str, options: dict[str, Any]) -> str:
+    """Puts a level's settings into options that were not given; returns its model, or the given."""
+    from lmcompress.api.levels import LEVELS
+
+    chosen = LEVELS[level]
+    for name in ("lanes", "segment_bytes"):
+        if options[name] is None:
+            options[name] = getattr(chosen, name)
+    source = click.get_current_context().get_parameter_source("model")
+    return chosen.model if source is ParameterSource.DEFAULT else model
+
+
+def _with_suffix(name: str) -> str:
+    return name + SUFFIX
+
+
+def _is_not_compressed(name: str) -> bool:
+    return not has_suffix(name)
+
+
 def _compress(
-    name: str, target: str, model: str, config: CodecConfig, *, force: bool, quiet: bool
-) -> None:
+    job: Job, model: str, config: CodecConfig, *, force: bool, quiet: bool
+) -> FileState | None:
+    """Compresses a file; returns the state in which it was read."""
     from lmcompress.codec.stream import compress_stream
     from lmcompress.models.store import load_model
 
-    with open_input(name) as source, open_output(target, source=name, force=force) as sink:
+    name = job.name
+    with open_input(name) as source, open_output(job.target, source=name, force=force) as sink:
         refuse_terminal(sink, force=force)
         loaded = load_model(model)  # takes a second: only after the checks above
         before = input_state(source)
@@ -107,106 +129,4 @@ def _compress(
         f"{rate if sizes.raw_bytes else ''}",
         quiet=quiet,
     )
-
-
-@click.command(
-    short_help="Decompress FILE.lmc to FILE.",
-    epilog="Example: lmcompress decompress book.txt.lmc # writes book.txt",
-)
-@files_argument
-@_output_option
-@model_override_option
-@prompt_option
-@device_options
-@_stdout_option
-@force_option
-@quiet_option
-def decompress(
-    files: tuple[str, ...], output: str | None, model_override: str | None, to_stdout: bool,
-    force: bool, quiet: bool, **options: Any,
-) -> int:  # fmt: skip
-    """Decompress each FILE.lmc to FILE and keep FILE.lmc. With -, read stdin and write stdout.
-
-    The file holds all settings: no option of `compress` has to be repeated, except --prompt.
-    """
-    _check_output(files, output, to_stdout)
-    config = codec_config(**options)
-    errors = FileErrors()
-    for name in files:
-        with errors.reported(name):
-            to_stream = to_stdout or name == STANDARD
-            target = output or (STANDARD if to_stream else _without_suffix(name))
-            with open_input(name) as source, open_output(target, source=name, force=force) as sink:
-                _decompress(name, source, sink, config, model_override, quiet=quiet)
-    return errors.exit_code
-
-
-@click.command(
-    short_help="Check that FILE.lmc decompresses.",
-    epilog="Example: lmcompress test book.txt.lmc && echo intact",
-)
-@files_argument
-@model_override_option
-@prompt_option
-@device_options
-@quiet_option
-def test(files: tuple[str, ...], model_override: str | None, quiet: bool, **options: Any) -> int:
-    """Decompress each FILE.lmc and check it, without writing anything."""
-    config = codec_config(**options)
-    errors = FileErrors()
-    for name in files:
-        with errors.reported(name), open_input(name) as source:
-            _decompress(name, source, _Discard(), config, model_override, quiet=quiet)
-    return errors.exit_code
-
-
-def _decompress(
-    name: str, source: BinaryIO, sink: BinaryIO, config: CodecConfig, model_override: str | None,
-    *, quiet: bool,
-) -> None:  # fmt: skip
-    from lmcompress.codec.stream import decompress_stream
-
-    total = None if quiet or not is_stderr_terminal() else _declared_raw_bytes(source)
-    with byte_progress(name, total, quiet=quiet) as progress:
-        raw_bytes = decompress_stream(source, sink, config, model_override, progress)
-    say(f"{click.format_filename(name)}: {raw_bytes} bytes, checked", quiet=quiet)
-
-
-def _declared_raw_bytes(source: BinaryIO) -> int | None:
-    """Returns the raw size that a file declares; None for a pipe or a damaged file."""
-    from lmcompress.format.file import read_frames
-
-    if input_bytes(source) is None:
-        return None
-    start = source.tell()
-    try:
-        frames = read_frames(source, skip_payloads=True)
-        return sum(segment.raw_bytes for reader in frames for segment, _ in reader)
-    except LmcompressError:
-        return None  # decompressing it will report the damage
-    finally:
-        source.seek(start)
-
-
-class _Discard(io.BytesIO):
-    """Discards what is written to it."""
-
-    def write(self, data: Any, /) -> int:
-        return len(data)
-
-
-def _check_output(files: Sequence[str], output: str | None, to_stdout: bool) -> None:
-    """Raises UsageError for an -o that makes no sense."""
-    if output == "":
-        raise click.UsageError("-o has an empty name: give a file name")
-    if output and to_stdout:
-        raise click.UsageError("-o and -c exclude each other: give one of them")
-    if output and len(files) > 1:
-        raise click.UsageError("-o takes a single FILE: use -c to write several into one stream")
-
-
-def _without_suffix(name: str) -> str:
-    stem = Path(name).name[: -len(SUFFIX)]
-    if not stem or not name.lower().endswith(SUFFIX):
-        raise LmcompressError(f"the name does not end in {SUFFIX}: say where to write with -o OUT")
-    return name[: -len(SUFFIX)]
+    return before

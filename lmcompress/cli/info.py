@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lmcompress.cli.errors import FileErrors
-from lmcompress.cli.options import json_option
+from lmcompress.cli.info_table import shown, table
+from lmcompress.cli.options import files_or_stdin_argument, json_option
 from lmcompress.cli.streams import open_input
 
 if TYPE_CHECKING:
@@ -20,21 +21,30 @@ if TYPE_CHECKING:
 @click.command(
     short_help="Show what is in FILE.lmc.", epilog="Example: lmcompress info book.txt.lmc --json"
 )
-@click.argument("file")
+@files_or_stdin_argument
+@click.option("--table", "as_table", is_flag=True, help="A line for each FILE, even if it is one.")
 @json_option
-def info(file: str, as_json: bool) -> int:
+def info(files: tuple[str, ...], as_table: bool, as_json: bool) -> int:
     """Show the header, segments, model, sizes and rates of FILE.lmc. With - as FILE, read stdin.
+
+    Several FILEs are shown as a table, with their total. With --json, one FILE gives an object,
+    several a list.
 
     Nothing is decoded, so damage in the compressed data goes unnoticed: `lmcompress test` finds it.
     """
     from lmcompress.api.info import info as describe
 
-    errors = FileErrors()
-    with errors.reported(file):
-        with open_input(file) as source:
-            described = describe(source)
-        row = {"name": file, **dataclasses.asdict(described)}
-        click.echo(json.dumps(row, indent=2) if as_json else _text(file, described))
+    errors, described = FileErrors(), []
+    for file in files:
+        with errors.reported(file), open_input(file) as source:
+            described.append((file, describe(source)))
+    if as_json:
+        rows = [{"name": file, **dataclasses.asdict(found)} for file, found in described]
+        if rows or len(files) > 1:
+            click.echo(json.dumps(rows if len(files) > 1 else rows[0], indent=2))
+    elif described:
+        is_table = as_table or len(files) > 1
+        click.echo(table(described) if is_table else _text(*described[0]))
     return errors.exit_code
 
 
@@ -70,12 +80,12 @@ def _header(frame: FrameInfo) -> Iterator[tuple[str, str]]:
     rest = "..." if is_compact else ""  # a compact frame holds the beginning of each hash
     yield "format version", f"{frame.format_version}{', compact' if is_compact else ''}"
     if frame.fingerprint:
-        name = _shown(frame.model or "not named")
+        name = shown(frame.model or "not named")
         yield "model", f"{name} ({_INSTALLED[frame.model_is_installed]})"
         yield "fingerprint", f"{frame.fingerprint}{rest}"
         yield "arithmetic version", str(frame.arithmetic_version)
     if frame.tokenizer:
-        yield "tokenizer", _shown(frame.tokenizer)
+        yield "tokenizer", shown(frame.tokenizer)
     yield "coder precision", f"{frame.precision_bits} bits"
     if frame.window:
         yield "context", f"windows of {frame.window} tokens, {frame.overlap} of them repeated"
@@ -83,7 +93,7 @@ def _header(frame: FrameInfo) -> Iterator[tuple[str, str]]:
         yield "context", "continuous, without windows"
     if frame.prompt_sha256:
         sha256 = f"SHA-256 {frame.prompt_sha256}{rest}"
-        yield "prompt", f"{_shown(frame.prompt)} ({sha256})" if frame.prompt else sha256
+        yield "prompt", f"{shown(frame.prompt)} ({sha256})" if frame.prompt else sha256
     yield "segments", f"{len(frame.segments):,}"
 
 
@@ -99,8 +109,3 @@ def _segments(segments: Iterable[SegmentInfo]) -> Iterator[str]:
             f"    {number:>4}  {segment.method:<7}{segment.raw_bytes:>15,}"
             f"{segment.payload_bytes:>15,}{segment.lanes or '-':>7}"
         )
-
-
-def _shown(name: str) -> str:
-    """Returns a name from a header, with characters escaped that a terminal hides or obeys."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)

@@ -1,7 +1,7 @@
 """The command line: `lmcompress COMMAND`. Data goes to stdout, everything else to stderr.
 
-Exit codes: 0 success, 1 failure (with one line on stderr for each error), 2 wrong usage,
-130 interrupted. Nothing heavy is imported before a command needs it.
+`lmcompress.cli.shorthand` says what a line without a command means. Exit codes: 0 success,
+1 failure (with one line on stderr for each error), 2 wrong usage, 130 interrupted. Nothing heavy is imported before a command needs it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import click
+from click.shell_completion import CompletionItem
 
 from lmcompress import __version__
 from lmcompress.cli.bench import bench, demo
-from lmcompress.cli.compress import compress, decompress, test
+from lmcompress.cli.completion import complete_files, completion
+from lmcompress.cli.compress import compress
+from lmcompress.cli.decompress import decompress, test
 from lmcompress.cli.errors import error_line, is_user_error
 from lmcompress.cli.fetch import fetch
 from lmcompress.cli.info import info
@@ -26,6 +29,7 @@ from lmcompress.cli.models import models
 from lmcompress.cli.report import report
 from lmcompress.cli.reproduce import reproduce
 from lmcompress.cli.score import score
+from lmcompress.cli.shorthand import translated
 from lmcompress.cli.train import train
 
 EXIT_ERROR = 1
@@ -34,28 +38,43 @@ EXIT_INTERRUPTED = 130
 _log = logging.getLogger("lmcompress")
 
 
-class _InOrder(click.Group):
-    """Lists its commands in the order in which users meet them, not alphabetically."""
+class _Commands(click.Group):
+    """The commands, in the order in which users meet them; `compress` may be left out."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_completing_first = ctx.resilient_parsing and not args
+        return super().parse_args(ctx, args if is_completing_first else translated(args, self))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return super().shell_complete(ctx, incomplete) or complete_files(ctx, None, incomplete)
+
 
 @click.group(
-    cls=_InOrder,
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: lmcompress compress book.txt && lmcompress decompress -c book.txt.lmc",
 )
-@click.version_option(__version__, prog_name="lmcompress", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="lmcompress", message="%(prog)s %(version)s"
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more, with tracebacks of errors.")
 def lmcompress(verbose: bool) -> None:
-    """Compress files losslessly with language models whose arithmetic is exact."""
+    """Compress files losslessly with language models whose arithmetic is exact.
+
+    COMMAND may be left out, as with gzip, xz and zstd: FILE and -z compress, -d decompresses, -t
+    tests, -l lists; without a FILE, stdin is read and stdout written. Options of the command come
+    before or after FILE, as in lmcompress -9 -c FILE or tar -I lmcompress -xf FILE.tar.lmc.
+    """
     if verbose:
         _log.setLevel(logging.DEBUG)
 
 
 for _command in (
     compress, decompress, test, info, score, models, fetch, train, bench, demo, reproduce, report,
+    completion,
 ):  # fmt: skip
     lmcompress.add_command(_command)
 

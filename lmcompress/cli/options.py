@@ -1,4 +1,4 @@
-"""Options that several commands share, and the `CodecConfig` made from them."""
+"""Arguments and options that several commands share, and the `CodecConfig` made from them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from lmcompress.cli.completion import complete_files, complete_models
+from lmcompress.cli.streams import STANDARD, is_stdin_piped
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL
+from lmcompress.system.cpus import usable_cpus
 
 if TYPE_CHECKING:
     from lmcompress.codec.config import CodecConfig
@@ -38,7 +41,27 @@ def lane_count(text: str) -> int | Literal["auto"]:
     return int(text)
 
 
-files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE...")
+def _named(_ctx: click.Context, _param: click.Parameter, files: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in files:
+        raise click.UsageError("a FILE has an empty name: give a file name")
+    return files
+
+
+def _named_or_stdin(
+    ctx: click.Context, param: click.Parameter, files: tuple[str, ...]
+) -> tuple[str, ...]:
+    if not files and not is_stdin_piped():
+        raise click.MissingParameter(ctx=ctx, param=param)
+    return _named(ctx, param, files) or (STANDARD,)
+
+
+files_argument = click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", callback=_named,
+    shell_complete=complete_files,
+)  # fmt: skip
+files_or_stdin_argument = click.argument(
+    "files", nargs=-1, metavar="[FILE]...", callback=_named_or_stdin, shell_complete=complete_files
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no result line.")
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -48,6 +71,7 @@ model_option = click.option(
     metavar="MODEL",
     default=DEFAULT_MODEL,
     show_default=True,
+    shell_complete=complete_models,
     help="A name from `lmcompress models`, or a model's folder.",
 )
 model_override_option = click.option(
@@ -55,6 +79,7 @@ model_override_option = click.option(
     "--model",
     "model_override",
     metavar="MODEL",
+    shell_complete=complete_models,
     help="Model that made the file, if it cannot be found automatically.",
 )
 
@@ -63,10 +88,11 @@ def device_options(command: Command) -> Command:
     """Adds --device and --threads, which change the speed and, with --lanes fixed, never a bit."""
     for option in (
         click.option(
+            "-T",
             "--threads",
-            type=click.IntRange(min=1),
+            type=click.IntRange(min=0),
             metavar="N",
-            help="CPU threads.  [default: all cores]",
+            help="CPU threads; 0 takes all cores.  [default: $OMP_NUM_THREADS, or all cores]",
         ),
         click.option(
             "--device",
@@ -78,6 +104,35 @@ def device_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+_LEVELS = {**{f"-{level}": level for level in range(1, 10)}, "--fast": 1, "--best": 9}
+
+
+class _LevelOption(click.Option):
+    """-1 to -9, --fast and --best as one option, of which the last counts."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Gives each name its level."""
+        for name, level in _LEVELS.items():
+            parser.add_option(self, [name], dest=self.name, action="store_const", const=level)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """Returns one line for all."""
+        return "-1 ... -9, --fast, --best", self.help or ""
+
+
+level_option = click.option(
+    *_LEVELS,
+    "level",
+    cls=_LevelOption,
+    is_flag=True,
+    flag_value=0,
+    type=int,
+    default=None,
+    help="Level: -1 to -3 leave out the GPT, the fastest; -4 to -6 are the default; -7 to -9 take "
+    "one lane, the smallest file. -m, --lanes and --segment-bytes override it.",
+)
 
 
 def size_options(command: Command) -> Command:
@@ -122,6 +177,7 @@ def prompt_option(command: Command) -> Command:
         click.option(
             "--prompt",
             metavar="FILE",
+            shell_complete=complete_files,
             help="A text that the model reads first, like a dictionary; decompress needs it too.",
         ),
     ):
@@ -142,6 +198,9 @@ def read_prompt(path: str | None) -> Prompt | None:
 
     if path is None:
         return None
+    if path in ("", STANDARD):
+        found = "standard input" if path else "an empty name"
+        raise click.UsageError(f"--prompt takes the name of a file, found {found}: name a file")
     try:
         name = "".join(c if c.isprintable() else "?" for c in Path(path).name)
         return Prompt(Path(path).read_bytes(), name)
@@ -162,6 +221,7 @@ def codec_config(
     """Returns the configuration that the options ask for; raises UsageError if out of range."""
     from lmcompress.codec.config import CodecConfig
 
+    threads = usable_cpus() if threads == 0 else threads
     given = {"lanes": lanes, "segment_bytes": segment_bytes, "prompt_cache": prompt_cache}
     try:
         return CodecConfig(

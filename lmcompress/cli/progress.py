@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 
@@ -24,16 +25,48 @@ def byte_progress(
         return
     from tqdm import tqdm
 
-    with tqdm(
-        desc=click.format_filename(label, shorten=True),
-        total=total_bytes,
-        unit="B",
-        unit_scale=True,
-        leave=False,
-        file=sys.stderr,
-        dynamic_ncols=True,
-    ) as bar:
+    with (
+        compiling_told(quiet=quiet),
+        tqdm(
+            desc=click.format_filename(label, shorten=True),
+            total=total_bytes,
+            unit="B",
+            unit_scale=True,
+            leave=False,
+            file=sys.stderr,
+            dynamic_ncols=True,
+        ) as bar,
+    ):
         yield bar.update
+
+
+@contextlib.contextmanager
+def compiling_told(*, quiet: bool) -> Iterator[None]:
+    """Says so on a terminal if a kernel has to be compiled: the first run seems to hang otherwise.
+
+    numba tells of an event each time that it finds no machine code in the cache.
+    """
+    if quiet or not is_stderr_terminal():
+        yield
+        return
+    from numba.core import event
+
+    class OnCompiling(event.Listener):
+        def on_start(self, _event: object) -> None:
+            _tell_once()
+
+        def on_end(self, _event: object) -> None:
+            pass
+
+    with event.install_listener("numba:compile", OnCompiling()):
+        yield
+
+
+@functools.cache
+def _tell_once() -> None:
+    from tqdm import tqdm
+
+    tqdm.write("compiling kernels for this machine, once: about 30 seconds", file=sys.stderr)
 
 
 def say(line: str, *, quiet: bool) -> None:

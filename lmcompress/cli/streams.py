@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 from lmcompress.errors import LmcompressError
 from lmcompress.system.atomic import replace_atomically
@@ -36,12 +36,46 @@ def input_bytes(source: BinaryIO) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def input_state(source: BinaryIO) -> tuple[int, int] | None:
-    """Returns what changes if a file is written to; None for a pipe or a device."""
-    if input_bytes(source) is None:
-        return None
-    status = os.fstat(source.fileno())
-    return status.st_size, status.st_mtime_ns
+class FileState(NamedTuple):
+    """What changes if a file is written to or replaced."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileState:
+        """Returns the state in what the system says about a file."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def input_state(source: BinaryIO) -> FileState | None:
+    """Returns the state of an open file; None for a pipe or a device."""
+    return None if input_bytes(source) is None else FileState.of(os.fstat(source.fileno()))
+
+
+def remove_input(name: str, state: FileState | None) -> None:
+    """Removes a file whose output is complete, if it still is the one that was read.
+
+    Raises:
+      LmcompressError: If it is another one, or cannot be removed.
+    """
+    try:
+        if FileState.of(os.stat(name)) != state:
+            raise LmcompressError(
+                "kept: it changed after it was read; the output has what was read"
+            )
+        os.remove(name)
+    except OSError as exc:
+        raise LmcompressError(
+            f"cannot remove it: {exc.strerror or exc}; its output is complete"
+        ) from exc
+
+
+def is_stdin_piped() -> bool:
+    """Whether stdin brings data, rather than being a terminal or closed."""
+    return sys.stdin is not None and not sys.stdin.isatty()
 
 
 @contextlib.contextmanager
@@ -56,7 +90,7 @@ def open_output(name: str, *, source: str, force: bool) -> Iterator[BinaryIO]:
         stdout = _binary(sys.stdout, "stdout")
         yield stdout
         stdout.flush()  # so that a full disk is an error of this file
-    elif _is_pipe_or_device(path):
+    elif is_pipe_or_device(path):
         with path.open("wb") as output:
             yield output
     else:
@@ -75,7 +109,8 @@ def refuse_terminal(output: BinaryIO, *, force: bool) -> None:
         )
 
 
-def _is_pipe_or_device(path: Path) -> bool:
+def is_pipe_or_device(path: Path) -> bool:
+    """Whether an output is written to as it is, and not replaced by a new file."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 

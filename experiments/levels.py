@@ -1,0 +1,97 @@
+"""What do levels bring? Bits per byte, and speed both ways, for each that differs from the others.
+
+    python -m experiments.levels [--quick]
+
+Files, decoded and compared. The codec alone is timed, once each way after a warm-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments.support.records import identified, result_folder, write_records
+from experiments.support.tables import markdown_of, write_texts
+from lmcompress import corpora
+from lmcompress.api.levels import LEVELS, Level
+from lmcompress.benchmark.harness import ModelCodec, measure
+from lmcompress.benchmark.records import read_rows
+from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.session import resolve_threads
+from lmcompress.metrics import bits_per_byte
+from lmcompress.models.store import load_model
+from lmcompress.report.tables import replace_between_markers
+
+NAME = "levels"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
+CORPUS, QUICK = "text/wikitext-2-test.txt@0+300000", "canterbury/grammar.lsp"
+COLUMNS = ("level", "model", "lanes", "bits per byte", "compress kB/s", "decompress kB/s")
+
+
+def distinct() -> dict[Level, list[int]]:
+    """Returns the levels by what they stand for."""
+    found: dict[Level, list[int]] = {}
+    for number, level in LEVELS.items():
+        found.setdefault(level, []).append(number)
+    return found
+
+
+def row_of(raw: bytes, corpus: str, level: Level) -> dict[str, Any]:
+    """Returns the size and the speeds of a level."""
+    model = load_model(level.model)
+    config = CodecConfig(lanes=level.lanes, segment_bytes=level.segment_bytes)
+    codec = ModelCodec(model, config)
+    measured = measure(codec, corpus, raw)
+    row = {
+        "level": " ".join(f"-{number}" for number in distinct()[level]),
+        "model": level.model,
+        "lanes": codec.lanes_for(raw),
+        "compressed bytes": len(measured.compressed),
+        "bits per byte": round(bits_per_byte(len(measured.compressed), len(raw)), 4),
+        "compress kB/s": round(len(raw) / measured.compress_seconds / 1000, 2),
+        "decompress kB/s": round(len(raw) / measured.decompress_seconds / 1000, 2),
+        "corpus": corpus,
+        "threads": resolve_threads(None),
+    }
+    return identified([row], model)[0]
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns the table of records, with a note on what it shows."""
+    first = rows[0]
+    note = (
+        f"{first['corpus']}, {first['machine']}, {first['threads']} threads; real files, decoded "
+        "and compared. Speeds depend on what else ran there."
+    )
+    return markdown_of([{name: row[name] for name in COLUMNS} for row in rows], note)
+
+
+def page_text(text: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Returns docs/cli.md with the table of the records."""
+    return replace_between_markers(text, NAME, table(rows).strip())
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="A small file, into results/quick.")
+@click.option("--derive", is_flag=True, help="Measure nothing: only rebuild the tables.")
+def main(quick: bool, derive: bool) -> None:
+    """Measures bits per byte and speed of each level."""
+    with result_folder(NAME, quick, derive=derive) as folder:
+        if not derive:
+            corpus = QUICK if quick else CORPUS
+            raw, rows = corpora.load(corpus), []
+            for level in distinct():
+                rows.append(row_of(raw, corpus, level))
+                click.echo(str(rows[-1]), err=True)
+            write_records(NAME, rows, folder)
+        records = read_rows(folder / "records.jsonl")
+        write_texts({"table.md": table(records)}, folder)
+        if not quick:
+            PAGE.write_text(page_text(PAGE.read_text("utf-8"), records), "utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()
