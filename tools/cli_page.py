@@ -25,13 +25,18 @@ def page_text(text: str) -> str:
 
 def reference() -> str:
     """Returns a section for each command, in the order of `lmcompress --help`."""
-    parent = _context(lmcompress, None)
     sections = [
-        f"## {name}\n\n```text\n{_context(command, parent).get_help()}\n```"
-        for name in lmcompress.list_commands(parent)
-        if (command := lmcompress.get_command(parent, name))
+        f"## {context.command.name}\n\n```text\n{context.command.get_help(context)}\n```"
+        for context in contexts()[1:]
     ]
     return "\n\n".join(sections)
+
+
+def contexts() -> list[click.Context]:
+    """Returns a context for `lmcompress` itself, then one for each of its commands, in order."""
+    root = _context(lmcompress, None)
+    names = lmcompress.list_commands(root)
+    return [root, *(_context(lmcompress.commands[name], root) for name in names)]
 
 
 def _context(command: click.Command, parent: click.Context | None) -> click.Context:

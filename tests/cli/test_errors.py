@@ -43,6 +43,13 @@ def test_unknown_suffix_asks_for_a_name(run: Run, frame_file: Path) -> None:
     assert run("decompress", renamed, "-c").stdout == TEXT
 
 
+def test_nothing_but_the_suffix_asks_for_a_name(run: Run, frame_file: Path) -> None:
+    bare = frame_file.rename(frame_file.with_name(".lmc"))
+
+    assert_one_line_error(run("decompress", bare), "nothing is left without .lmc", "-o OUT")
+    assert run("decompress", bare, "-c").stdout == TEXT
+
+
 def test_output_in_a_missing_folder_is_one_line(run: Run, text_file: Path) -> None:
     out = text_file.with_name("none") / "book.lmc"
     assert_one_line_error(run("compress", text_file, "-m", "tiny", "-o", out), "found no folder")
@@ -128,8 +135,9 @@ def test_error_with_one_file_does_not_stop_the_others(run: Run, tmp_path: Path) 
     assert names(tmp_path) == ["a", "a.lmc", "c", "c.lmc"]
 
 
-def test_folder_is_no_input(run: Run, tmp_path: Path) -> None:
-    assert_one_line_error(run("compress", tmp_path, "-m", "tiny"), f"{tmp_path}: Is a directory")
+@pytest.mark.parametrize("command", ["compress", "decompress", "test"])
+def test_folder_is_an_input_with_r_only(run: Run, tmp_path: Path, command: str) -> None:
+    assert_one_line_error(run(command, tmp_path), f"{tmp_path}: it is a folder: pass -r")
 
 
 @pytest.mark.parametrize("command", ["decompress", "test", "info"])
