@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,8 +13,11 @@ from pathlib import Path
 import pytest
 
 import lmcompress
+from experiments import levels
+from lmcompress.benchmark.records import read_rows
+from lmcompress.cli.main import lmcompress as program
 from lmcompress.cli.main import main
-from tools import cli_page, readme, readme_picture
+from tools import cli_page, man_page, readme, readme_picture
 from tools.headline import read_rates, read_speeds
 from tools.readme_table import break_even_bytes
 
@@ -137,6 +141,32 @@ def test_commands_page_is_what_help_prints() -> None:
     page = cli_page.PAGE.read_text("utf-8")
 
     assert cli_page.page_text(page) == page, "run python -m tools.cli_page"
+
+
+def test_man_page_is_what_help_prints() -> None:
+    assert man_page.PAGE.read_text("utf-8") == man_page.page_text(), "run python -m tools.man_page"
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")
+def test_man_page_is_read_without_warnings() -> None:
+    command = ["groff", "-ww", "-man", "-Tutf8", man_page.PAGE]
+    done = subprocess.run(command, capture_output=True, check=True)
+
+    assert done.stderr == b""
+    shown = " ".join(re.sub(r"\x1b\[\d*m", "", done.stdout.decode()).split())
+    for name in program.commands:
+        assert f"{name} [OPTIONS]" in shown
+
+
+def test_levels_in_the_docs_are_those_on_record() -> None:
+    rows = read_rows(ROOT / "results" / levels.NAME / "records.jsonl")
+    page = levels.PAGE.read_text("utf-8")
+
+    assert levels.page_text(page, rows) == page, "run python -m experiments.levels --derive"
+    assert (ROOT / "results" / levels.NAME / "table.md").read_text("utf-8") == levels.table(rows)
+    assert [row["level"] for row in rows] == [
+        " ".join(f"-{number}" for number in numbers) for numbers in levels.distinct().values()
+    ]
 
 
 def test_readme_table_is_that_of_the_records() -> None:
