@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.files import SUFFIX, Destination, Job, has_suffix, output_options
+from lmcompress.cli.levels import apply_level, level_option
 from lmcompress.cli.options import (
     codec_config,
     compact_option,
     device_options,
     files_or_stdin_argument,
     force_option,
-    level_option,
     model_option,
     prompt_option,
     quiet_option,
@@ -68,7 +67,7 @@ def compress(
     destination = Destination(output, to_stdout, remove, recursive)
     destination.check(files)
     if level is not None:
-        model = _apply_level(level, model, options)
+        model = apply_level(level, model, options)
     config = codec_config(**options)
     check_model(model)  # one error, not one per file
     errors = FileErrors()
@@ -81,18 +80,6 @@ def compress(
             if remove:
                 remove_input(job.name, state)
     return errors.exit_code
-
-
-def _apply_level(level: int, model: str, options: dict[str, Any]) -> str:
-    """Puts a level's settings into options that were not given; returns its model, or the given."""
-    from lmcompress.api.levels import LEVELS
-
-    chosen = LEVELS[level]
-    for name in ("lanes", "segment_bytes"):
-        if options[name] is None:
-            options[name] = getattr(chosen, name)
-    source = click.get_current_context().get_parameter_source("model")
-    return chosen.model if source is ParameterSource.DEFAULT else model
 
 
 def _with_suffix(name: str) -> str:

@@ -6,18 +6,16 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
 from lmcompress.cli.completion import complete_files
 from lmcompress.cli.errors import FileErrors
+from lmcompress.cli.options import Command
 from lmcompress.cli.streams import STANDARD, is_pipe_or_device
 from lmcompress.errors import LmcompressError
 
 SUFFIX = ".lmc"
-
-Command = TypeVar("Command", bound=Callable[..., object])
 
 recursive_option = click.option(
     "-r", "--recursive", is_flag=True,
