@@ -19,6 +19,7 @@ from lmcompress.cli.options import (
     prompt_option,
     quiet_option,
     size_options,
+    sync_option,
 )
 from lmcompress.cli.progress import byte_progress, say
 from lmcompress.cli.streams import (
@@ -50,10 +51,11 @@ if TYPE_CHECKING:
 @compact_option
 @device_options
 @force_option
+@sync_option
 @quiet_option
 def compress(
     files: tuple[str, ...], output: str | None, to_stdout: bool, remove: bool, recursive: bool,
-    level: int | None, model: str, force: bool, quiet: bool, **options: Any,
+    level: int | None, model: str, force: bool, sync: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Compress each FILE to FILE.lmc, and keep FILE unless --rm is given.
 
@@ -76,7 +78,7 @@ def compress(
             if has_suffix(job.name) and not force:
                 raise LmcompressError(f"already ends in {SUFFIX}: skipped; -f compresses it again")
             destination.make_room(job)
-            state = _compress(job, model, config, force=force, quiet=quiet)
+            state = _compress(job, model, config, force=force, sync=sync, quiet=quiet)
             if remove:
                 remove_input(job.name, state)
     return errors.exit_code
@@ -91,14 +93,17 @@ def _is_not_compressed(name: str) -> bool:
 
 
 def _compress(
-    job: Job, model: str, config: CodecConfig, *, force: bool, quiet: bool
+    job: Job, model: str, config: CodecConfig, *, force: bool, sync: bool, quiet: bool
 ) -> FileState | None:
     """Compresses a file; returns the state in which it was read."""
     from lmcompress.codec.stream import compress_stream
     from lmcompress.models.store import load_model
 
     name = job.name
-    with open_input(name) as source, open_output(job.target, source=name, force=force) as sink:
+    with (
+        open_input(name) as source,
+        open_output(job.target, source=name, force=force, sync=sync) as sink,
+    ):
         refuse_terminal(sink, force=force)
         loaded = load_model(model)  # takes a second: only after the checks above
         before = input_state(source)

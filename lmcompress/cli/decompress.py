@@ -25,6 +25,7 @@ from lmcompress.cli.options import (
     model_override_option,
     prompt_option,
     quiet_option,
+    sync_option,
 )
 from lmcompress.cli.progress import byte_progress, is_stderr_terminal, say
 from lmcompress.cli.streams import (
@@ -50,10 +51,11 @@ if TYPE_CHECKING:
 @prompt_option
 @device_options
 @force_option
+@sync_option
 @quiet_option
 def decompress(
     files: tuple[str, ...], output: str | None, to_stdout: bool, remove: bool, recursive: bool,
-    model_override: str | None, force: bool, quiet: bool, **options: Any,
+    model_override: str | None, force: bool, sync: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Decompress each FILE.lmc to FILE, and keep FILE.lmc unless --rm is given.
 
@@ -69,7 +71,7 @@ def decompress(
             destination.make_room(job)
             with (
                 open_input(job.name) as source,
-                open_output(job.target, source=job.name, force=force) as sink,
+                open_output(job.target, source=job.name, force=force, sync=sync) as sink,
             ):
                 state = input_state(source)
                 _decompress(job.name, source, sink, config, model_override, quiet=quiet)

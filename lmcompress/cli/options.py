@@ -156,6 +156,13 @@ def prompt_option(command: Command) -> Command:
     return command
 
 
+sync_option = click.option(
+    "--sync/--no-sync",
+    default=True,
+    show_default=True,
+    help="Whether a file is on the disk before it gets its name, so that a crash of the machine "
+    "leaves a whole file or none.",
+)
 compact_option = click.option(
     "--compact",
     is_flag=True,

@@ -79,8 +79,10 @@ def is_stdin_piped() -> bool:
 
 
 @contextlib.contextmanager
-def open_output(name: str, *, source: str, force: bool) -> Iterator[BinaryIO]:
+def open_output(name: str, *, source: str, force: bool, sync: bool = True) -> Iterator[BinaryIO]:
     """Yields the output. A file appears only once it is complete, with the mode of `source`.
+
+    With `sync`, it is on the disk then.
 
     Raises:
       LmcompressError: If the file exists and `force` is not given, or is the input itself.
@@ -97,7 +99,7 @@ def open_output(name: str, *, source: str, force: bool) -> Iterator[BinaryIO]:
         if source != STANDARD and path.exists() and path.samefile(origin):
             raise LmcompressError(f"{path} is the input: give another name with -o")
         mode_from = origin if source != STANDARD and origin.is_file() else None
-        with replace_atomically(path, overwrite=force, mode_from=mode_from) as output:
+        with replace_atomically(path, overwrite=force, mode_from=mode_from, sync=sync) as output:
             yield output
 
 

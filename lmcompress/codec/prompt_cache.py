@@ -55,7 +55,8 @@ class PromptCache:
         try:
             path = self._path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replace_atomically(path, overwrite=True) as file:
+            # Not synced: what a crash of the machine tears has a wrong digest, and is not used.
+            with replace_atomically(path, overwrite=True, sync=False) as file:
                 file.write(content)
             self._remove_oldest(path.parent)
         except (OSError, LmcompressError) as exc:

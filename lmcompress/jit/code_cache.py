@@ -43,7 +43,8 @@ class CodeFiles:
     def save(self, key: tuple[Any, ...], code: Any) -> None:
         """Saves machine code; raises OSError or LmcompressError if it cannot."""
         data: bytes = dumps(code)
-        with replace_atomically(self._path(key), overwrite=True) as file:
+        # Not synced: what a crash of the machine tears has a wrong checksum, and is compiled again.
+        with replace_atomically(self._path(key), overwrite=True, sync=False) as file:
             file.write(_digest(data) + data)
 
     def _path(self, key: tuple[Any, ...]) -> Path:

@@ -22,6 +22,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
 
 from lmcompress.errors import LmcompressError
 from lmcompress.jit.code_cache import CodeFiles, remove_unused
@@ -59,6 +60,10 @@ def lean_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        raise LmcompressError(
+            "NUMBA_DISABLE_JIT is set, and the kernels run only as machine code: unset it"
+        )
     identity = _identity(function)
     if function.__closure__:
         # The linker identifies machine code by name: two closures of one function need different
@@ -67,13 +72,16 @@ def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
         function.__qualname__ = f"{function.__qualname__}_{tag}"
     folder = _cache_folder()
     if folder is None:
-        return numba.njit(**_OPTIONS, **options)(function)  # type: ignore[no-any-return]
+        compiled = numba.njit(**_OPTIONS, **options)(function)
+        compiled.compile = _obeying_interrupts(compiled.compile)
+        return compiled  # type: ignore[no-any-return]
     before = config.CACHE_DIR  # type: ignore[attr-defined]
     config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     try:
         compiled = numba.njit(cache=True, **_OPTIONS, **options)(function)
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
+    compiled.compile = _obeying_interrupts(compiled.compile)
     cache = compiled._cache
     cache._cache_file = CodeFiles(folder)
     cache.save_overload = _save_if_possible(cache.save_overload)
@@ -111,6 +119,35 @@ def _save_if_possible(save: Callable[..., None]) -> Callable[..., None]:
             _log.info("machine code could not be cached, the next start compiles again: %s", exc)
 
     return save_or_go_on
+
+
+def _obeying_interrupts(compile_types: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a dispatcher's `compile` that raises the interrupts which LLVM's callbacks lose.
+
+    While LLVM works, for seconds, a signal waits for the next line of Python. That is in a callback
+    from C, which can pass no exception on: Python reports it as unraisable and goes on.
+    """
+
+    def compile_or_raise(*args: Any) -> Any:
+        with global_compiler_lock:  # one thread at a time replaces the hook
+            before, lost = sys.unraisablehook, False
+
+            def keep(unraisable: Any) -> None:
+                nonlocal lost
+                if unraisable.exc_type is KeyboardInterrupt:
+                    lost = True
+                else:
+                    before(unraisable)
+
+            sys.unraisablehook = keep
+            try:
+                return compile_types(*args)
+            finally:
+                sys.unraisablehook = before
+                if lost:  # and without what the callback was for, compiling may have failed
+                    raise KeyboardInterrupt
+
+    return compile_or_raise
 
 
 def device_function(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -131,6 +131,67 @@ def test_the_cache_is_named_after_the_text_of_all_kernels(
     assert before.parent == after.parent == tmp_path / "cache"
 
 
+INTERRUPTED = """
+import signal, sys
+from numba.core import codegen
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+real, is_first = codegen.CPUCodeLibrary.__dict__["_object_compiled_hook"].__func__, [True]
+
+def hook(cls, module, code):
+    if is_first and is_first.pop():
+        signal.raise_signal(signal.SIGINT)  # where it arrives that came while LLVM worked
+    return real(cls, module, code)
+
+codegen.CPUCodeLibrary._object_compiled_hook = classmethod(hook)
+from lmcompress.jit.compiler import kernel
+
+@kernel
+def add_one(x):
+    return x + 1
+
+hook_before = sys.unraisablehook
+try:
+    print(add_one(1))
+except KeyboardInterrupt:
+    print("interrupted", add_one(1), sys.unraisablehook is hook_before)
+"""
+
+
+@pytest.mark.parametrize("has_cache", [True, False])
+def test_an_interrupt_while_llvm_compiles_is_raised(has_cache: bool, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    program = tmp_path / "interrupted.py"
+    program.write_text(INTERRUPTED, "utf-8")
+    folder = tmp_path if has_cache else tmp_path / "file" / "below"
+
+    done = subprocess.run(
+        [sys.executable, program],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "interrupted 2 True\n"
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_compiler_the_variable_to_unset_is_named(tmp_path: Path) -> None:
+    (tmp_path / "book").write_bytes(b"text")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "lmcompress", "compress", "-m", "none", "-c", tmp_path / "book"],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "NUMBA_DISABLE_JIT is set" in done.stderr
+
+
 NOT_IN_KERNELS = {"lmcompress.gpt.reference"}
 """What the files that the cache is named after import for functions that are not compiled."""
 
