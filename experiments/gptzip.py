@@ -27,7 +27,7 @@ from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
 from lmcompress.codec.session import resolve_threads
 from lmcompress.metrics import bits_per_byte
-from lmcompress.models.fetching import published_file
+from lmcompress.models.sources import published_file
 from lmcompress.models.store import Model, cache_folder, load_model
 
 NAME = "gptzip"

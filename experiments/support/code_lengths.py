@@ -16,7 +16,7 @@ from lmcompress.codec.segments import DirectStage
 from lmcompress.codec.session import Session
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights
-from lmcompress.models import fetching
+from lmcompress.models import sources
 from lmcompress.models.catalog import PUBLISHED
 from lmcompress.models.pretrained import open_pretrained
 from lmcompress.models.store import Model
@@ -46,9 +46,9 @@ def published_network(name: str) -> GPT:
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / PUBLISHED[name].file
     if path.exists():
-        fetching.check_file(path, PUBLISHED[name], str(path))
+        sources.check_file(path, PUBLISHED[name], str(path))
     else:
-        fetching.published_file(name, cache)
+        sources.published_file(name, cache)
     return open_pretrained(path).network()
 
 

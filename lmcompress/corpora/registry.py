@@ -11,6 +11,7 @@ no registered SHA-256.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -20,15 +21,16 @@ import logging
 import lzma
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from lmcompress.corpora.download import load_from_hub, unpack
 from lmcompress.errors import CorpusError, did_you_mean
+from lmcompress.system.atomic import naming
 from lmcompress.system.cache import cache_home
 from lmcompress.system.download import fetch
+from lmcompress.system.stale import temporary_folder
 
 _log = logging.getLogger(__name__)
 
@@ -136,9 +138,11 @@ class CorpusLibrary:
     def _download(self, corpus: Corpus) -> bytes:
         """Downloads a corpus and keeps those that are in the same archive."""
         url, _, member = corpus.home.partition("#")
-        self.cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.cache_dir, prefix="download-") as folder:
-            archive = Path(folder) / "archive"
+        with contextlib.ExitStack() as stack:
+            with naming(self.cache_dir):
+                self.cache_dir.mkdir(parents=True, exist_ok=True)
+                folder = stack.enter_context(temporary_folder(self.cache_dir))
+            archive = folder / "archive"
             try:
                 fetch(url, archive, label=corpus.name)
             except OSError as error:
@@ -148,10 +152,10 @@ class CorpusLibrary:
                 ) from error
             raw = unpack(archive, url, member, corpus.raw_bytes)
             check(corpus, raw, f"the download from {url}")
-            self._keep(corpus, raw, Path(folder))
+            self._keep(corpus, raw, folder)
             for other in self.registry.values():
                 if other is not corpus and other.home.startswith(f"{url}#"):
-                    self._keep_if_sound(other, archive, Path(folder))
+                    self._keep_if_sound(other, archive, folder)
         return raw
 
     def _keep_if_sound(self, corpus: Corpus, archive: Path, folder: Path) -> None:
@@ -165,11 +169,12 @@ class CorpusLibrary:
         self._keep(corpus, raw, folder)
 
     def _keep(self, corpus: Corpus, raw: bytes, folder: Path) -> None:
-        written = folder / "raw"
-        written.write_bytes(raw)
-        cached = self._cache_path(corpus)
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        written.replace(cached)
+        # Not synced: a copy that a crash of the machine tears has a wrong hash, and is replaced.
+        written, cached = folder / "raw", self._cache_path(corpus)
+        with naming(cached):
+            written.write_bytes(raw)
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            written.replace(cached)
 
     def _cache_path(self, corpus: Corpus) -> Path:
         return self.cache_dir / corpus.stored.removesuffix(".xz")

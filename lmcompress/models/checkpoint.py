@@ -5,8 +5,10 @@ Exact weights load without PyTorch: importing it takes longer than coding a smal
 
 from __future__ import annotations
 
+import functools
 import json
-import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +17,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 
-from lmcompress.errors import FingerprintMismatchError, ModelNotFoundError
+from lmcompress.errors import FingerprintMismatchError, LmcompressError, ModelNotFoundError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
 from lmcompress.models.manifest import check_size, read_manifest
+from lmcompress.system.atomic import replace_atomically, replace_by
 from lmcompress.tokenizer.vocabulary import TokenTable
 
+WEIGHTS_FILE = "model.safetensors"
 TOKENS_FILE = "tokens.safetensors"
 
 if TYPE_CHECKING:
@@ -44,18 +48,29 @@ def save_float_checkpoint(network: GPT, card: dict[str, Any], folder: Path) -> N
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     if network.config.tied:
         del tensors["output.weight"]
-    save_file(tensors, folder / "model.safetensors.tmp")
-    os.replace(folder / "model.safetensors.tmp", folder / "model.safetensors")
+    replace_tensors(folder / WEIGHTS_FILE, functools.partial(save_file, tensors))
     manifest = {"format": "float", "config": network.config.to_dict(), "card": card}
-    (folder / "model.json.tmp").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    os.replace(folder / "model.json.tmp", folder / "model.json")
+    with replace_atomically(folder / "model.json", overwrite=True) as file:
+        file.write(_json_text(manifest).encode())
+
+
+def replace_tensors(path: Path, save: Callable[[Path], object]) -> None:
+    """Replaces a safetensors file by one that `save` writes; it is synced, and whole or not there.
+
+    Raises:
+      LmcompressError: If it cannot be written.
+    """
+    try:
+        replace_by(path, save)
+    except SafetensorError as exc:
+        raise LmcompressError(f"cannot write {path}: {exc}") from exc
 
 
 def save_exact_checkpoint(weights: ExactWeights, card: dict[str, Any], folder: Path) -> None:
     """Writes int8 weights and the model's card: what ships in the package."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {name: np.ascontiguousarray(array) for name, array in weights.arrays.items()}
-    save_arrays(arrays, folder / "model.safetensors")
+    save_arrays(arrays, folder / WEIGHTS_FILE)
     if weights.tokens is not None:
         save_arrays(weights.tokens.to_arrays(), folder / TOKENS_FILE)
     manifest = {
@@ -64,7 +79,13 @@ def save_exact_checkpoint(weights: ExactWeights, card: dict[str, Any], folder: P
         "fingerprint": weights.fingerprint.hex(),
         "card": card,
     }
-    (folder / "model.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    (folder / "model.json").write_text(_json_text(manifest), "utf-8")
+    for path in folder.glob("*.safetensors"):  # the package lets only the owner read them
+        shutil.copymode(folder / "model.json", path)
+
+
+def _json_text(manifest: dict[str, Any]) -> str:
+    return json.dumps(manifest, indent=1) + "\n"
 
 
 def load_exact_checkpoint(folder: Path) -> ExactWeights:
@@ -74,7 +95,7 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
       ModelNotFoundError: If files are missing or damaged.
     """
     manifest = read_manifest(folder)
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS_FILE
     try:
         if manifest["format"] == "float":
             return quantize_network(load_network(folder))
@@ -108,7 +129,7 @@ def load_network(folder: Path) -> GPT:
     config = GPTConfig.from_dict(manifest["config"])
     check_size(folder, config)
     network = GPT(config)
-    tensors = load_file(folder / "model.safetensors")
+    tensors = load_file(folder / WEIGHTS_FILE)
     if manifest["format"] != "float":
         state = {}
         for name, value in tensors.items():

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 from tqdm import tqdm
+
+from lmcompress.errors import LmcompressError
+from lmcompress.system.stale import temporary_folder
 
 _PIECE_BYTES = 1 << 18
 _TIMEOUT_SECONDS = 30
@@ -26,15 +31,20 @@ def fetch(url: str, path: Path, label: str, sha256: str | None = None) -> None:
     The file gets its name once it is complete. A failure that may pass, such as a broken
     connection, is tried once more.
 
+    Nothing is synced: whoever reads the file again checks its hash.
+
     Raises:
       OSError: If the server cannot be reached, refuses or hangs up early, or if the file has
         another SHA-256.
+      LmcompressError: If the file cannot be written here.
     """
     for is_last in (False, True):
         try:
             _fetch_once(url, path, label, sha256)
             return
         except (OSError, ValueError) as exc:  # ValueError: another hash
+            if _is_local(exc):
+                raise LmcompressError(f"cannot write {path}: {exc.strerror}") from exc
             if is_last or not _may_pass(exc):
                 raise OSError(_root_cause(exc)) from exc
         time.sleep(_SECONDS_BEFORE_RETRY)
@@ -49,8 +59,10 @@ def _fetch_once(url: str, path: Path, label: str, sha256: str | None) -> None:
         downloader = pooch.HTTPDownloader(
             bar, _PIECE_BYTES, timeout=_TIMEOUT_SECONDS, headers=_HEADERS
         )
-        with _only_warnings(pooch.get_logger()):  # the progress bar says enough
-            pooch.retrieve(url, sha256, path.name, path.parent, downloader=downloader)
+        quiet = _only_warnings(pooch.get_logger())  # the progress bar says enough
+        with quiet, temporary_folder(path.parent) as folder:
+            pooch.retrieve(url, sha256, path.name, folder, downloader=downloader)
+            os.replace(folder / path.name, path)
 
 
 @contextlib.contextmanager
@@ -61,6 +73,13 @@ def _only_warnings(logger: logging.Logger) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
+
+
+def _is_local(error: Exception) -> TypeGuard[OSError]:
+    """Whether the file system is to blame: the network's errors come wrapped by requests."""
+    from requests import RequestException
+
+    return isinstance(error, OSError) and not isinstance(error, RequestException)
 
 
 def _may_pass(error: Exception) -> bool:

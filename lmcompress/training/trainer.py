@@ -34,7 +34,8 @@ from torch.nn.parallel import DistributedDataParallel
 from lmcompress.errors import MissingDependencyError, TrainingError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
-from lmcompress.models.checkpoint import save_float_checkpoint
+from lmcompress.models.checkpoint import replace_tensors, save_float_checkpoint
+from lmcompress.system.atomic import naming
 from lmcompress.training.batches import Batches
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.optimizers import learning_rate_scale, optimizers_of
@@ -58,7 +59,8 @@ class Trainer:
         self.rank, self.world_size = _join_process_group(device)
         self.device = _device_of_process(device)
         self.precision = _resolve_precision(config.precision, self.device)
-        out.mkdir(parents=True, exist_ok=True)
+        with naming(out):
+            out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         if config.compile and device == "cpu" and not _has_compiler():
             raise TrainingError("compile needs a C++ compiler: install g++, or set it to false")
@@ -165,7 +167,8 @@ class Trainer:
         if self.rank == 0:
             seen = values["step"] * self._step_bytes
             values = {"bytes_seen": seen, "seconds": round(self._seconds), **values}
-            with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
+            path = self.out / "log.jsonl"
+            with naming(path), path.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(values) + "\n")
             _log.info("%s", json.dumps(values))
 
@@ -188,15 +191,14 @@ class Trainer:
                     tensors[f"optimizer.{i}.{key}.{slot}"] = torch.as_tensor(value)
         if self.config.model.tied:
             del tensors["model.output.weight"]
-        temporary = self.state_path.with_suffix(".tmp")
         metadata = {
             "step": str(step),
             "seconds": str(self._seconds),
             "config": json.dumps(self.config.to_dict()),
             "before": json.dumps(self.before),
         }
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)
-        os.replace(temporary, self.state_path)
+        tensors = {k: v.contiguous() for k, v in tensors.items()}
+        replace_tensors(self.state_path, lambda path: save_file(tensors, path, metadata))
         card = {
             "name": self.config.name,
             "trained_on": sorted(self.config.sources),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,21 +23,54 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX's signal
 KILLS = 20
 SEGMENT_BYTES = 1000
 """Small, so that there is much to write."""
+RAW = (TEXT * 40)[:40_000]
 
 
-def compress(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "lmcompress", "compress", "-m", "none", "-f", "raw"]
-    return subprocess.Popen([*command, "--segment-bytes", str(SEGMENT_BYTES)], cwd=folder)
+ARGV = ["compress", "-q", "-m", "none", "-f", "--segment-bytes", str(SEGMENT_BYTES), "raw"]
+SERVER = f"""
+import os, sys, time
+from lmcompress.cli.main import main
+for _ in range(2):  # what follows starts at once, with all that this has loaded
+    started = time.monotonic()
+    assert main({ARGV!r}) == 0
+os.unlink("raw.lmc")
+print(time.monotonic() - started, flush=True)
+for _ in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        os._exit(main({ARGV!r}))
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+"""
 
 
-def kill_after(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> None:
-    """Kills a process some time after its first file appears."""
-    before = set(names(folder))
-    while process.poll() is None and set(names(folder)) == before:
-        time.sleep(0.001)
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A program that compresses `raw` in a new process whenever it gets a line.
+
+    Its first line says how many seconds that takes.
+    """
+    (tmp_path / "raw").write_bytes(RAW)
+    command = [sys.executable, "-c", SERVER]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1
+    ) as process:
+        yield process
+
+
+def kill_after(seconds: float, server: subprocess.Popen[str]) -> None:
+    """Has the server compress, and kills that after some time."""
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write("\n")
+    child = int(server.stdout.readline())
     time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        os.kill(child, signal.SIGKILL)
+    assert server.stdout.readline() == "ended\n"
 
 
 def is_whole(path: Path, raw_bytes: int) -> bool:
@@ -44,15 +79,15 @@ def is_whole(path: Path, raw_bytes: int) -> bool:
         return sum(segment.raw_bytes for reader in frames for segment, _ in reader) == raw_bytes
 
 
-def test_a_killed_compression_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
-    raw = (TEXT * 40)[:40_000]
-    (tmp_path / "raw").write_bytes(raw)
+def test_a_killed_compression_leaves_a_whole_file_or_none(
+    server: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    assert server.stdout is not None
+    usual_seconds = float(server.stdout.readline())
     drawn, out = random.Random(1), tmp_path / "raw.lmc"
-    found = []
     for _ in range(KILLS):
-        kill_after(compress(tmp_path), tmp_path, drawn.uniform(0, 0.8))
-        found.append(out.exists())
-        assert not out.exists() or is_whole(out, len(raw))
+        kill_after(drawn.uniform(0, 1.2) * usual_seconds, server)
+        assert not out.exists() or is_whole(out, len(RAW))
         out.unlink(missing_ok=True)
 
     left = set(names(tmp_path)) - {"raw"}
@@ -60,9 +95,9 @@ def test_a_killed_compression_leaves_a_whole_file_or_none(tmp_path: Path) -> Non
     assert all(name.startswith(".lmc-") and name.endswith(".tmp") for name in left)
     for name in left:
         os.utime(tmp_path / name, (1, 1))
-    assert compress(tmp_path).wait() == 0
+    subprocess.run([sys.executable, "-m", "lmcompress", *ARGV], cwd=tmp_path, check=True)
     assert names(tmp_path) == ["raw", "raw.lmc"]
-    assert is_whole(out, len(raw))
+    assert is_whole(out, len(RAW))
 
 
 @pytest.mark.parametrize(("option", "expected"), [([], {"file", "folder"}), (["--no-sync"], set())])

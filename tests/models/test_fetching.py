@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +24,7 @@ from lmcompress.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from lmcompress.models import catalog, fetching
+from lmcompress.models import catalog, fetching, sources
 from lmcompress.models.catalog import Published
 from lmcompress.models.checkpoint import load_exact_checkpoint
 from lmcompress.models.fetching import fetch_model
@@ -247,6 +249,83 @@ def test_other_bytes_than_the_published_ones_are_refused(
     with pytest.raises(ModelNotFoundError, match=f"sha256 {toy.sha256}, expected .*{'0' * 64}"):
         fetch_model("toy")
     assert names(cache) == ["other"]
+
+
+def test_what_is_missing_is_named_before_anything_is_downloaded(
+    toy: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    monkeypatch.setattr(sources, "published_file", lambda *_: pytest.fail("it was downloaded"))
+
+    with pytest.raises(MissingDependencyError, match=r"^toy needs the gguf package: pip install"):
+        fetch_model("toy")
+
+
+FULL_DISK = """
+import resource, signal, sys
+from lmcompress.cli.main import main
+from lmcompress.models import catalog, sources
+import gguf, tokenizers
+catalog.PUBLISHED["toy"] = catalog.Published(
+    "toy.gguf", 1, None, sys.argv[1], sys.argv[2], "toy_weights/toy.gguf", "", "", ()
+)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+sys.exit(main(["fetch", "toy"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+@pytest.mark.parametrize("has_home", [True, False], ids=["home", "wheel"])
+def test_a_full_disk_is_the_reason_that_is_given(
+    has_home: bool, toy: Published, cache: Path
+) -> None:
+    url = toy.url if has_home else NOWHERE
+
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, url, toy.requirement],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "File too large" in done.stderr
+    assert names(cache) == ["other"]
+    if has_home:
+        assert done.stderr.startswith("lmcompress: cannot write ")
+        assert "go online" not in done.stderr
+
+
+def test_weights_are_readable_for_whom_the_umask_lets_read_files(
+    tmp_path: Path, cache: Path
+) -> None:
+    fetch_model(str(folder_of(tmp_path)), "mine")
+
+    (tmp_path / "usual").touch()
+    modes = {path.name: path.stat().st_mode for path in (cache / "mine").iterdir()}
+    assert set(modes.values()) == {(tmp_path / "usual").stat().st_mode}, modes
+
+
+def test_what_a_killed_fetch_left_is_removed_by_the_next(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def load(folder: Path) -> Any:
+        seen.extend(names(cache))
+        return load_exact_checkpoint(folder)
+
+    monkeypatch.setattr(fetching, "load_exact_checkpoint", load)
+    left = cache / ".lmc-0123456789abcdef.tmp"
+    (left / "model").mkdir(parents=True)
+    os.utime(left, (1, 1))
+
+    fetch_model(str(folder_of(tmp_path)), "mine")
+
+    assert left.name not in seen
+    assert len(seen) == 1
+    assert re.fullmatch(r"\.lmc-[0-9a-f]{16}\.tmp", seen[0])
+    assert names(cache) == ["mine"]
 
 
 def test_a_wheel_without_the_file_is_no_home(
