@@ -64,9 +64,10 @@ def score(
 ) -> int:  # fmt: skip
     """Measure how well a model predicts each FILE, without compressing it.
 
-    Prints two code lengths in bits per byte: the ideal one, from the GPT's probabilities alone, and
-    the quantized one, from the integer frequencies that the coder would use, after the adaptive
-    stage. A compressed file is larger than the second by its headers and checksums.
+    Prints two code lengths in bits per byte: the ideal one, from probabilities before they are
+    rounded, and the quantized one, from the integer frequencies that the coder would use. The
+    adaptive stage's probabilities are integers, so where it helps both are the same; the GPT's own
+    are scored with --adaptive off. A compressed file is larger by its headers and checksums.
 
     With --float, MODEL may be any causal model that the transformers library loads. Such a model
     cannot compress: floating-point results differ between machines, so a file might not decode.

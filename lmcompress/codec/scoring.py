@@ -23,7 +23,9 @@ class Score:
 
     raw_bytes: int
     ideal_code_length_bits: float
-    """-sum(log2 p) with p the softmax of the exact logits, in float64."""
+    """-sum(log2 p) with p before it is rounded to a frequency: the softmax of the exact logits, in
+    float64, or the adaptive stage's, which are integers from the start, in segments that it codes
+    better. At most the quantized one."""
     quantized_code_length_bits: float
     """-sum(log2(frequency / 2**24)): what the coder is given, after the adaptive stage if it is on
     and helps."""
@@ -74,7 +76,9 @@ def _score_segment(raw: bytes, session: Session, progress: Progress | None) -> t
                     totals[method] += stage.code_length(rounds)
                 if progress:
                     progress(len(rounds.symbols))
-    return ideal.bits, min(totals.values())
+    quantized = min(totals.values())
+    # The stage's own probabilities are what the coder gets: no rounding comes after them.
+    return min(ideal.bits, quantized), quantized
 
 
 class _Ideal:

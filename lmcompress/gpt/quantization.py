@@ -37,6 +37,14 @@ MAX_CONTEXT = 8192
 MAX_EMBEDDING = 8192
 MAX_HEAD_DIM = 1024
 """127 * 127 * MAX_HEAD_DIM stays below 2**24: scores are exact in float32."""
+MAX_SCALE, MAX_GAIN = 4.0, 1024.0
+"""Largest scales of weights, and gains and biases. At any sizes that are allowed, no float32 reaches
+2**127 then, and no engine meets an infinity. A norm gives at most sqrt(MAX_EMBEDDING) < 91 before
+its gain, so what enters qkv and up is below 2**17, and what they give below
+2**7 * MAX_EMBEDDING * 2**17 * MAX_SCALE + MAX_GAIN < 2**40. Attention's exponents are then below
+2**100; GELU's, from a cube, below 2**127. An MLP's activations, at most a square, are below 2**80,
+what it adds to its input below 2**7 * MAX_REDUCTION * 2**80 * MAX_SCALE = 2**106, and the sum of
+all that 2**12 layers add below 2**119."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,8 +77,8 @@ class ExactWeights:
                 raise ValueError(
                     f"array {name} is {array.dtype} {array.shape}, expected {dtype} {shape}"
                 )
-            if dtype == "float32" and not np.isfinite(array).all():
-                raise ValueError(f"array {name} has values that are not finite")
+            if dtype == "float32":
+                _check_values(name, array)
 
     @property
     def fingerprint(self) -> bytes:
@@ -117,6 +125,18 @@ class ExactWeights:
             cos, sin = table[turns % period], table[(turns - period // 4) % period]
         scale = np.float32(2.0**-ROTARY_BITS)
         return cos.astype(np.float32) * scale, sin.astype(np.float32) * scale
+
+
+def _check_values(name: str, array: npt.NDArray[np.generic]) -> None:
+    """Raises ValueError on floats with which others could overflow."""
+    largest, most = np.abs(array).max(), MAX_SCALE if name.endswith(".s") else MAX_GAIN
+    if not np.isfinite(largest):
+        raise ValueError(f"array {name} has values that are not finite")
+    if largest > most:
+        raise ValueError(
+            f"array {name} has a value of {largest:g}, expected {most:g} at most: products would "
+            "overflow"
+        )
 
 
 def _check_sums(config: GPTConfig) -> None:

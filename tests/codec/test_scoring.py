@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 import lmcompress
 from lmcompress import CodecConfig
 from lmcompress.format.full import FrameReader
@@ -19,6 +21,25 @@ def test_score_is_just_below_what_compression_gives(tiny_model: Model) -> None:
 
     overhead = 8 * segment.payload_bytes - score.quantized_code_length_bits
     assert 0 <= overhead <= 64
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+@pytest.mark.parametrize("name", ["tiny", "none"])
+def test_the_ideal_is_never_above_what_the_coder_is_given(
+    name: str, adaptive: bool, tiny_model: Model
+) -> None:
+    if name == "none" and not adaptive:
+        return  # nothing would predict
+    for raw in (TEXT, b"\x00\xff" * 20, b"x"):
+        score = lmcompress.score(raw, name, CodecConfig(lanes=1, adaptive=adaptive))
+
+        assert 0 < score.ideal_code_length_bits <= score.quantized_code_length_bits
+
+
+def test_the_ideal_of_a_segment_that_only_the_stage_predicts_includes_what_it_knows() -> None:
+    score = lmcompress.score(TEXT, "none")
+
+    assert score.ideal_bits_per_byte == score.quantized_bits_per_byte < 6
 
 
 def test_without_the_adaptive_stage_scores_are_the_models_own(tiny_model: Model) -> None:
