@@ -38,7 +38,7 @@ MAX_EMBEDDING = 8192
 MAX_HEAD_DIM = 1024
 """127 * 127 * MAX_HEAD_DIM stays below 2**24: scores are exact in float32."""
 MAX_SCALE, MAX_GAIN = 4.0, 1024.0
-"""Largest scales of weights, and gains and biases. At any sizes that are allowed, no float32 reaches
+"""Largest scales of weights, and gains and biases. At all sizes that are allowed, no float reaches
 2**127 then, and no engine meets an infinity. A norm gives at most sqrt(MAX_EMBEDDING) < 91 before
 its gain, so what enters qkv and up is below 2**17, and what they give below
 2**7 * MAX_EMBEDDING * 2**17 * MAX_SCALE + MAX_GAIN < 2**40. Attention's exponents are then below

@@ -74,7 +74,9 @@ def gpt_config(values: Values, **overrides: Any) -> GPTConfig:
             f"the checkpoint's config.json lacks {exc.args[0]}: download it again"
         ) from exc
     except (ValueError, TypeError) as exc:
-        raise UnsupportedModelError(f"the checkpoint's config.json cannot be used: {exc}") from exc
+        raise UnsupportedModelError(
+            f"the checkpoint's configuration cannot be used: {exc}"
+        ) from exc
 
 
 def _first_token(values: Values) -> int:

@@ -18,7 +18,7 @@ from lmcompress.models.catalog import PUBLISHED, Published
 from lmcompress.models.checkpoint import load_exact_checkpoint
 from lmcompress.models.manifest import read_manifest
 from lmcompress.models.pretrained import Pretrained, open_pretrained
-from lmcompress.models.sources import HUB, check_packages, opened_source
+from lmcompress.models.sources import HUB, check_source, opened_source
 from lmcompress.models.store import NO_MODEL, Model, cache_folder, load_model
 from lmcompress.system.atomic import naming
 from lmcompress.system.stale import temporary_folder
@@ -49,8 +49,8 @@ def fetch_model(
     folder = (root or cache_folder()) / name
     if not overwrite and source in PUBLISHED and _is_there(folder, PUBLISHED[source]):
         return load_model(folder)
+    check_source(source)
     _check_replaceable(folder, source, overwrite=overwrite)
-    check_packages(source)
     with (
         _new_folder(folder, source, overwrite=overwrite) as unfinished,
         opened_source(source, unfinished.parent) as (path, card),

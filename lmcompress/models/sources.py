@@ -32,8 +32,17 @@ _NO_SPACE = os.strerror(errno.ENOSPC)
 _log = logging.getLogger(__name__)
 
 
-def check_packages(source: str) -> None:
-    """Raises MissingDependencyError for what a source needs, before anything is downloaded."""
+def check_source(source: str) -> None:
+    """Checks, before anything is downloaded, that a source can be a checkpoint, and be read here.
+
+    Raises:
+      ModelNotFoundError: If it is neither published, nor of the hub, nor a file or folder.
+      MissingDependencyError: If a package that it needs is not installed.
+    """
+    if source not in PUBLISHED and not source.startswith(HUB) and not Path(source).exists():
+        raise ModelNotFoundError(
+            f"no file or folder {source}: give one, hf:OWNER/NAME, or one of {', '.join(PUBLISHED)}"
+        )
     packages = ["tokenizers"]
     if source.startswith(HUB):
         packages.append("huggingface_hub")
@@ -59,13 +68,7 @@ def opened_source(source: str, temporary: Path) -> Iterator[tuple[Path, dict[str
     elif source.startswith(HUB):
         yield _from_hub(source), {"trained_on": [], "source": source}
     else:
-        path = Path(source)
-        if not path.exists():
-            names = ", ".join(PUBLISHED)
-            raise ModelNotFoundError(
-                f"no file or folder {source}: give one, hf:OWNER/NAME, or one of {names}"
-            )
-        yield path, {"trained_on": [], "source": path.name}
+        yield Path(source), {"trained_on": [], "source": Path(source).name}
 
 
 def published_file(name: str, folder: Path) -> Path:

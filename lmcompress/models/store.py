@@ -148,6 +148,11 @@ def _not_found(name: str, known: Iterable[str]) -> ModelNotFoundError:
             f"{name} is not an installed model: run `lmcompress fetch {name}` and use the name it "
             "gets, or score it with `lmcompress score --float`"
         )
+    if (Path(name) / "config.json").is_file():
+        return ModelNotFoundError(
+            f"{name} is a folder of the transformers library: run `lmcompress fetch {name}` and "
+            "use the name it gets"
+        )
     hint = did_you_mean(name, (*known, *PUBLISHED))
     return ModelNotFoundError(
         f"no model {name!r}: {hint}known are {', '.join(known) or 'none'}; "

@@ -455,6 +455,29 @@ def test_a_source_that_is_not_there_is_one_clear_line(run: Run, tmp_path: Path) 
     assert_one_line_error(run("fetch", tmp_path / "missing"), "no file or folder")
 
 
+def test_a_source_that_is_not_there_is_the_error_even_if_its_name_is_taken(
+    tmp_path: Path, cache: Path
+) -> None:
+    fetch_model(str(folder_of(tmp_path)), "smollm2-tiny")
+
+    with pytest.raises(ModelNotFoundError, match="no file or folder owner/SmolLM2-tiny: give one"):
+        fetch_model("owner/SmolLM2-tiny", overwrite=True)
+    assert names(cache) == ["smollm2-tiny"]
+
+
+@pytest.mark.parametrize("spelling", ["{0}", "{0}/", "published"])
+def test_a_folder_that_was_not_fetched_says_how(
+    spelling: str, run: Run, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(text_file.parent)
+    monkeypatch.chdir(text_file.parent)
+    given = spelling.format(folder)
+
+    result = run("compress", "-m", given, text_file)
+
+    assert_one_line_error(result, f"run `lmcompress fetch {given}` and use the name it gets")
+
+
 def test_a_hub_that_does_not_answer_is_one_clear_line(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
