@@ -6,14 +6,19 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Literal, Unpack, cast, overload
+from typing import Any, BinaryIO, Literal, Unpack, cast, overload
 
-from lmcompress.api.options import CompressOptions, DecompressOptions, configured
+from lmcompress.api.options import (
+    CompressOptions,
+    DecompressOptions,
+    compression,
+    configured,
+)
 from lmcompress.api.reader import DecompressedFile
 from lmcompress.api.writer import CompressedFile
 from lmcompress.codec.config import CodecConfig, Progress
 from lmcompress.codec.stream import FrameCompressor
-from lmcompress.models.store import DEFAULT_MODEL, AnyModel, as_model
+from lmcompress.models.store import AnyModel, Model
 
 AnyFile = str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO
 """A path, or a file object that is open in binary mode."""
@@ -59,7 +64,7 @@ def open(
     newline: str | None = None,
     *,
     progress: Progress | None = None,
-    **options: Unpack[CompressOptions],
+    **options: Any,
 ) -> io.BufferedIOBase | io.TextIOWrapper:
     """Opens an .lmc file, as `gzip.open` opens a .gz file.
 
@@ -91,25 +96,28 @@ def open(
         raise ValueError(f"mode is {mode!r}, expected r, w, x or a with b or t")
     if not is_text and (encoding, errors, newline) != (None, None, None):
         raise ValueError("encoding, errors and newline are for text: add t to the mode")
-    allowed = DecompressOptions if action == "r" else CompressOptions
-    settings = configured(config, options, allowed)
     if is_text:  # raises for an unknown encoding or newline, before a file is emptied
         io.TextIOWrapper(io.BytesIO(), encoding, errors, newline)
-    binary: io.BufferedReader | io.BufferedWriter
     if action == "r":
+        settings = configured(config, cast(DecompressOptions, options), DecompressOptions)
         source, close = _opened(file, "rb")
         binary = io.BufferedReader(DecompressedFile(source, settings, model, progress, close))
-    else:
-        chosen = as_model(DEFAULT_MODEL if model is None else model)
-        FrameCompressor(io.BytesIO(), chosen, settings)  # raises before a file is emptied
-        sink, close = _opened(file, f"{action}b")
-        try:
-            compressor = FrameCompressor(sink, chosen, settings)
-        except BaseException:  # such as a full disk, when the header is written
-            close()
-            raise
-        binary = io.BufferedWriter(CompressedFile(compressor, close, progress))
-    return io.TextIOWrapper(binary, encoding, errors, newline) if is_text else binary
+        return io.TextIOWrapper(binary, encoding, errors, newline) if is_text else binary
+    chosen, settings = compression(model, config, cast(CompressOptions, options))
+    writer = io.BufferedWriter(_new_file(file, f"{action}b", chosen, settings, progress))
+    return io.TextIOWrapper(writer, encoding, errors, newline) if is_text else writer
+
+
+def _new_file(
+    file: AnyFile, mode: str, model: Model, config: CodecConfig, progress: Progress | None
+) -> CompressedFile:
+    FrameCompressor(io.BytesIO(), model, config)  # raises before a file is emptied
+    sink, close = _opened(file, mode)
+    try:
+        return CompressedFile(FrameCompressor(sink, model, config), close, progress)
+    except BaseException:  # such as a full disk, when the header is written
+        close()
+        raise
 
 
 def _opened(file: AnyFile, mode: str) -> tuple[BinaryIO, Callable[[], None]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 from typing import BinaryIO, Unpack, cast
 
-from lmcompress.api.options import CompressOptions, DecompressOptions, configured
+from lmcompress.api.options import CompressOptions, DecompressOptions, compression, configured
 from lmcompress.codec.config import CodecConfig, Progress
 from lmcompress.codec.decoder import Encoded, SegmentDecoder
 from lmcompress.codec.stream import FrameCompressor
 from lmcompress.format.file import next_reader
 from lmcompress.format.frame import Reader
 from lmcompress.format.wire import ByteReader
-from lmcompress.models.store import DEFAULT_MODEL, AnyModel, as_model
+from lmcompress.models.store import AnyModel
 
 
 class LmcCompressor:
@@ -23,7 +23,7 @@ class LmcCompressor:
 
     def __init__(
         self,
-        model: AnyModel = DEFAULT_MODEL,
+        model: AnyModel | None = None,
         config: CodecConfig | None = None,
         *,
         progress: Progress | None = None,
@@ -31,9 +31,8 @@ class LmcCompressor:
     ) -> None:
         """Takes the arguments of `compress`, and raises what that does."""
         self._progress = progress
-        settings = configured(config, options, CompressOptions)
         self._sink = io.BytesIO()
-        self._frame = FrameCompressor(self._sink, as_model(model), settings)
+        self._frame = FrameCompressor(self._sink, *compression(model, config, options))
         self._raw = bytearray()
         self._is_finished = False
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 from typing import Unpack
 
-from lmcompress.api.options import CompressOptions, DecompressOptions, configured
+from lmcompress.api.options import CompressOptions, DecompressOptions, compression, configured
 from lmcompress.codec import scoring
 from lmcompress.codec.config import CodecConfig, Progress
 from lmcompress.codec.scoring import Score
 from lmcompress.codec.stream import compress_stream, decompress_stream
-from lmcompress.models.store import DEFAULT_MODEL, AnyModel, as_model
+from lmcompress.models.store import AnyModel
 
 
 def compress(
     data: bytes,
-    model: AnyModel = DEFAULT_MODEL,
+    model: AnyModel | None = None,
     config: CodecConfig | None = None,
     *,
     progress: Progress | None = None,
@@ -29,11 +29,13 @@ def compress(
 
     Args:
       data: Any bytes.
-      model: A name that `list_models` returns, a model's folder, or a loaded `Model`. "none" has
-        no GPT: the adaptive stage alone.
+      model: A name that `list_models` returns, a model's folder, or a loaded `Model`; lmc-3m if
+        None. "none" has no GPT: the adaptive stage alone.
       config: Settings to start from; the keywords below override its fields.
       progress: Called with the number of bytes done since the last call.
       **options: Any of these keywords:
+        level (default 6): 1 to 9, as on the command line: the fastest to the smallest. It sets
+          model, lanes and segment_bytes where they are not given.
         lanes (default "auto"): Parts of a segment that the model reads in parallel, 1 to 4096. More
           are faster, fewer compress better. "auto" chooses by the size of the segment.
         segment_bytes (default 16 MiB): Bytes that decode on their own, 1 to 2**30. Smaller ones
@@ -48,9 +50,8 @@ def compress(
         device (default "auto"): "cpu", "cuda", or "auto": a GPU if there is one. "reference" runs
           the slow definition of the arithmetic.
         threads (default None): CPU threads; None means $OMP_NUM_THREADS, or else all cores.
-        memory_limit (default 1.5 GiB): Bytes of memory that coding a segment may take, besides the
-          model's weights. It changes nothing but whether that is refused.
-        output_limit (default None): Bytes that the data may decompress to. Only for decompression.
+        memory_limit (default 1.5 GiB): Bytes of memory for the segments that are coded at once,
+          besides the model's weights. A segment that takes more is refused.
 
     Returns:
       The frame. It names the model, but does not contain it.
@@ -62,9 +63,9 @@ def compress(
       MissingDependencyError: If `device` is "cuda" and there is no GPU.
       ValueError: If a setting is out of range.
     """
-    settings = configured(config, options, CompressOptions)
+    chosen, settings = compression(model, config, options)
     sink = io.BytesIO()
-    compress_stream(io.BytesIO(data), sink, as_model(model), settings, progress)
+    compress_stream(io.BytesIO(data), sink, chosen, settings, progress)
     return sink.getvalue()
 
 
@@ -84,8 +85,9 @@ def decompress(
         installed, for a frame leads to its model.
       config: Settings to start from. Only prompt, device, threads and limits matter here.
       progress: Called with the number of bytes done since the last call.
-      **options: `prompt`, `prompt_cache`, `device`, `threads`, `memory_limit`, `output_limit`, as
-        `compress` describes them.
+      **options: `prompt`, `prompt_cache`, `device`, `threads` and `memory_limit`, as `compress`
+        describes them, and
+        output_limit (default None): Bytes that the data may decompress to; more are refused.
 
     Returns:
       The original bytes, checked against the frames' checksums.
@@ -107,7 +109,7 @@ def decompress(
 
 def score(
     data: bytes,
-    model: AnyModel = DEFAULT_MODEL,
+    model: AnyModel | None = None,
     config: CodecConfig | None = None,
     *,
     progress: Progress | None = None,
@@ -117,7 +119,8 @@ def score(
 
     Args:
       data: Any bytes.
-      model: A name that `list_models` returns, a model's folder, or a loaded `Model`.
+      model: A name that `list_models` returns, a model's folder, or a loaded `Model`; lmc-3m if
+        None.
       config: Settings to start from; the keywords below override its fields.
       progress: Called with the number of bytes done since the last call.
       **options: The keywords of `compress`. The data is cut into the same segments and lanes.
@@ -130,5 +133,5 @@ def score(
       ModelNotFoundError: If the model is unknown.
       ValueError: If a setting is out of range.
     """
-    settings = configured(config, options, CompressOptions)
-    return scoring.score(data, as_model(model), settings, progress)
+    chosen, settings = compression(model, config, options)
+    return scoring.score(data, chosen, settings, progress)

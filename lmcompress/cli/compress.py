@@ -15,6 +15,7 @@ from lmcompress.cli.options import (
     device_options,
     files_or_stdin_argument,
     force_option,
+    memory_limit_option,
     model_option,
     prompt_option,
     quiet_option,
@@ -22,6 +23,7 @@ from lmcompress.cli.options import (
     sync_option,
 )
 from lmcompress.cli.progress import byte_progress, say
+from lmcompress.cli.resume import check_resume, resume_option, unfinished_name
 from lmcompress.cli.streams import (
     FileState,
     input_bytes,
@@ -50,12 +52,15 @@ if TYPE_CHECKING:
 @prompt_option
 @compact_option
 @device_options
+@memory_limit_option
+@resume_option
 @force_option
 @sync_option
 @quiet_option
 def compress(
     files: tuple[str, ...], output: str | None, to_stdout: bool, remove: bool, recursive: bool,
-    level: int | None, model: str, force: bool, sync: bool, quiet: bool, **options: Any,
+    level: int | None, model: str, resume: bool, force: bool, sync: bool, quiet: bool,
+    **options: Any,
 ) -> int:  # fmt: skip
     """Compress each FILE to FILE.lmc, and keep FILE unless --rm is given.
 
@@ -71,6 +76,8 @@ def compress(
     if level is not None:
         model = apply_level(level, model, options)
     config = codec_config(**options)
+    if resume:
+        check_resume(files, destination, config)
     check_model(model)  # one error, not one per file
     errors = FileErrors()
     for job in destination.jobs(files, _with_suffix, _is_not_compressed, errors):
@@ -78,7 +85,8 @@ def compress(
             if has_suffix(job.name) and not force:
                 raise LmcompressError(f"already ends in {SUFFIX}: skipped; -f compresses it again")
             destination.make_room(job)
-            state = _compress(job, model, config, force=force, sync=sync, quiet=quiet)
+            flags = {"force": force, "resume": resume, "sync": sync, "quiet": quiet}
+            state = _compress(job, model, config, **flags)
             if remove:
                 remove_input(job.name, state)
     return errors.exit_code
@@ -93,23 +101,25 @@ def _is_not_compressed(name: str) -> bool:
 
 
 def _compress(
-    job: Job, model: str, config: CodecConfig, *, force: bool, sync: bool, quiet: bool
+    job: Job, model: str, config: CodecConfig, *, force: bool, resume: bool, sync: bool, quiet: bool
 ) -> FileState | None:
     """Compresses a file; returns the state in which it was read."""
+    from lmcompress.codec.resume import resume_stream
     from lmcompress.codec.stream import compress_stream
     from lmcompress.models.store import load_model
 
-    name = job.name
-    with (
-        open_input(name) as source,
-        open_output(job.target, source=name, force=force, sync=sync) as sink,
-    ):
-        refuse_terminal(sink, force=force)
-        loaded = load_model(model)  # takes a second: only after the checks above
+    name, write = job.name, resume_stream if resume else compress_stream
+    with open_input(name) as source:
         before = input_state(source)
-        with byte_progress(name, input_bytes(source), quiet=quiet) as progress:
-            sizes = compress_stream(source, sink, loaded, config, progress)
-        has_changed = input_state(source) != before
+        unfinished = unfinished_name(job, source, model, config) if resume else None
+        with open_output(
+            job.target, source=name, force=force, sync=sync, unfinished=unfinished
+        ) as sink:
+            refuse_terminal(sink, force=force)
+            loaded = load_model(model)  # takes a second: only after the checks above
+            with byte_progress(name, input_bytes(source), quiet=quiet) as progress:
+                sizes = write(source, sink, loaded, config, progress)
+            has_changed = input_state(source) != before
     if has_changed:
         raise LmcompressError(
             "the file changed while it was read, so the output may hold a mixture of old and new: "

@@ -22,11 +22,13 @@ from lmcompress.cli.options import (
     device_options,
     files_or_stdin_argument,
     force_option,
+    limit_options,
     model_override_option,
     prompt_option,
     quiet_option,
     sync_option,
 )
+from lmcompress.cli.parts import ByteRange, Decompress, decompress_of, part_options
 from lmcompress.cli.progress import byte_progress, is_stderr_terminal, say
 from lmcompress.cli.streams import (
     input_bytes,
@@ -50,12 +52,15 @@ if TYPE_CHECKING:
 @model_override_option
 @prompt_option
 @device_options
+@limit_options
+@part_options
 @force_option
 @sync_option
 @quiet_option
 def decompress(
     files: tuple[str, ...], output: str | None, to_stdout: bool, remove: bool, recursive: bool,
-    model_override: str | None, force: bool, sync: bool, quiet: bool, **options: Any,
+    model_override: str | None, part: ByteRange | None, salvage: bool, force: bool, sync: bool,
+    quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Decompress each FILE.lmc to FILE, and keep FILE.lmc unless --rm is given.
 
@@ -64,6 +69,8 @@ def decompress(
     """
     destination = Destination(output, to_stdout, remove, recursive)
     destination.check(files)
+    losses: list[str] = []
+    write = decompress_of(part, salvage, destination, losses)
     config = codec_config(**options)
     errors = FileErrors()
     for job in destination.jobs(files, _without_suffix, has_suffix, errors):
@@ -74,9 +81,11 @@ def decompress(
                 open_output(job.target, source=job.name, force=force, sync=sync) as sink,
             ):
                 state = input_state(source)
-                _decompress(job.name, source, sink, config, model_override, quiet=quiet)
+                _decompress(job.name, source, sink, config, model_override, write, quiet=quiet)
             if remove:
                 remove_input(job.name, state)
+        while losses:
+            errors.lost(job.name, losses.pop(0))
     return errors.exit_code
 
 
@@ -89,28 +98,30 @@ def decompress(
 @model_override_option
 @prompt_option
 @device_options
+@limit_options
 @quiet_option
 def test(
     files: tuple[str, ...], recursive: bool, model_override: str | None, quiet: bool, **options: Any
 ) -> int:
     """Decompress each FILE.lmc and check it, without writing anything."""
+    from lmcompress.codec.stream import decompress_stream
+
     config = codec_config(**options)
     errors = FileErrors()
     for name in listed(files, has_suffix, recursive, errors):
         with errors.reported(name), open_input(name) as source:
-            _decompress(name, source, _Discard(), config, model_override, quiet=quiet)
+            write, sink = decompress_stream, _Discard()
+            _decompress(name, source, sink, config, model_override, write, quiet=quiet)
     return errors.exit_code
 
 
 def _decompress(
     name: str, source: BinaryIO, sink: BinaryIO, config: CodecConfig, model_override: str | None,
-    *, quiet: bool,
+    write: Decompress, *, quiet: bool,
 ) -> None:  # fmt: skip
-    from lmcompress.codec.stream import decompress_stream
-
     total = None if quiet or not is_stderr_terminal() else _declared_raw_bytes(source)
     with byte_progress(name, total, quiet=quiet) as progress:
-        raw_bytes = decompress_stream(source, sink, config, model_override, progress)
+        raw_bytes = write(source, sink, config, model_override, progress)
     say(f"{click.format_filename(name)}: {raw_bytes} bytes, checked", quiet=quiet)
 
 

@@ -10,6 +10,9 @@ import click
 
 from lmcompress.errors import LmcompressError
 
+EXIT_INCOMPLETE = 3
+"""What could be salvaged was written, and something is missing."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +49,11 @@ class FileErrors:
 
     def __init__(self) -> None:
         self.exit_code = 0
+
+    def lost(self, name: str, what: str) -> None:
+        """Reports what an output lacks; leads to an exit code of its own."""
+        click.echo(f"lmcompress: {click.format_filename(name)}: {what}", err=True)
+        self.exit_code = self.exit_code or EXIT_INCOMPLETE
 
     @contextlib.contextmanager
     def reported(self, name: str) -> Iterator[None]:

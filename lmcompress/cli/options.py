@@ -156,6 +156,26 @@ def prompt_option(command: Command) -> Command:
     return command
 
 
+memory_limit_option = click.option(
+    "--memory-limit",
+    type=byte_count,
+    metavar="N",
+    help="Memory for the segments that are coded at once, besides the model's weights; what takes "
+    "more is refused.  [default: 1536M]",
+)
+
+
+def limit_options(command: Command) -> Command:
+    """Adds --memory-limit and --output-limit."""
+    output_limit_option = click.option(
+        "--output-limit",
+        type=byte_count,
+        metavar="N",
+        help="Refuse a FILE that decompresses to more bytes.  [default: any number]",
+    )
+    return memory_limit_option(output_limit_option(command))
+
+
 sync_option = click.option(
     "--sync/--no-sync",
     default=True,
@@ -195,12 +215,20 @@ def codec_config(
     prompt: str | None = None,
     prompt_cache: int | None = None,
     compact: bool = False,
+    memory_limit: int | None = None,
+    output_limit: int | None = None,
 ) -> CodecConfig:
     """Returns the configuration that the options ask for; raises UsageError if out of range."""
     from lmcompress.codec.config import CodecConfig
 
     threads = usable_cpus() if threads == 0 else threads
-    given = {"lanes": lanes, "segment_bytes": segment_bytes, "prompt_cache": prompt_cache}
+    given = {
+        "lanes": lanes,
+        "segment_bytes": segment_bytes,
+        "prompt_cache": prompt_cache,
+        "memory_limit": memory_limit,
+        "output_limit": output_limit,
+    }
     try:
         return CodecConfig(
             device=device,

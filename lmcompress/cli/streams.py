@@ -79,10 +79,13 @@ def is_stdin_piped() -> bool:
 
 
 @contextlib.contextmanager
-def open_output(name: str, *, source: str, force: bool, sync: bool = True) -> Iterator[BinaryIO]:
+def open_output(
+    name: str, *, source: str, force: bool, sync: bool = True, unfinished: str | None = None
+) -> Iterator[BinaryIO]:
     """Yields the output. A file appears only once it is complete, with the mode of `source`.
 
-    With `sync`, it is on the disk then.
+    With `sync`, it is on the disk then. Until then it has the name `unfinished`, if given, under
+    which it stays if that does not come about.
 
     Raises:
       LmcompressError: If the file exists and `force` is not given, or is the input itself.
@@ -99,7 +102,10 @@ def open_output(name: str, *, source: str, force: bool, sync: bool = True) -> It
         if source != STANDARD and path.exists() and path.samefile(origin):
             raise LmcompressError(f"{path} is the input: give another name with -o")
         mode_from = origin if source != STANDARD and origin.is_file() else None
-        with replace_atomically(path, overwrite=force, mode_from=mode_from, sync=sync) as output:
+        rest = Path(unfinished) if unfinished else None
+        with replace_atomically(
+            path, overwrite=force, mode_from=mode_from, sync=sync, unfinished=rest
+        ) as output:
             yield output
 
 
