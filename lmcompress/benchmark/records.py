@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from lmcompress.errors import LmcompressError, UnsupportedVersionError
 from lmcompress.system.atomic import replace_atomically
@@ -100,7 +102,7 @@ class Record(RunInfo):
 
         Raises:
           UnsupportedVersionError: If the record has another schema.
-          LmcompressError: If fields are missing or unknown.
+          LmcompressError: If fields are missing, unknown, or of another type.
         """
         version = fields.get("schema_version")
         if version != SCHEMA_VERSION:
@@ -114,7 +116,17 @@ class Record(RunInfo):
                 f"a record lacks {sorted(known - fields.keys())} and has unknown "
                 f"{sorted(fields.keys() - known)}: it was not written by lmcompress"
             )
+        for name, kind in _kinds().items():
+            if not isinstance(fields[name], kind):
+                raise LmcompressError(f"a record has {name} {fields[name]!r}, expected {kind}")
         return cls(**fields)
+
+
+@functools.cache
+def _kinds() -> dict[str, Any]:
+    """Returns the types of a record's fields, as JSON has them: a whole number may be an int."""
+    hints = get_type_hints(Record)
+    return {n: kind | int if float in get_args(kind) else kind for n, kind in hints.items()}
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
@@ -156,7 +168,7 @@ def read_jsonl(path: Path) -> list[Record]:
     Raises:
       LmcompressError: If any other line is not a record; the message has the line's number.
     """
-    return _read_lines(path, lambda line: Record.from_dict(json.loads(line)))
+    return _read_lines(path, lambda line: Record.from_dict(_loaded(line)))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -165,7 +177,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
       LmcompressError: If a line is not a JSON object; the message has the line's number.
     """
-    return _read_lines(path, lambda line: dict(json.loads(line).items())) if path.exists() else []
+    return _read_lines(path, lambda line: dict(_loaded(line).items())) if path.exists() else []
 
 
 def _read_lines(path: Path, parse: Callable[[bytes], _Parsed]) -> list[_Parsed]:
@@ -176,10 +188,21 @@ def _read_lines(path: Path, parse: Callable[[bytes], _Parsed]) -> list[_Parsed]:
     for number, line in enumerate(complete.splitlines(), 1):
         try:
             found.append(parse(line))
-        except (LmcompressError, ValueError, AttributeError) as exc:
+        except (LmcompressError, ValueError, AttributeError, RecursionError) as exc:
             error = type(exc) if isinstance(exc, LmcompressError) else LmcompressError
             raise error(f"{path}, line {number}: {exc}") from exc
     return found
+
+
+def _loaded(line: bytes) -> Any:
+    """Returns a JSON value; raises ValueError on numbers that JSON does not know, as on others."""
+    return json.loads(line, parse_float=_finite, parse_constant=_finite)
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"{number} is not a finite number")
+    return value
 
 
 def to_json(records: Iterable[Record]) -> str:
@@ -215,7 +238,7 @@ def _split_torn_line(lines: bytes) -> tuple[bytes, bytes]:
     end = lines.rfind(b"\n") + 1
     try:
         json.loads(lines[end:])
-    except ValueError:
+    except (ValueError, RecursionError):
         return lines[:end], lines[end:]
     return lines, b""
 

@@ -40,8 +40,13 @@ def error_line(exc: BaseException, about: str | None = None) -> str:
             text = f"{exc.filename}: {text}"
     else:
         text = str(exc) or type(exc).__name__
-    text = " ".join(text.split())
+    text = shown(" ".join(text.split()))
     return text if about is None else f"{click.format_filename(about)}: {text}"
+
+
+def shown(text: str) -> str:
+    """Returns text from a file with characters escaped that a terminal hides or obeys."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class FileErrors:

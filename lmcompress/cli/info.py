@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmcompress.cli.errors import FileErrors
-from lmcompress.cli.info_table import shown, table
+from lmcompress.cli.errors import FileErrors, shown
+from lmcompress.cli.info_table import table
 from lmcompress.cli.options import files_or_stdin_argument, json_option
 from lmcompress.cli.streams import open_input
 

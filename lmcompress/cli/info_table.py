@@ -1,4 +1,4 @@
-"""The table that `info` prints of several files, and how it shows names."""
+"""The table that `info` prints of several files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lmcompress.cli.errors import shown
 from lmcompress.metrics import bits_per_byte, raw_compression_rate
 
 if TYPE_CHECKING:
@@ -31,11 +32,6 @@ def table(files: Sequence[tuple[str, FileInfo]]) -> str:
         ).rstrip()
         for line in lines
     )
-
-
-def shown(name: str) -> str:
-    """Returns a name from a header, with characters escaped that a terminal hides or obeys."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def _line(name: str, files: Sequence[FileInfo]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ scaled rotary base, another activation, sliding windows) it refuses by name.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -114,8 +115,11 @@ def _rotary(values: Values, fraction: float, base: float = 10000.0) -> tuple[flo
             f"the checkpoint's rotary positions are of type {kind}, expected default"
         )
     base = values.get("rope_theta", values.get("rotary_emb_base", base))
+    base = float(rope.get("rope_theta", base))
+    if not 1 <= base < math.inf:  # the tables' series converges for angles up to 1
+        raise UnsupportedModelError(f"the base of rotary positions is {base}, expected 1 or more")
     fraction = values.get("rotary_pct", fraction)
-    return rope.get("rope_theta", base), rope.get("partial_rotary_factor", fraction)
+    return base, rope.get("partial_rotary_factor", fraction)
 
 
 def _llama_options(values: Values) -> dict[str, Any]:
@@ -135,7 +139,7 @@ def _llama_options(values: Values) -> dict[str, Any]:
         "mlp_hidden": values["intermediate_size"],
         "norm": "rmsnorm",
         "norm_eps": values["rms_norm_eps"],
-        "rotary_base": float(base),
+        "rotary_base": base,
         "activation": "swiglu",
         "tied": values.get("tie_word_embeddings", False),
     }
@@ -226,7 +230,7 @@ def _neox_options(values: Values) -> dict[str, Any]:
         "norm": "layernorm",
         "norm_eps": values.get("layer_norm_eps", 1e-5),
         "parallel_residual": values.get("use_parallel_residual", True),
-        "rotary_base": float(base),
+        "rotary_base": base,
         "rotary_dim": 0 if rotary_dim == head_dim else rotary_dim,
         "activation": _activation(values.get("hidden_act", "gelu")),
         "bias": True,

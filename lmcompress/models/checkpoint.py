@@ -28,6 +28,8 @@ WEIGHTS_FILE = "model.safetensors"
 TOKENS_FILE = "tokens.safetensors"
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lmcompress.gpt.network import GPT
 
 _MODULES = {
@@ -120,34 +122,44 @@ def _load_tokens(folder: Path) -> TokenTable | None:
 
 
 def load_network(folder: Path) -> GPT:
-    """Loads a checkpoint as a float network: its floats, or those its int8 weights stand for."""
+    """Loads a checkpoint as a float network: its floats, or those its int8 weights stand for.
+
+    Raises:
+      ModelNotFoundError: If files are missing or damaged.
+    """
     from safetensors.torch import load_file
 
     from lmcompress.gpt.network import GPT
 
     manifest = read_manifest(folder)
-    config = GPTConfig.from_dict(manifest["config"])
-    check_size(folder, config)
-    network = GPT(config)
-    tensors = load_file(folder / WEIGHTS_FILE)
-    if manifest["format"] != "float":
-        state = {}
-        for name, value in tensors.items():
-            if name.endswith(".q"):
-                matrix = value.float() * tensors[f"{name[:-1]}s"][:, None]
-                state[_float_name(name[:-2]) + ".weight"] = matrix
-            elif name.endswith(".b"):
-                state[_float_name(name[:-2]) + ".bias"] = value
-            elif "norm" in name:
-                state[_float_name(name.replace(".gain", ".weight"))] = value
-        tensors = state
-    if network.config.tied:
-        tensors["output.weight"] = tensors["token_embedding.weight"]
+    path = folder / WEIGHTS_FILE
     try:
-        network.load_state_dict(tensors)
-    except RuntimeError as exc:
-        raise ModelNotFoundError(f"{folder}: weights do not fit the configuration: {exc}") from exc
+        config = GPTConfig.from_dict(manifest["config"])
+        check_size(folder, config)
+        network, tensors = GPT(config), load_file(path)
+        state = tensors if manifest["format"] == "float" else _float_state(tensors)
+        if config.tied:
+            state["output.weight"] = state["token_embedding.weight"]
+        network.load_state_dict(state)
+    except KeyError as exc:
+        raise ModelNotFoundError(f"{path} lacks {exc.args[0]}: install the model again") from exc
+    except (ValueError, TypeError, IndexError, RuntimeError, SafetensorError) as exc:
+        raise ModelNotFoundError(f"{path} cannot be used as a model: {exc}") from exc
     return network.eval()
+
+
+def _float_state(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the floats that int8 weights stand for, named as in `GPT.state_dict()`."""
+    state = {}
+    for name, value in tensors.items():
+        if name.endswith(".q"):
+            matrix = value.float() * tensors[f"{name[:-1]}s"][:, None]
+            state[_float_name(name[:-2]) + ".weight"] = matrix
+        elif name.endswith(".b"):
+            state[_float_name(name[:-2]) + ".bias"] = value
+        elif "norm" in name:
+            state[_float_name(name.replace(".gain", ".weight"))] = value
+    return state
 
 
 def _float_name(name: str) -> str:

@@ -122,7 +122,7 @@ class GgufFile:
             "intermediate_size": of("feed_forward_length"),
             "num_hidden_layers": of("block_count"),
             "num_attention_heads": of("attention.head_count"),
-            "num_key_value_heads": of("attention.head_count_kv"),
+            "num_key_value_heads": of("attention.head_count_kv", of("attention.head_count")),
             "head_dim": of("attention.key_length"),
             "max_position_embeddings": of("context_length"),
             "rms_norm_eps": float(str(np.float32(eps))),  # 1e-05, not 9.99999975e-06

@@ -78,6 +78,8 @@ class Pretrained:
             return quantize_tensors(self.config, named)
         except ValueError as exc:
             raise UnsupportedModelError(f"{self.path} cannot be evaluated exactly: {exc}") from exc
+        except RuntimeError as exc:
+            raise ModelNotFoundError(f"{self.path} does not fit its configuration: {exc}") from exc
 
     def save(self, card: dict[str, Any], folder: Path) -> None:
         """Writes the exact weights, the table of tokens and the tokenizer into a folder.
@@ -115,12 +117,15 @@ def open_pretrained(path: Path, **overrides: Any) -> Pretrained:
         return _open(path, overrides)
 
 
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
+
 @contextlib.contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
     """Turns the errors that a configuration with wrong or missing fields causes into one line."""
     try:
         yield
-    except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
+    except _DAMAGE as exc:
         raise UnsupportedModelError(
             f"{path} is damaged, or of a kind not known here ({exc!r}): download it again"
         ) from exc

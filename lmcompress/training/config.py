@@ -113,7 +113,7 @@ class TrainConfig:
             values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
         except OSError as exc:
             raise TrainingError(f"cannot read {path}: {exc.strerror}") from exc
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        except (ValueError, RecursionError) as exc:
             raise TrainingError(f"{path} is not valid TOML: {exc}") from exc
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)

@@ -59,7 +59,7 @@ class Kind:
 
     name: str
     weight: float
-    """Its share of the cases, among the others."""
+    """Its share of the cases, among the others; at 0, it is run only where it is named."""
     make: Callable[[random.Random], tuple[bytes, bool]]
     """Returns damaged data, and whether it is forged."""
     operations: dict[str, tuple[int, Operation]]

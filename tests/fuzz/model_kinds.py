@@ -211,6 +211,7 @@ MODEL_KINDS: list[Kind] = [
     kind("config", 3, _file(_LLAMA, "config.json"), json_or_damaged, open=open_config),
     kind("tensors", 2, _file(_LLAMA, "model.safetensors"), changed_safetensors, open=open_tensors),
     kind("gguf", 1, model_seeds.gguf_file, changed_gguf, open=open_gguf),
-    kind("tokenizer", 3, _tokens("tokenizer.json"), json_or_damaged,
-         load=read_table, derive=new_table, open=open_tokenizer),
+    kind("tokenizer", 3, _file(_LLAMA, "tokenizer.json"), json_or_damaged, open=open_tokenizer),
+    kind("vocabulary", 0, _tokens("tokenizer.json"), json_or_damaged,
+         load=read_table, derive=new_table),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -128,7 +129,7 @@ def _other_value(value: Any, rng: random.Random) -> Any:
         return near(value, rng)
     if isinstance(value, str) and rng.random() < 0.3:
         return damaged(value.encode(), value.encode(), rng).decode("utf-8", "ignore")
-    return rng.choice(VALUES)
+    return copy.deepcopy(rng.choice(VALUES))
 
 
 def changed_toml(text: str, rng: random.Random) -> str:

@@ -24,6 +24,7 @@ from tests.fuzz.seeds import MODELS, PROMPT
 from tests.fuzz.text_kinds import TEXT_KINDS
 
 KINDS = {kind.name: kind for kind in (*FRAME_KINDS, *MODEL_KINDS, *TEXT_KINDS)}
+DEFAULT_KINDS = [name for name, kind in KINDS.items() if kind.weight]
 CONFIG = CodecConfig(prompt=PROMPT, prompt_cache=0, threads=1)
 """How frames are decoded."""
 UNDAMAGED = "undamaged"
@@ -62,7 +63,7 @@ def case_of(seed: str, number: int, kinds: Sequence[str]) -> Case:
     """Returns a case: the same for the same arguments."""
     rng = random.Random(f"{seed} {number}")
     chosen = [KINDS[name] for name in kinds]
-    [kind] = rng.choices(chosen, [kind.weight for kind in chosen])
+    [kind] = rng.choices(chosen, [kind.weight or 1 for kind in chosen])
     return kind.case(seed, number, rng)
 
 
@@ -122,7 +123,7 @@ def _outcome(kind: Kind, case: Case, setting: Setting) -> tuple[str, str]:
     except Wrong as exc:
         return "wrong", str(exc)
     except Exception as exc:
-        return type(exc).__name__, "".join(traceback.format_exception(exc)).strip()
+        return type(exc).__name__, "".join(traceback.format_exception(exc, limit=-5)).strip()
     return RIGHT, ""
 
 

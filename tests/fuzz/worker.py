@@ -17,11 +17,11 @@ SAVED = Path("runs") / "fuzz"
 def work(args: argparse.Namespace, current: Any) -> None:
     """Runs cases, and tells in `current` which; exits with 1 if any failed."""
     faulthandler.enable()
-    from tests.fuzz.runner import KINDS, Report, case_of, prepared, run
+    from tests.fuzz.runner import DEFAULT_KINDS, KINDS, Report, case_of, prepared, run
 
     if unknown := set(args.kind) - set(KINDS):
         sys.exit(f"unknown kind {', '.join(unknown)}, known are {', '.join(KINDS)}")
-    kinds = args.kind or [*KINDS]
+    kinds = args.kind or DEFAULT_KINDS
     with prepared() as setting:
         if args.case is not None:
             case = case_of(args.seed, args.case, kinds)
@@ -70,7 +70,7 @@ def _alike(failures: list[Any]) -> list[list[Any]]:
     groups: dict[Any, list[Any]] = {}
     for failure in failures:
         case, places = failure.case, re.findall(r'File ".*?", line \d+', failure.reason)
-        key = case.kind, case.operation, tuple(places[-6:]) or re.sub(r"\d+", "", failure.reason)
+        key = case.kind, case.operation, tuple(places[-2:]) or re.sub(r"\d+", "", failure.reason)
         groups.setdefault(key, []).append(failure)
     return list(groups.values())
 
