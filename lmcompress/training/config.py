@@ -77,6 +77,10 @@ class TrainConfig:
                 f"holdout_bytes {self.holdout_bytes} is under sequence_length "
                 f"{self.sequence_length}: nothing to validate on"
             )
+        if self.short_sequence_length < 0:
+            raise TrainingError(
+                f"short_sequence_length is {self.short_sequence_length}, expected 0 or more"
+            )
         if self.short_sequence_length and self.sequence_length % self.short_sequence_length:
             raise TrainingError(
                 f"sequence_length {self.sequence_length} is not a multiple of "
