@@ -30,7 +30,7 @@ def main() -> int:
     while worker.is_alive():
         before = current.value
         worker.join(HANG_SECONDS)
-        if worker.is_alive() and current.value == before and worker.pid:
+        if worker.is_alive() and current.value == before >= 0 and worker.pid:
             os.kill(worker.pid, signal.SIGABRT)  # prints where it is
             worker.join()
     if worker.exitcode and worker.exitcode != 1:

@@ -139,9 +139,12 @@ def _claimed(data: bytes) -> int:
 
 
 def _limits(data: bytes) -> Limits:
-    """Decoding takes time and memory for the bytes that a segment claims, if it may hold them."""
+    """Decoding takes time and memory for the bytes that a segment claims, if it may hold them.
+
+    The adaptive stage's tables take 28 MiB; after a prompt, they are made twice, of 105 MiB each.
+    """
     claimed = _claimed(data)
-    return Limits(10 + claimed / 5000, 256 * MIB + 16 * claimed)
+    return Limits(10 + claimed / 5000, 384 * MIB + 16 * claimed)
 
 
 def _kind(name: str, weight: float, forgeries: float) -> Kind:
@@ -160,9 +163,9 @@ FRAME_KINDS: list[Kind] = [
     _kind("compact", 10, 0.6),
     _kind("none", 4, 0.6),
     _kind("mixed", 2, 0.6),
-    _kind("prompt", 2, 0.5),
+    _kind("prompt", 1, 0.5),
     _kind("segments", 6, 0.5),
-    _kind("tokens", 5, 0.6),
+    _kind("tokens", 4, 0.6),
     _kind("frames", 8, 0.5),
 ]
 """The weights leave little time to what takes long: mixed segments, whose decoder fills 28 MB of

@@ -200,18 +200,18 @@ def _tokens(name: str) -> Callable[[], bytes]:
 
 _OURS, _FLOATS, _LLAMA = model_seeds.exact_model, model_seeds.float_model, model_seeds.llama_model
 MODEL_KINDS: list[Kind] = [
-    kind("manifest", 6, _file(_OURS, "model.json"), json_or_damaged,
+    kind("manifest", 4, _file(_OURS, "model.json"), json_or_damaged,
          load=load_manifest, list=list_installed),
-    kind("weights", 6, _file(_OURS, "model.safetensors"), changed_safetensors, load=load_weights),
-    kind("table", 2, _tokens("tokens.safetensors"), changed_safetensors, load=load_table),
-    kind("floats", 3, _file(_FLOATS, "model.safetensors"), changed_safetensors,
+    kind("weights", 4, _file(_OURS, "model.safetensors"), changed_safetensors, load=load_weights),
+    kind("table", 1, _tokens("tokens.safetensors"), changed_safetensors, load=load_table),
+    kind("floats", 1.5, _file(_FLOATS, "model.safetensors"), changed_safetensors,
          load=load_floats, quantize=quantize_floats),
-    kind("float-manifest", 2, _file(_FLOATS, "model.json"), json_or_damaged,
+    kind("float-manifest", 1.5, _file(_FLOATS, "model.json"), json_or_damaged,
          load=load_float_manifest),
-    kind("config", 3, _file(_LLAMA, "config.json"), json_or_damaged, open=open_config),
-    kind("tensors", 2, _file(_LLAMA, "model.safetensors"), changed_safetensors, open=open_tensors),
-    kind("gguf", 1, model_seeds.gguf_file, changed_gguf, open=open_gguf),
-    kind("tokenizer", 3, _file(_LLAMA, "tokenizer.json"), json_or_damaged, open=open_tokenizer),
+    kind("config", 2, _file(_LLAMA, "config.json"), json_or_damaged, open=open_config),
+    kind("tensors", 1, _file(_LLAMA, "model.safetensors"), changed_safetensors, open=open_tensors),
+    kind("gguf", 0.25, model_seeds.gguf_file, changed_gguf, open=open_gguf),
+    kind("tokenizer", 2, _file(_LLAMA, "tokenizer.json"), json_or_damaged, open=open_tokenizer),
     kind("vocabulary", 0, _tokens("tokenizer.json"), json_or_damaged,
          load=read_table, derive=new_table),
 ]  # fmt: skip

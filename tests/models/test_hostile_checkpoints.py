@@ -74,6 +74,18 @@ def test_a_gguf_file_too_small_for_its_layers_is_refused(tmp_path: Path) -> None
         open_pretrained(path)
 
 
+def test_a_gguf_file_whose_heads_do_not_fit_its_tensors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_gguf(checkpoint("llama", tmp_path / "folder"), path)
+    data = path.read_bytes()
+    path.write_bytes(
+        data.replace(b"llama.attention.head_count_kv", b"llama.attention.head_count_no")
+    )
+
+    with pytest.raises(ModelNotFoundError, match=r"does not fit its configuration"):
+        open_pretrained(path).weights()
+
+
 @pytest.mark.parametrize(
     "values",
     [{"vocab_size": 10**10}, {"intermediate_size": 10**10}, {"num_hidden_layers": 10**10}],
