@@ -107,7 +107,7 @@ def takes_memory(data: bytes) -> bytes:
 
 
 def takes_time(data: bytes) -> bytes:
-    end = time.process_time() + 0.3
+    end = time.process_time() + 3.5
     while time.process_time() < end:
         pass
     return b""
@@ -118,7 +118,7 @@ def takes_time(data: bytes) -> bytes:
     [
         (misses, "KeyError: 'a table'"),
         (takes_memory, "memory grew by"),
-        (takes_time, "CPU seconds, expected 0.2 at most"),
+        (takes_time, "CPU seconds, expected 3.0 at most"),
     ],
 )
 def test_faults_of_every_other_kind_are_caught(
@@ -131,6 +131,6 @@ def test_faults_of_every_other_kind_are_caught(
     monkeypatch.setattr(lmcompress, "decompress", lambda data, **options: fault(data))
     case = Case("stored", "broken", 0, "decompress", data)
 
-    [found] = reasons(run([case], setting, Report(), Limits(0.2, 1 << 27)))
+    [found] = reasons(run([case], setting, Report(), Limits(3.0, 1 << 27)))
 
     assert reason in found
