@@ -153,7 +153,7 @@ def test_man_page_is_read_without_warnings() -> None:
     done = subprocess.run(command, capture_output=True, check=True)
 
     assert done.stderr == b""
-    shown = " ".join(re.sub(r"\x1b\[\d*m", "", done.stdout.decode()).split())
+    shown = " ".join(re.sub(r"\x1b\[\d*m|.\x08", "", done.stdout.decode()).split())
     for name in program.commands:
         assert f"{name} [OPTIONS]" in shown
 
