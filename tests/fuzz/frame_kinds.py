@@ -13,6 +13,7 @@ import random
 
 import lmcompress
 from lmcompress.cli.info import _text
+from lmcompress.codec.salvage import salvage_stream
 from lmcompress.format.file import read_frames
 from tests.fuzz.case import MIB, Case, Kind, Limits, Operation, Setting, Wrong
 from tests.fuzz.forgery import forged
@@ -43,6 +44,38 @@ def read_opened(case: Case, setting: Setting) -> None:
         check_raw(case, b"".join(iter(lambda: file.read(5), b"")))
 
 
+def read_from_the_middle(case: Case, setting: Setting) -> None:
+    """Starts at the second byte, so that the whole is known where nothing is damaged."""
+    with lmcompress.open(io.BytesIO(case.data), config=setting.config) as file:
+        file.seek(1)
+        rest = file.read()
+    file = lmcompress.open(io.BytesIO(case.data), config=setting.config)
+    check_raw(case, file.read(1) + rest)
+
+
+def read_in_pieces(case: Case, setting: Setting) -> None:
+    """Takes one frame after the other, as far as they are whole."""
+    source, rest, raw = io.BytesIO(case.data), b"", b""
+    while rest or source.tell() < len(case.data) or not case.data:
+        decompressor = lmcompress.LmcDecompressor(config=setting.config)
+        while not decompressor.eof:
+            piece = rest or source.read(11)
+            if not piece:
+                raise lmcompress.TruncatedFrameError("the frame does not end")
+            raw, rest = raw + decompressor.decompress(piece), b""
+        rest = decompressor.unused_data
+    check_raw(case, raw)
+
+
+def salvage(case: Case, setting: Setting) -> None:
+    """Whatever is damaged, bytes that come back must be those of whole segments."""
+    sink = io.BytesIO()
+    if not salvage_stream(io.BytesIO(case.data), sink, setting.config).gaps:
+        check_raw(case, sink.getvalue())
+    elif not case.is_forged and not _is_of_known_segments(sink.getvalue()):
+        raise Wrong("salvaged bytes that no segment holds")
+
+
 def describe(case: Case, setting: Setting) -> None:
     """Payloads are not read, so their damage is for others to find."""
     info = lmcompress.info(io.BytesIO(case.data))
@@ -70,6 +103,9 @@ def read_headers(case: Case, setting: Setting) -> None:
 OPERATIONS: dict[str, tuple[int, Operation]] = {
     "decompress": (5, decompress),
     "open": (1, read_opened),
+    "seek": (1, read_from_the_middle),
+    "pieces": (1, read_in_pieces),
+    "salvage": (1, salvage),
     "info": (2, describe),
     "headers": (2, read_headers),
 }
@@ -117,6 +153,25 @@ def _known() -> set[bytes]:
             known.add(seed.raw[at : at + size])
             at += size
     return known
+
+
+@functools.cache
+def _known_segments() -> set[bytes]:
+    known = set()
+    for seed in (seed for seeds in frame_seeds().values() for seed in seeds):
+        at = 0
+        for segment in (segment for frame in _parsed(seed) for segment in frame.segments):
+            known.add(seed.raw[at : at + segment.raw_bytes])
+            at += segment.raw_bytes
+    return known
+
+
+def _is_of_known_segments(raw: bytes) -> bool:
+    ends = {0}
+    for start in range(len(raw)):
+        if start in ends:
+            ends |= {start + len(s) for s in _known_segments() if raw.startswith(s, start)}
+    return len(raw) in ends
 
 
 def _make(name: str, forgeries: float, rng: random.Random) -> tuple[bytes, bool]:
