@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lmcompress.errors import LmcompressError, ModelNotFoundError
+from lmcompress.errors import LmcompressError, ModelNotFoundError, UnsupportedModelError
 from lmcompress.models.pretrained import open_pretrained
 from tests.support.published_checkpoints import checkpoint
 
@@ -82,7 +82,7 @@ def test_a_gguf_file_whose_heads_do_not_fit_its_tensors_is_refused(tmp_path: Pat
         data.replace(b"llama.attention.head_count_kv", b"llama.attention.head_count_no")
     )
 
-    with pytest.raises(ModelNotFoundError, match=r"does not fit its configuration"):
+    with pytest.raises(UnsupportedModelError, match=r"int8 \(64, 32\), expected int8 \(96, 32\)"):
         open_pretrained(path).weights()
 
 
