@@ -33,7 +33,7 @@ def change_after_first_read(
     path: Path, change: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Changes a file once a part of it has been read."""
-    read_fully, reads = stream._read_fully, itertools.count()
+    read_fully, reads = stream.read_fully, itertools.count()
 
     def read_and_change(source: BinaryIO, size: int) -> bytes:
         raw = read_fully(source, size)
@@ -41,7 +41,7 @@ def change_after_first_read(
             change(path)
         return raw
 
-    monkeypatch.setattr(stream, "_read_fully", read_and_change)
+    monkeypatch.setattr(stream, "read_fully", read_and_change)
 
 
 @pytest.mark.parametrize("change", [append, truncate, rewrite])

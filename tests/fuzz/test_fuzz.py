@@ -81,7 +81,7 @@ def read_nothing_more(*args: Any, **kwargs: Any) -> None:
 def test_a_decoder_that_checks_no_result_is_caught(
     kind: str, setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lmcompress.codec.stream, "check_raw", accept_anything)
+    monkeypatch.setattr("lmcompress.codec.decoder.check_raw", accept_anything)
 
     found = reasons(run((case_of("broken", n, [kind]) for n in range(300)), setting, Report()))
 
