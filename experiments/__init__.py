@@ -17,6 +17,7 @@ EXPERIMENTS: dict[str, str] = {
     "levels": "Bits per byte and speed of the compression levels",
     "start_up": "Start-up time of commands",
     "growth": "Time and memory by file size",
+    "cores": "Several cores against one, for a file of several segments",
     "random_access": "Reading from the middle of a file, by segment size",
     "exactness_cost": "The float network compared with its exact form",
     "pretrained": "SmolLM2-135M: files, exactness, windows, characters",
