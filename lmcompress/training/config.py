@@ -95,6 +95,7 @@ class TrainConfig:
     def _check_types(self) -> None:
         """Raises TrainingError if an option has a value of another type."""
         found = [(name, getattr(self, name), kind) for name, kind in _KINDS.items()]
+        found.append(("name", self.name, str))
         found += [(f"the weight of {name}", value, float) for name, value in self.sources.items()]
         for name, value, kind in found:
             if type(value) is not kind and not (kind is float and type(value) is int):
