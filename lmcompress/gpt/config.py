@@ -112,6 +112,8 @@ class GPTConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         if not 0 <= self.norm_eps < math.inf:
             raise ValueError(f"norm_eps is {self.norm_eps}, expected 0 or more")
+        if not 1 <= self.rotary_base < math.inf:  # the series of the tables converges up to 1
+            raise ValueError(f"rotary_base is {self.rotary_base}, expected 1 or more")
         if self.vocab_size < 2:
             raise ValueError("vocab_size is 1: there is nothing to predict")
         if not 0 <= self.bos_id < self.vocab_size:

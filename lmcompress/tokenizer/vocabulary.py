@@ -153,17 +153,17 @@ class TokenTable:
         """
         parts = parse_tokenizer(text)
         tokens = [b""] * vocab_size
-        for i, token in _all_tokens(parts):
-            if not 0 <= i < vocab_size:
-                raise UnsupportedModelError(
-                    f"the tokenizer has token {i}, the model has {vocab_size}: "
-                    "it belongs to another model"
-                )
-            tokens[i] = token if len(token) <= MAX_TOKEN_BYTES else b""
         try:
+            for i, token in _all_tokens(parts):
+                if not 0 <= i < vocab_size:
+                    raise UnsupportedModelError(
+                        f"the tokenizer has token {i}, the model has {vocab_size}: "
+                        "it belongs to another model"
+                    )
+                tokens[i] = token if len(token) <= MAX_TOKEN_BYTES else b""
             return cls(tuple(tokens))
-        except ValueError as exc:
-            raise UnsupportedModelError(f"the tokenizer cannot be used: {exc}") from exc
+        except (LookupError, TypeError, AttributeError, ValueError) as exc:
+            raise UnsupportedModelError(f"the tokenizer cannot be used: {exc!r}") from exc
 
 
 def parse_tokenizer(text: str) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def parse_tokenizer(text: str) -> dict[str, Any]:
         model = parts["model"]
         kind = model.get("type", "BPE" if "merges" in model else "unknown")
         is_byte_level = '"ByteLevel"' in json.dumps([parts["decoder"], parts["pre_tokenizer"]])
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
         raise UnsupportedModelError(
             f"tokenizer.json is damaged ({exc!r}): download it again"
         ) from exc

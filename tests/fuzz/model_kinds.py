@@ -212,6 +212,6 @@ MODEL_KINDS: list[Kind] = [
     kind("tensors", 1, _file(_LLAMA, "model.safetensors"), changed_safetensors, open=open_tensors),
     kind("gguf", 0.25, model_seeds.gguf_file, changed_gguf, open=open_gguf),
     kind("tokenizer", 2, _file(_LLAMA, "tokenizer.json"), json_or_damaged, open=open_tokenizer),
-    kind("vocabulary", 0, _tokens("tokenizer.json"), json_or_damaged,
+    kind("vocabulary", 2, _tokens("tokenizer.json"), json_or_damaged,
          load=read_table, derive=new_table),
 ]  # fmt: skip
