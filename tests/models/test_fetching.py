@@ -414,7 +414,7 @@ def spoiled(name: str, **values: Any) -> Callable[[Path], None]:
         (spoiled("config.json", num_attention_heads=0), "n_head is 0"),
         (
             spoiled("tokenizer.json", added_tokens=[{"id": 0, "content": "a"}]),
-            "is damaged, or of a kind not known here",
+            "the tokenizer cannot be used: KeyError('special')",
         ),
     ],
 )  # fmt: skip
