@@ -18,7 +18,7 @@ def complete_files(
 def complete_models(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Completes the name of an installed model; of a folder if there is no such model."""
+    """Completes the names of installed models, or of folders if no model matches."""
     from lmcompress.models.store import NO_MODEL, folders
 
     names = [name for name in (*folders(), NO_MODEL) if name.startswith(incomplete)]

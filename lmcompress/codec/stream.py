@@ -53,7 +53,7 @@ def compress_stream(
 ) -> Sizes:
     """Compresses all of `source` into one frame on `sink`.
 
-    Segments are compressed side by side, as many as there are threads and as the memory limit lets.
+    Compresses several segments in parallel: one per thread, as far as the memory limit allows.
     """
     compressor = FrameCompressor(sink, model, config)
     pieces = iter(lambda: read_fully(source, compressor.piece_bytes), b"")

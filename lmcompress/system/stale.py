@@ -1,7 +1,7 @@
 """Temporary files and folders, and removing those that a killed process left.
 
 They are told from those of live processes by a lock, which ends with the process that holds it.
-Where there are no such locks (Windows, some network file systems), nothing is removed.
+On systems without such locks (Windows, some network file systems), nothing is removed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def temporary_name() -> str:
 def held(descriptor: int) -> Iterator[None]:
     """Holds a lock on an open file or folder, even if it is closed before the block ends.
 
-    Where there are no locks, it holds none.
+    On systems without file locks, this does nothing.
 
     Raises:
       BlockingIOError: If another process holds one.
