@@ -82,8 +82,9 @@ def products(model: Model) -> Timed:
             tensors = torch.from_numpy(q), torch.from_numpy(w).T.contiguous()
             pairs.append(functools.partial(torch._int_mm, *tensors, out=torch.from_numpy(out)))
         else:
-            offset = matmul.offsets(w)
-            pairs.append(functools.partial(matmul.product, q, w, offset, out))
+            panels, offset, is_unsigned = matmul.pack(w), matmul.offsets(w), name.endswith("down.q")
+            q = np.abs(q) if is_unsigned else q
+            pairs.append(functools.partial(matmul.product, q, panels, offset, is_unsigned, out))
 
     def run() -> tuple[float, int]:
         started = time.perf_counter()

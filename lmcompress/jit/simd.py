@@ -1,8 +1,8 @@
-"""LLVM code that hand-written loops share: loads, stores, and sums across registers."""
+"""LLVM code that hand-written loops share: loads, stores, products, constants, the loop itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -10,10 +10,8 @@ from llvmlite import ir
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 SUMS, WORDS, BYTES = ir.VectorType(I32, 8), ir.VectorType(I16, 16), ir.VectorType(I8, 16)
 """AVX2's registers of sums and of 16-bit factors; bytes that are widened to these."""
-
-_EVEN = (0, 2, 8, 10, 4, 6, 12, 14)
-_ODD = tuple(i + 1 for i in _EVEN)
-_LOW, _HIGH = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
+REALS, MORE_BYTES = ir.VectorType(ir.FloatType(), 8), ir.VectorType(I8, 32)
+"""AVX2's registers of float32 and of bytes."""
 
 
 def declare(builder: Any, name: str, returned: Any, arguments: list[Any]) -> Any:
@@ -39,29 +37,62 @@ def multiply_pairs(builder: Any, a: Any, b: Any) -> Any:
     return builder.call(multiply, [a, b])
 
 
-def add_across(builder: Any, sums: Sequence[Any]) -> Any:
-    """Emits a vector with the sum of each of 1, 4 or 8 registers of 8 or 16 integers, in order.
+def multiply_byte_pairs(builder: Any, a: Any, b: Any) -> Any:
+    """Emits `vpmaddubsw`: 32 products of bytes, a's without a sign, added in pairs to 16 bits.
 
-    Eight together take a third of the instructions that they take one by one.
+    The sums must be below 2**15, or they are cut off there.
     """
-    if len(sums) == 1:
-        count = sums[0].type.count
-        reduce = declare(builder, f"llvm.vector.reduce.add.v{count}i32", I32, [sums[0].type])
-        none = ir.Constant(ir.VectorType(I32, 1), ir.Undefined)
-        return builder.insert_element(none, builder.call(reduce, sums), ir.Constant(I32, 0))
-    if sums[0].type.count == 16:
-        sums = [_add_shuffled(builder, a, a, range(8), range(8, 16)) for a in sums]
-    for _ in range(2):  # neighbors added, of two registers into one
-        pairs = zip(sums[::2], sums[1::2], strict=True)
-        sums = [_add_shuffled(builder, a, b, _EVEN, _ODD) for a, b in pairs]
-    if len(sums) == 2:
-        return _add_shuffled(builder, *sums, _LOW, _HIGH)
-    return _add_shuffled(builder, *sums, *sums, _LOW[:4], _HIGH[:4])
+    multiply = declare(builder, "llvm.x86.avx2.pmadd.ub.sw", WORDS, [MORE_BYTES] * 2)
+    return builder.call(multiply, [a, b])
 
 
-def _add_shuffled(builder: Any, a: Any, b: Any, *masks: Sequence[int]) -> Any:
-    first, second = (builder.shuffle_vector(a, b, shuffle(mask)) for mask in masks)
-    return builder.add(first, second)
+def broadcast(builder: Any, source: Any, offset: int | None, vector: Any) -> Any:
+    """Emits a register full of one value, or of the 4 bytes at an offset from a pointer."""
+    if offset is not None:
+        at = builder.gep(source, [ir.Constant(I64, offset)])
+        source = builder.load(builder.bitcast(at, ir.PointerType(I32)), align=1)
+    count = 16 if vector == ir.VectorType(I32, 16) else 8
+    full = ir.VectorType(source.type, count)
+    first = builder.insert_element(ir.Constant(full, ir.Undefined), source, ir.Constant(I32, 0))
+    return builder.bitcast(builder.shuffle_vector(first, first, shuffle([0] * count)), vector)
+
+
+def integers(values: Sequence[int]) -> Any:
+    """Returns a register of constant 32-bit integers."""
+    return ir.Constant(SUMS, [ir.Constant(I32, int(value)) for value in values])
+
+
+def reals(value: Any) -> Any:
+    """Returns a register full of one float32 constant."""
+    return ir.Constant(REALS, [ir.Constant(ir.FloatType(), float(value))] * 8)
+
+
+def loop(
+    builder: Any,
+    count: Any,
+    step: int,
+    carried: Sequence[Any],
+    body: Callable[[Any, Sequence[Any]], list[Any]],
+) -> list[Any]:
+    """Emits a loop over j = 0, step, .. below count; returns what is carried, after it."""
+    entry = builder.block
+    head, inside, done = (builder.append_basic_block(name) for name in ("head", "inside", "done"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    j = builder.phi(I64)
+    j.add_incoming(ir.Constant(I64, 0), entry)
+    values = [builder.phi(value.type) for value in carried]
+    for value, first in zip(values, carried, strict=True):
+        value.add_incoming(first, entry)
+    builder.cbranch(builder.icmp_signed("<", j, count), inside, done)
+    builder.position_at_end(inside)
+    following = body(j, values)
+    j.add_incoming(builder.add(j, ir.Constant(I64, step)), builder.block)
+    for value, last in zip(values, following, strict=True):
+        value.add_incoming(last, builder.block)
+    builder.branch(head)
+    builder.position_at_end(done)
+    return values
 
 
 def shuffle(indices: Sequence[int]) -> Any:

@@ -31,31 +31,35 @@ def pretend() -> Any:
     return matmul
 
 
-def spell_out(matmul: Any) -> None:
+def spell_out() -> None:
     """Puts multiplications of single bytes in the instruction's place."""
-    declare, emit = matmul.declare, matmul._emit_vnni
+    from lmcompress.gpt.cpu import tiles
+
+    declare = tiles.declare
+    narrow, wide = (ir.VectorType(ir.IntType(bits), 64) for bits in (8, 32))
 
     def declare_others(builder: Any, name: str, *signature: Any) -> Any:
-        return None if INSTRUCTION in name else declare(builder, name, *signature)
+        return name if INSTRUCTION in name else declare(builder, name, *signature)
 
-    def emit_plainly(builder: Any, sums_type: Any) -> tuple[Any, ...]:
-        load_q, load_w, _ = emit(builder, sums_type)
-        narrow, wide = (ir.VectorType(ir.IntType(bits), 64) for bits in (8, 32))
+    def multiply(builder: Any, total: Any, p: Any, w: Any) -> Any:
+        p = builder.zext(builder.bitcast(p, narrow), wide)
+        w = builder.sext(builder.bitcast(w, narrow), wide)
+        terms = builder.mul(p, w)
+        for j in range(4):
+            every_fourth = [ir.Constant(ir.IntType(32), 4 * i + j) for i in range(16)]
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), 16), every_fourth)
+            none = ir.Constant(wide, ir.Undefined)
+            total = builder.add(total, builder.shuffle_vector(terms, none, mask))
+        return total
 
-        def multiply(total: Any, q: Any, w: Any) -> Any:
-            q = builder.zext(builder.bitcast(q, narrow), wide)
-            w = builder.sext(builder.bitcast(w, narrow), wide)
-            terms = builder.mul(q, w)
-            for j in range(4):
-                every_fourth = [ir.Constant(ir.IntType(32), 4 * i + j) for i in range(16)]
-                mask = ir.Constant(ir.VectorType(ir.IntType(32), 16), every_fourth)
-                none = ir.Constant(wide, ir.Undefined)
-                total = builder.add(total, builder.shuffle_vector(terms, none, mask))
-            return total
+    call = ir.IRBuilder.call
 
-        return load_q, load_w, multiply
+    def call_others(builder: Any, function: Any, args: Any, *more: Any, **named: Any) -> Any:
+        if isinstance(function, str):
+            return multiply(builder, *args)
+        return call(builder, function, args, *more, **named)
 
-    matmul.declare, matmul._emit_vnni = declare_others, emit_plainly
+    tiles.declare, ir.IRBuilder.call = declare_others, call_others
 
 
 def check(matmul: Any) -> None:
@@ -63,16 +67,17 @@ def check(matmul: Any) -> None:
     rng = np.random.default_rng(0)
     for num_rows in (1, 4, 5, 31, 100):
         q = rng.integers(-127, 128, (num_rows, 256)).astype(np.int8)
-        w = rng.integers(-127, 128, (12, 256)).astype(np.int8)
+        w = rng.integers(-127, 128, (48, 256)).astype(np.int8)
         q[0], w[0], w[1] = 127, 127, -127
-        out = np.empty((num_rows, 12), np.int32)
-        matmul.product(q, w, matmul.offsets(w), out)
+        out = np.empty((num_rows, 48), np.int32)
+        matmul.product(q, matmul.pack(w), matmul.offsets(w), False, out)
         assert np.array_equal(out, q.astype(np.int64) @ w.T.astype(np.int64)), num_rows
 
 
 def count(matmul: Any) -> int:
     bytes_, sums = types.Array(types.int8, 2, "C"), types.Array(types.int32, 2, "C")
-    matmul.product.compile((bytes_, bytes_, types.Array(types.int32, 1, "C"), sums))
+    panels, offset = types.Array(types.int8, 4, "C"), types.Array(types.int32, 1, "C")
+    matmul.product.compile((bytes_, panels, offset, types.boolean, sums))
     return sum(code.count(INSTRUCTION) for code in matmul.product.inspect_asm().values())
 
 
@@ -81,5 +86,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "compile":
         print(count(module))
     else:
-        spell_out(module)
+        spell_out()
         check(module)

@@ -1,7 +1,6 @@
 """The attention kernel of the CPU path, in numba: bit-equal to `reference.integer_attention`.
 
-Key/value caches are rings: position p of a lane lies in slot p % capacity, so the last `window`
-positions are one run of slots or two. The rules of `kernels.py` hold here too.
+`rings.py` says where keys and values lie. The rules of `kernels.py` hold here too.
 """
 
 from __future__ import annotations
@@ -14,20 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lmcompress.gpt import constants
-from lmcompress.gpt.cpu.attention_simd import dot_products, weighted_sum
-from lmcompress.gpt.cpu.kernels import (
-    BITS,
-    LEVELS,
-    MAGIC,
-    MASK,
-    MAX_EXPONENT,
-    PER_LEVEL,
-    f32,
-    largest_of,
-    norm_row,
-    quantize_row,
-)
-from lmcompress.jit.compiler import device_function, kernel
+from lmcompress.gpt.cpu import attention_simd
+from lmcompress.gpt.cpu.attention_plain import PLAIN_LOOPS, AttentionLoops
+from lmcompress.gpt.cpu.kernels import LEVELS, PER_LEVEL, dequantize, f32, norm_row, quantize_row
+from lmcompress.gpt.cpu.rings import BLOCK, GROUP, PAIR, PAIRS
+from lmcompress.jit.compiler import device_function, kernel, lean_kernel
 
 _WEIGHT_LEVELS = f32(constants.ATTENTION_LEVELS)
 _PER_WEIGHT_LEVEL = f32(constants.PER_ATTENTION_LEVEL)
@@ -46,42 +36,38 @@ def _rotate(x, cos, sin, y):
 
 
 @device_function
-def _exponents(scale, scales, z):
-    """z = round(z * scale * scales): dot products become steps of 2**-EXP2_BITS."""
-    for j in range(z.shape[0]):
-        t = (f32(z[j]) * scale) * scales[j]
-        t = t if t < MAX_EXPONENT else MAX_EXPONENT
-        t = t if t > -MAX_EXPONENT else -MAX_EXPONENT
-        z[j] = np.int32((t + MAGIC) - MAGIC)
+def _put_key(row, block, i):
+    """Key i of a block = row; four channels at once, for single bytes would take as many stores."""
+    for group in range(block.shape[0]):
+        d = group * GROUP
+        a, b, c, e = row[d], row[d + 1], row[d + 2], row[d + 3]
+        block[group, i, 0], block[group, i, 1] = a, b
+        block[group, i, 2], block[group, i, 3] = c, e
 
 
 @device_function
-def _softmax(z, table, p):
-    """p = 2**(z - max z) on the table's scale; returns the sum."""
-    largest = z[0]
-    for j in range(z.shape[0]):
-        largest = z[j] if z[j] > largest else largest
-    total = np.int32(0)
-    for j in range(z.shape[0]):
-        delta = largest - z[j]
-        shift = delta >> BITS
-        e = table[delta & MASK] >> (shift if shift < 31 else np.int32(31))
-        total += e
-        p[j] = e
-    return total
+def _put_value(row, pair, i):
+    """Value i of a pair = row; the other keeps its byte of each 16 bits."""
+    shift, kept = np.int16(8 * i), np.int16(-256 if i == 0 else 255)
+    for d in range(row.shape[0]):
+        pair[d] = (pair[d] & kept) | np.int16((np.int16(row[d]) & np.int16(255)) << shift)
 
 
 @device_function
-def _scale_weights(p, scales, f):
-    """f = p * scales: each value's scale joins its weight."""
-    for j in range(f.shape[0]):
-        f[j] = f32(p[j]) * scales[j]
+def _seen(position, window, capacity):
+    """Which blocks of keys a query sees: from a to before b, then those before c.
 
-
-@device_function
-def _quantize_weights(f, inverse, p):
-    for j in range(f.shape[0]):
-        p[j] = np.int16((f[j] * inverse + MAGIC) - MAGIC)
+    The first two are the run up to the ring's end at most, and c is 0 where it does not go on at
+    the start. Of their slots, counted on, those from low to before high are seen.
+    """
+    count = min(window, position + 1)
+    oldest = (position + 1 - count) % capacity
+    a = oldest // BLOCK
+    low = oldest - a * BLOCK
+    high = low + count
+    blocks = (high + BLOCK - 1) // BLOCK
+    b = min(a + blocks, capacity // BLOCK)
+    return a, b, blocks - (b - a), low, high
 
 
 class AttentionKernels(NamedTuple):
@@ -96,39 +82,42 @@ class AttentionKernels(NamedTuple):
 @functools.cache
 def attention_kernels(head_dim: int) -> AttentionKernels:
     """Returns the kernels compiled for one head size, so that LLVM unrolls over its channels."""
-    enter, look = _enter_kernel(head_dim), _look_kernel(head_dim)
+    loops = attention_loops(head_dim)
+    enter, look = _enter_kernel(head_dim), _look_kernel(head_dim, loops)
     leave, attend = _leave, _attend_kernel(head_dim, enter, look, _leave)
     return AttentionKernels(enter, look, leave, attend)
+
+
+def attention_loops(head_dim: int) -> AttentionLoops:
+    """Returns the fastest loops for heads of so many channels on this processor."""
+    return attention_simd.simd_loops(head_dim) if attention_simd.fits(head_dim) else PLAIN_LOOPS
 
 
 def _enter_kernel(head_dim: int) -> Callable[..., Any]:
     D = head_dim
     query_scale = f32(constants.as_float32(constants.EXPONENT_PER_NAT / math.sqrt(D)))
 
-    @kernel
+    @lean_kernel
     def enter(
         sums, s, ws, bias, clock, n_head, qk_norm, q_gain, k_gain, eps, cos, sin,
-        k, ks, v, vs, queries, query_scales, first, stop,
+        k, ks, v, vs, queries, query_scales, scratch, first, stop,
     ):  # fmt: skip
         """Quantizes heads first to stop of one lane's rows: queries, then keys, then values.
 
         Queries go into (n_head, steps, D), scales (n_head, steps); the rest into the rings.
         """
-        steps, n_kv_head, capacity = sums.shape[0], k.shape[0], k.shape[1]
-        x, y, u = np.empty(D, np.float32), np.empty(D, np.float32), np.empty(D, np.int32)
+        steps, (n_kv_head, capacity) = sums.shape[0], ks.shape
+        x, y, u, row = scratch
         xbits, ybits = x.view(np.int32), y.view(np.int32)
         for step in range(steps):
             slot, scale = (clock[0] + step) % capacity, s[step]
             for h in range(first, stop):
-                lo = h * D
-                for d in range(D):
-                    x[d] = (f32(sums[step, lo + d]) * scale) * ws[lo + d]
-                if bias.shape[0]:
-                    for d in range(D):
-                        x[d] = x[d] + bias[lo + d]
+                a, b = h * D, (h + 1) * D
+                dequantize(sums[step, a:b], scale, ws[a:b], bias[a:b], x)
                 if h >= n_head + n_kv_head:
                     g = h - n_head - n_kv_head
-                    vs[g, slot] = quantize_row(x, xbits, v[g, slot], LEVELS, PER_LEVEL)
+                    vs[g, slot] = quantize_row(x, xbits, row[:D], LEVELS, PER_LEVEL)
+                    _put_value(row[:D], v[g, slot // PAIR], slot % PAIR)
                     continue
                 if qk_norm:
                     norm_row(x, xbits, x, u, eps, False)
@@ -137,8 +126,8 @@ def _enter_kernel(head_dim: int) -> Callable[..., Any]:
                     for d in range(D):
                         x[d] = x[d] * gain[d]
                 if cos.shape[0]:
-                    row = (clock[0] + step) % cos.shape[0]
-                    _rotate(x, cos[row], sin[row], y)
+                    turn = (clock[0] + step) % cos.shape[0]
+                    _rotate(x, cos[turn], sin[turn], y)
                 else:
                     for d in range(D):
                         y[d] = x[d]
@@ -148,59 +137,60 @@ def _enter_kernel(head_dim: int) -> Callable[..., Any]:
                     )
                 else:
                     g = h - n_head
-                    ks[g, slot] = quantize_row(y, ybits, k[g, slot], LEVELS, PER_LEVEL)
+                    ks[g, slot] = quantize_row(y, ybits, row[:D], LEVELS, PER_LEVEL)
+                    _put_key(row, k[g, slot // BLOCK], slot % BLOCK)
 
     return enter
 
 
-def _look_kernel(head_dim: int) -> Callable[..., Any]:
+def _look_kernel(head_dim: int, loops: AttentionLoops) -> Callable[..., Any]:
     D = head_dim
-    dots, add_values = dot_products(D), weighted_sum(D)
+    dots, exponents, softmax, quantize, add_values = loops
 
-    @kernel
+    @lean_kernel
     def look(
         queries, query_scales, clock, k, ks, v, vs, window, table, scratch, out, first, stop
     ):  # fmt: skip
         """Attends with queries first to stop of one lane, head by head; out (steps, n_head * D)."""
         n_head, steps = query_scales.shape
-        n_kv_head, capacity = k.shape[0], k.shape[1]
-        z, p, f, weights = scratch
-        fbits = f.view(np.int32)
-        query, acc = np.empty(D, np.int16), np.empty(D, np.int32)
+        n_kv_head, capacity = ks.shape
+        z, f, p, magnitudes, acc = scratch
         for index in range(first, stop):
             h, step = index // steps, index % steps
             g = h // (n_head // n_kv_head)
-            count = min(window, clock[0] + step + 1)
-            start = (clock[0] + step + 1 - count) % capacity
-            ahead = min(count, capacity - start)  # slots up to the ring's end
-            rest = count - ahead
-            end = start + ahead
+            query, scale = queries[h, step], query_scales[h, step]
             for d in range(D):
-                query[d] = queries[h, step, d]
-            scale = query_scales[h, step]
-            dots(query, k[g, start:end], z[:ahead])
-            _exponents(scale, ks[g, start:end], z[:ahead])
+                magnitudes[d] = abs(query[d])
+            a, b, c, low, high = _seen(clock[0] + step, window, capacity)
+            ahead, rest = (b - a) * BLOCK, c * BLOCK
+            n = ahead + rest
+            scales, value_scales = ks[g, a * BLOCK : b * BLOCK], vs[g, a * BLOCK : b * BLOCK]
+            dots(query, magnitudes, k[g, a:b], z[:ahead], v[g, a * PAIRS :].ctypes.data)
+            largest = exponents(z[:ahead], scales, scale, low, high)
             if rest:
-                dots(query, k[g, :rest], z[ahead:count])
-                _exponents(scale, ks[g, :rest], z[ahead:count])
-            total = _softmax(z[:count], table, p)
-            _scale_weights(p[:ahead], vs[g, start:end], f[:ahead])
-            _scale_weights(p[ahead:count], vs[g, :rest], f[ahead:count])
-            largest = largest_of(fbits[:count])
-            _quantize_weights(f[:count], _WEIGHT_LEVELS / largest, weights)
-            for d in range(D):
-                acc[d] = 0
-            add_values(weights[:ahead], v[g, start:end], acc)
+                dots(query, magnitudes, k[g, :c], z[ahead:n], v[g].ctypes.data)
+                other = exponents(z[ahead:n], ks[g, :rest], scale, 0, high - ahead)
+                largest = max(largest, other)
+            total, most = softmax(z[:ahead], largest, table, value_scales, f[:ahead])
             if rest:
-                add_values(weights[ahead:count], v[g, :rest], acc)
-            factor = (largest * _PER_WEIGHT_LEVEL) / f32(total)
+                total_2, most_2 = softmax(z[ahead:n], largest, table, vs[g, :rest], f[ahead:n])
+                total, most = total + total_2, max(most, most_2)
+            quantize(f[:n], _WEIGHT_LEVELS / most, p[:n])
+            # After a head's last query come the next head's keys.
+            next_head = k[0].size if step + 1 == steps else 0
+            acc[:] = 0
+            following = k[g, a:].ctypes.data + next_head
+            add_values(p[:ahead], v[g, a * PAIRS : b * PAIRS], acc, following)
+            if rest:
+                add_values(p[ahead:n], v[g, : c * PAIRS], acc, k[g].ctypes.data + next_head)
+            factor = (most * _PER_WEIGHT_LEVEL) / f32(total)
             for d in range(D):
                 out[step, h * D + d] = f32(acc[d]) * factor
 
     return look
 
 
-@kernel
+@lean_kernel
 def _leave(out, s, q, levels, per_level):
     """Quantizes rows of what attention gave."""
     bits = out.view(np.int32)
@@ -209,10 +199,19 @@ def _leave(out, s, q, levels, per_level):
 
 
 @device_function
-def new_scratch(window):
-    """Returns what `look` writes into for a query: room for each key of its window."""
-    z, p = np.empty(window, np.int32), np.empty(window, np.int32)
-    return z, p, np.empty(window, np.float32), np.empty(window, np.int16)
+def row_scratch(head_dim):
+    """Returns what `enter` writes a row into."""
+    row = np.zeros((head_dim + GROUP - 1) // GROUP * GROUP, np.int8)
+    x, y = np.empty(head_dim, np.float32), np.empty(head_dim, np.float32)
+    return x, y, np.empty(head_dim, np.int32), row
+
+
+@device_function
+def query_scratch(window, head_dim):
+    """Returns what `look` writes into for a query: room for the blocks that its window touches."""
+    n = window + 2 * BLOCK
+    z, f, p = np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int16)
+    return z, f, p, np.empty(head_dim, np.int8), np.empty(head_dim, np.int32)
 
 
 def _attend_kernel(
@@ -226,15 +225,16 @@ def _attend_kernel(
         k, ks, v, vs, window, table, q, levels, per_level,
     ):  # fmt: skip
         """Rows of q, k, v in (`sums`, scale `s`); rows of quantized attention out (`q`, `s`)."""
-        steps, heads = sums.shape[0] // lanes, n_head + 2 * k.shape[1]
+        steps, heads = sums.shape[0] // lanes, n_head + 2 * ks.shape[1]
         queries = np.empty((n_head, steps, D), np.int8)
         query_scales = np.empty((n_head, steps), np.float32)
-        scratch, out = new_scratch(window), np.empty((steps, n_head * D), np.float32)
+        row, scratch = row_scratch(D), query_scratch(window, D)
+        out = np.empty((steps, n_head * D), np.float32)
         for lane in range(lanes):
             a, b = lane * steps, (lane + 1) * steps
             enter(
                 sums[a:b], s[a:b], ws, bias, clock, n_head, qk_norm, q_gain, k_gain, eps, cos, sin,
-                k[lane], ks[lane], v[lane], vs[lane], queries, query_scales, 0, heads,
+                k[lane], ks[lane], v[lane], vs[lane], queries, query_scales, row, 0, heads,
             )  # fmt: skip
             look(
                 queries, query_scales, clock, k[lane], ks[lane], v[lane], vs[lane], window, table,

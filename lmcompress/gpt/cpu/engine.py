@@ -21,6 +21,7 @@ from lmcompress.gpt import constants
 from lmcompress.gpt.cpu import kernels, matmul
 from lmcompress.gpt.cpu.attention import attention_kernels
 from lmcompress.gpt.cpu.matmul_int16 import Int16Linear
+from lmcompress.gpt.cpu.rings import new_rings
 from lmcompress.gpt.engine import BlockEngine
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.gpt.tables import exp2_table
@@ -55,10 +56,15 @@ class _Linear:
 
         return PyTorchProduct(self.rows)
 
+    @functools.cached_property
+    def panels(self) -> npt.NDArray[np.int8]:
+        """The same weights as the fused kernels take them."""
+        return matmul.pack(self.rows)
+
     @property
     def fused(self) -> tuple[npt.NDArray[Any], ...]:
         """Weights, offsets, scales and bias, as the fused kernels take them."""
-        return self.rows, self.offset, self.scale, self.bias
+        return self.panels, self.offset, self.scale, self.bias
 
     def bind(self, q: npt.NDArray[Any], out: npt.NDArray[Any]) -> Callable[[], object]:
         """Returns what writes q (M, K) int8 times the weights into out (M, N) int32."""
@@ -152,14 +158,8 @@ class _Group:
         dtypes = (np.float32, np.float32) if model.has_int16_inputs else (np.int8, np.int32)
         self.quantized = np.empty(rows * widest, dtypes[0])
         self.sums = np.empty(rows * max(y.width for y in model.linears), dtypes[1])
-        self.rings = []
-        for window in model.windows:
-            # A block's keys enter before its first query looks: room for both.
-            shape = (lanes, config.n_kv_head, window + max_steps - 1)
-            keys, values = (np.zeros((*shape, D), np.int8) for _ in range(2))
-            self.rings.append(
-                (keys, np.zeros(shape, np.float32), values, np.zeros(shape, np.float32))
-            )
+        heads = lanes, config.n_kv_head
+        self.rings = [new_rings(heads, window, max_steps, D) for window in model.windows]
         orders = config.ngram_orders
         self.recent = np.full((lanes, max(orders, default=1) - 1), config.bos_id, np.int64)
         """The last tokens, which n-grams may reach back to."""
@@ -292,7 +292,7 @@ class _Plan:
     def _product(self, linear: Linear, q: npt.NDArray[Any]) -> None:
         out = self._sums(linear)
         if self._is_fused and isinstance(linear, _Linear):
-            self._add(matmul.product, q, linear.rows, linear.offset, out)
+            self._add(matmul.product, q, linear.panels, linear.offset, False, out)
         else:
             self.calls.append(linear.bind(q, out))
         self.sums, self._last = out, linear

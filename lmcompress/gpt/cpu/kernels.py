@@ -20,7 +20,7 @@ from lmcompress.jit.compiler import device_function, kernel
 
 f32 = np.float32
 MAGIC = f32(12582912.0)  # 1.5 * 2**23
-_TINY = f32(constants.TINY)
+TINY = f32(constants.TINY)
 LEVELS = f32(constants.MAX_ACTIVATION)
 PER_LEVEL = f32(constants.PER_LEVEL)
 _NORM_GRID = f32(constants.NORM_GRID)
@@ -51,7 +51,17 @@ def largest_of(bits):
         magnitude = np.int32(bits[d] & _SIGN_OFF)
         largest = magnitude if magnitude > largest else largest
     found = np.int32(largest).view(np.float32)
-    return found if found > _TINY else _TINY
+    return found if found > TINY else TINY
+
+
+@device_function
+def dequantize(sums, scale, ws, bias, y):
+    """y = (sums * scale) * ws + bias; without a bias it has no elements."""
+    for d in range(y.shape[0]):
+        y[d] = (f32(sums[d]) * scale) * ws[d]
+    if bias.shape[0]:
+        for d in range(y.shape[0]):
+            y[d] = y[d] + bias[d]
 
 
 @device_function
@@ -228,12 +238,7 @@ def activate_quantize(sums, s, ws, bias, activation, table, q, levels, per_level
     inner, z = np.empty(width, np.float32), np.empty(width, np.int32)
     bits = h.view(np.int32)
     for m in range(sums.shape[0]):
-        scale = s[m]
-        for d in range(sums.shape[1]):
-            up[d] = (f32(sums[m, d]) * scale) * ws[d]
-        if bias.shape[0]:
-            for d in range(sums.shape[1]):
-                up[d] = up[d] + bias[d]
+        dequantize(sums[m], s[m], ws, bias, up)
         if activation == RELU2:
             for d in range(width):
                 y = up[d] if up[d] > _ZERO else _ZERO

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.gpt.cpu.matmul import AVX2, first_supported, make_multiply
+from lmcompress.gpt.cpu.tiles import AVX2_WORDS, COLUMNS, first_supported, make_multiply, pack
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.jit.compiler import kernel
 
 if TYPE_CHECKING:
     from lmcompress.gpt.cpu.matmul_torch import FloatProduct
 
-_ROWS, _STEP = AVX2.rows, AVX2.step
-COLUMN_STEP = AVX2.row_columns
-_multiply = make_multiply(AVX2)
+_GROUP = AVX2_WORDS.group
+_multiply = make_multiply(AVX2_WORDS)
 
 
 class Int16Linear:
@@ -35,6 +34,11 @@ class Int16Linear:
         self.width, self.depth = q.shape
         largest = weights.config.activation_levels * int(np.abs(q.astype(np.int64)).sum(1).max())
         self.rows, self.has_kernel = q, fits(self.depth, self.width, largest)
+
+    @functools.cached_property
+    def panels(self) -> npt.NDArray[np.int8]:
+        """The weights as `product` takes them."""
+        return pack(self.rows, _GROUP)
 
     @functools.cached_property
     def by_pytorch(self) -> FloatProduct:
@@ -49,16 +53,16 @@ class Int16Linear:
         q holds integers.
         """
         if self.has_kernel:
-            return functools.partial(product, q, self.rows, out)
+            return functools.partial(product, q, self.panels, out)
         return self.by_pytorch.bind(q, out)
 
 
 @kernel
 def product_columns(q, w_at, out, first, stop):
-    """out[:, first:stop] = float32(q @ w.T[:, first:stop]); w int8 (N, K) lies at an address.
+    """out[:, first:stop] = float32(q @ w.T[:, first:stop]); panels of w (N, K) lie at an address.
 
-    q, float32 integers (M, K), and out, float32 (M, N). K is a multiple of 16, and what lies before
-    and between first and stop of 8; inputs fit into 16 bits and sums into 32.
+    q, float32 integers (M, K), and out, float32 (M, N). K is even, and first and stop multiples of
+    COLUMNS; inputs fit into 16 bits and sums into 32.
     """
     num_rows, depth = q.shape
     words = np.empty((num_rows, depth), np.int16)
@@ -67,7 +71,7 @@ def product_columns(q, w_at, out, first, stop):
             words[m, k] = np.int16(q[m, k])
     q_at, out_at = words.ctypes.data, out.ctypes.data + 4 * first
     count, width = stop - first, out.shape[1]
-    _multiply(q_at, w_at + first * depth, out_at, num_rows, depth, count, width)
+    _multiply(q_at, q_at, w_at + first * depth, out_at, num_rows, depth, count, width)
     sums = out.view(np.int32)  # they lie where the floats are to be
     for m in range(num_rows):
         for n in range(first, stop):
@@ -77,30 +81,31 @@ def product_columns(q, w_at, out, first, stop):
 
 @kernel
 def product(q, w, out):
-    """out = float32(q @ w.T); w int8 (N, K); q and out as for `product_columns`."""
-    product_columns(q, w.ctypes.data, out, 0, w.shape[0])
+    """out = float32(q @ w.T); panels of w; q and out as for `product_columns`."""
+    product_columns(q, w.ctypes.data, out, 0, out.shape[1])
 
 
 def fits(depth: int, width: int, largest_sum: int) -> bool:
     """Whether a product of this shape, with sums of at most this size, can be computed here."""
-    shape_fits = depth % _STEP == 0 and width % COLUMN_STEP == 0
+    shape_fits = depth % _GROUP == 0 and width % COLUMNS == 0
     return shape_fits and largest_sum < 1 << 31 and is_usable()
 
 
 @functools.cache
 def is_usable() -> bool:
     """Whether this processor has the instructions, numba may use them, and known answers come."""
-    if first_supported(AVX2) is None:
+    if first_supported(AVX2_WORDS) is None:
         return False
     rng = np.random.default_rng(1)
-    for num_rows in (1, _ROWS, _ROWS + 3):
+    most = AVX2_WORDS.rows[0]
+    for num_rows in (1, most, 2 * most - 1):
         for low, high in ((-32767, 32768), (32767, 32768), (-32767, -32766)):
             q = rng.integers(low, high, (num_rows, 256)).astype(np.float32)
-            w = rng.integers(-127, 128, (8, 256)).astype(np.int8)
+            w = rng.integers(-127, 128, (COLUMNS, 256)).astype(np.int8)
             w[0], w[1] = 127, -127
-            out = np.empty((num_rows, 8), np.float32)
+            out = np.empty((num_rows, COLUMNS), np.float32)
             try:
-                product(q, w, out)
+                product(q, pack(w, _GROUP), out)
             except Exception:  # another LLVM may know the instruction by another name
                 return False
             if not np.array_equal(out, (q.astype(np.int64) @ w.T.astype(np.int64)).astype("f4")):

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from lmcompress.gpt.cpu import barrier, kernels
 from lmcompress.gpt.cpu.engine import CpuModel
 from lmcompress.gpt.cpu.matmul_int16 import Int16Linear
+from lmcompress.gpt.cpu.rings import new_rings
 from lmcompress.gpt.cpu.tensor_parallel_kernel import tensor_parallel_pass
 from lmcompress.gpt.engine import BlockEngine
 from lmcompress.system.cpus import usable_cpus
@@ -85,16 +86,13 @@ class TensorParallelEngine(BlockEngine):
         ]
         kinds, gains, biases = zip(*model.norms, strict=True)
         q_gains, k_gains = zip(*model.qk_gains, strict=True)
-        window = model.windows[0]
-        # A block's keys enter before its first query looks: room for both.
-        shape = (config.n_layer, self.lanes, config.n_kv_head, window + self.max_steps - 1)
-        keys, values = (np.zeros((*shape, config.head_dim), np.int8) for _ in range(2))
-        rings = keys, np.zeros(shape, np.float32), values, np.zeros(shape, np.float32)
+        window, leading = model.windows[0], (config.n_layer, self.lanes, config.n_kv_head)
+        rings = new_rings(leading, window, self.max_steps, config.head_dim)
         heads = config.n_head, config.qk_norm, _stack(q_gains), _stack(k_gains)
         return (
             table, positions, *products, _product([model.output]),
             np.array(kinds, np.int64), _stack(gains), _stack(biases), config.norm_eps, heads,
-            (model.cos, model.sin), rings, window, model.attention_table, model.activation,
+            (model.cos, model.sin), tuple(rings), window, model.attention_table, model.activation,
             model.logit_table, model.grid,
         )  # fmt: skip
 
@@ -164,8 +162,8 @@ class TensorParallelEngine(BlockEngine):
 def _product(linears: list[Any]) -> tuple[Any, ...]:
     """Returns the addresses of the layers' weights, their scales, biases and depth."""
     for linear in linears:
-        assert linear.rows.flags.c_contiguous
-    at = np.array([linear.rows.ctypes.data for linear in linears], np.int64)
+        assert linear.panels.flags.c_contiguous
+    at = np.array([linear.panels.ctypes.data for linear in linears], np.int64)
     scales = np.stack([linear.scale for linear in linears])
     return at, scales, _stack([linear.bias for linear in linears]), linears[0].depth
 

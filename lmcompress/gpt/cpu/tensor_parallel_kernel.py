@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from lmcompress.gpt.cpu.attention import attention_kernels, new_scratch
+from lmcompress.gpt.cpu.attention import attention_kernels, query_scratch, row_scratch
 from lmcompress.gpt.cpu.barrier import wait
 from lmcompress.gpt.cpu.kernels import (
     activate_quantize,
@@ -19,7 +19,8 @@ from lmcompress.gpt.cpu.kernels import (
     embed_positions,
     embed_tokens,
 )
-from lmcompress.gpt.cpu.matmul_int16 import COLUMN_STEP, product_columns
+from lmcompress.gpt.cpu.matmul_int16 import product_columns
+from lmcompress.gpt.cpu.tiles import COLUMNS
 from lmcompress.jit.compiler import device_function, kernel
 
 
@@ -32,8 +33,8 @@ def _part(count, thread, threads):
 @device_function
 def _columns(q, w_at, out, thread, threads):
     """This thread's columns of out = q @ w.T."""
-    first, stop = _part(out.shape[1] // COLUMN_STEP, thread, threads)
-    product_columns(q, w_at, out, first * COLUMN_STEP, stop * COLUMN_STEP)
+    first, stop = _part(out.shape[1] // COLUMNS, thread, threads)
+    product_columns(q, w_at, out, first * COLUMNS, stop * COLUMNS)
 
 
 @functools.cache
@@ -75,8 +76,8 @@ def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
         query_scales = query_scales[: rows * n_head].reshape(lanes, n_head, steps)
         seen = seen[: rows * attended].reshape(rows, attended)
         k, ks, v, vs = rings
-        scratch = new_scratch(window)
-        entering = _part(n_head + 2 * k.shape[2], thread, threads)
+        row, scratch = row_scratch(head_dim), query_scratch(window, head_dim)
+        entering = _part(n_head + 2 * ks.shape[2], thread, threads)
         looking = _part(n_head * steps, thread, threads)
         if thread == 0:
             embed_tokens(tokens, embedding[0], embedding[1], x)
@@ -99,7 +100,7 @@ def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
                     into_heads[c:d], s[c:d], qkv_scale[i], qkv_bias[i], clock, n_head, qk_norm,
                     q_gains[i], k_gains[i], eps, rotary[0], rotary[1],
                     k[i, lane], ks[i, lane], v[i, lane], vs[i, lane],
-                    queries[lane], query_scales[lane], entering[0], entering[1],
+                    queries[lane], query_scales[lane], row, entering[0], entering[1],
                 )  # fmt: skip
             wait(counter_at, threads)
             for lane in range(lanes):

@@ -1,4 +1,4 @@
-"""Attention's sums by instructions are those of the plain loops, for every length."""
+"""Attention's loops by instructions give the bits of the plain ones, and those the right sums."""
 
 from __future__ import annotations
 
@@ -8,44 +8,62 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from lmcompress.gpt import constants
 from lmcompress.gpt.cpu import attention_simd
 from lmcompress.gpt.cpu.attention import attention_kernels
+from lmcompress.gpt.cpu.attention_plain import PLAIN_LOOPS
+from lmcompress.gpt.cpu.attention_simd import run_loops, simd_loops
 from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
-from lmcompress.jit.compiler import kernel
+from lmcompress.gpt.cpu.rings import BLOCK, GROUP, PAIR
+from lmcompress.gpt.tables import exp2_table
 from tests.support.exactness import random_tokens, random_weights, run
 
-COUNTS = (0, 1, 2, 3, 7, 8, 9, 64, 511)
+TABLE = exp2_table(constants.ATTENTION_SCALE_BITS).astype(np.int32)
+needs_avx2 = pytest.mark.skipif(not attention_simd.is_usable(), reason="needs AVX2")
 
 
-def call(function: Any, *arrays: npt.NDArray[Any]) -> None:
-    """Calls one of the module's functions, which only kernels can."""
+def random_run(
+    head_dim: int, blocks: int
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8], npt.NDArray[np.int8], tuple[Any, ...]]:
+    """Returns keys and values (n, D), a query, and the same as the loops take them."""
+    rng = np.random.default_rng(head_dim * blocks)
+    n = blocks * BLOCK
+    keys, values = (rng.integers(-127, 128, (n, head_dim)).astype(np.int8) for _ in range(2))
+    query = rng.integers(-127, 128, head_dim).astype(np.int8)
+    keys[0], values[:4], query[:2] = -127, 127, (127, -127)
+    by_block = keys.reshape(blocks, BLOCK, head_dim // GROUP, GROUP).transpose(0, 2, 1, 3)
+    by_pair = values.reshape(n // PAIR, PAIR, head_dim).transpose(0, 2, 1)
+    pairs = np.ascontiguousarray(by_pair).view(np.int16)[..., 0]
+    scales = (rng.random(n) / 64).astype(np.float32)
+    laid_out = query, np.ascontiguousarray(by_block), scales, np.ascontiguousarray(pairs), TABLE
+    return keys, values, query, laid_out
 
-    @kernel
-    def caller(a, b, c):  # type: ignore[no-untyped-def]
-        function(a, b, c)
-        return a.size + b.size + c.size
 
-    caller(*arrays)
+@pytest.mark.parametrize("head_dim", [8, 64])
+def test_plain_loops_give_the_right_sums(head_dim: int) -> None:
+    keys, values, query, laid_out = random_run(head_dim, 3)
+
+    dots, *_, z, f, p, acc = run_loops(PLAIN_LOOPS, *laid_out, 2, 21)
+
+    assert np.array_equal(dots, keys.astype(np.int64) @ query)
+    assert np.array_equal(acc, p.astype(np.int64) @ values)
+    assert not p[:2].any()  # not seen
+    assert not p[21:].any()
+    assert p.max() == 2047
+    assert f.max() == f[np.argmax(p)]
+    assert np.argmax(z) == np.argmax(np.where((np.arange(24) >= 2) & (np.arange(24) < 21), z, -1e9))
 
 
-@pytest.mark.parametrize("head_dim", [8, 16, 32, 48, 64, 80, 128, 256])
-def test_sums_are_exact(head_dim: int) -> None:
-    rng = np.random.default_rng(head_dim)
-    dots = attention_simd.dot_products(head_dim)
-    add = attention_simd.weighted_sum(head_dim)
-    for count in COUNTS:
-        keys = rng.integers(-127, 128, (count, head_dim)).astype(np.int8)
-        query = rng.integers(-127, 128, head_dim).astype(np.int16)
-        weights = rng.integers(0, 2048, count).astype(np.int16)
-        keys[:1], query[:1], weights[:1] = -127, 127, 2047
-        z, acc = np.full(count, 7, np.int32), np.full(head_dim, 7, np.int32)
-
-        call(dots, query, keys, z)
-        call(add, weights, keys, acc)
-
-        wide = keys.astype(np.int64)
-        assert np.array_equal(z, wide @ query)
-        assert np.array_equal(acc, 7 + weights @ wide)
+@needs_avx2
+@pytest.mark.parametrize("blocks", [1, 2, 4, 5, 9])
+@pytest.mark.parametrize("head_dim", [8, 16, 40, 64, 80, 128, 256])
+def test_loops_by_instructions_give_the_bits_of_the_plain_ones(head_dim: int, blocks: int) -> None:
+    *_, laid_out = random_run(head_dim, blocks)
+    for first, stop in ((0, 8 * blocks), (7, 8 * blocks), (3, 8 * blocks - 2), (0, 1)):
+        plain = run_loops(PLAIN_LOOPS, *laid_out, first, stop)
+        fast = run_loops(simd_loops(head_dim), *laid_out, first, stop)
+        for a, b in zip(plain, fast, strict=True):
+            assert np.array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", ["default-like", "llama"])

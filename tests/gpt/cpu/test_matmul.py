@@ -14,6 +14,7 @@ import pytest
 
 from lmcompress.gpt.cpu import matmul, matmul_int16
 from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
+from lmcompress.gpt.cpu.tiles import AVX2_WORDS, pack
 from tests.support.exactness import random_tokens, random_weights, run
 
 needs_instructions = pytest.mark.skipif(not matmul.is_usable(), reason="needs AVX2 or AVX-512 VNNI")
@@ -21,22 +22,23 @@ needs_instructions = pytest.mark.skipif(not matmul.is_usable(), reason="needs AV
 
 @needs_instructions
 @pytest.mark.parametrize("num_rows", [*range(1, 17), 31, 100])
-@pytest.mark.parametrize(("depth", "width"), [(64, 8), (256, 1024), (1024, 24), (4096, 8)])
-def test_products_are_exact(num_rows: int, depth: int, width: int) -> None:
+@pytest.mark.parametrize(("depth", "width"), [(4, 16), (256, 1024), (1020, 48), (4096, 16)])
+@pytest.mark.parametrize("lowest", [-127, 0])
+def test_products_are_exact(num_rows: int, depth: int, width: int, lowest: int) -> None:
     rng = np.random.default_rng(num_rows)
-    q = rng.integers(-127, 128, (num_rows, depth)).astype(np.int8)
+    q = rng.integers(lowest, 128, (num_rows, depth)).astype(np.int8)
     w = rng.integers(-127, 128, (width, depth)).astype(np.int8)
-    q[0], w[0], w[1] = 127, 127, -127
+    q[0], q[-1], w[0], w[1] = 127, lowest, 127, -127
     out = np.full((num_rows, width), -1, np.int32)
 
-    matmul.product(q, w, matmul.offsets(w), out)
+    matmul.product(q, matmul.pack(w), matmul.offsets(w), lowest == 0, out)
 
     assert np.array_equal(out, q.astype(np.int64) @ w.T.astype(np.int64))
 
 
 def test_other_shapes_are_left_to_the_other_path() -> None:
-    assert not matmul.fits(matmul.DEPTH_STEP * 3 // 2, 256)
-    assert not matmul.fits(256, 257)
+    assert not matmul.fits(258, 256)
+    assert not matmul.fits(256, 264)
 
 
 needs_avx2 = pytest.mark.skipif(not matmul_int16.is_usable(), reason="needs AVX2")
@@ -44,7 +46,7 @@ needs_avx2 = pytest.mark.skipif(not matmul_int16.is_usable(), reason="needs AVX2
 
 @needs_avx2
 @pytest.mark.parametrize("num_rows", [*range(1, 17), 100])
-@pytest.mark.parametrize(("depth", "width"), [(16, 8), (48, 1024), (1536, 24)])
+@pytest.mark.parametrize(("depth", "width"), [(2, 16), (50, 1024), (1536, 48)])
 def test_products_of_16_bit_inputs_are_rounded_exact_sums(
     num_rows: int, depth: int, width: int
 ) -> None:
@@ -55,7 +57,7 @@ def test_products_of_16_bit_inputs_are_rounded_exact_sums(
     q[0, 0] = 2046  # a sum of odd 127s, which float32 does not hold
     out = np.full((num_rows, width), -1, np.float32)
 
-    matmul_int16.product(q, w, out)
+    matmul_int16.product(q, pack(w, AVX2_WORDS.group), out)
 
     sums = q.astype(np.int64) @ w.T.astype(np.int64)
     assert np.array_equal(out, sums.astype(np.float32))
@@ -63,9 +65,9 @@ def test_products_of_16_bit_inputs_are_rounded_exact_sums(
 
 
 def test_wide_inputs_whose_sums_could_overflow_are_left_to_the_other_path() -> None:
-    assert not matmul_int16.fits(1024, 8, 1 << 31)
-    assert not matmul_int16.fits(24, 8, 1 << 20)
-    assert not matmul_int16.fits(32, 7, 1 << 20)
+    assert not matmul_int16.fits(1024, 16, 1 << 31)
+    assert not matmul_int16.fits(25, 16, 1 << 20)
+    assert not matmul_int16.fits(32, 24, 1 << 20)
 
 
 @needs_avx2
@@ -125,4 +127,4 @@ def test_vnni_products_compile_to_the_instruction(tmp_path: Path) -> None:
 
     found = int(run_as_vnni("compile", tmp_path, **target))
 
-    assert found == (4 + 2 + 1) * 4  # tiles of four rows, of two and of one
+    assert found >= 8 + 4 + 1  # tiles of eight rows, of four and of one, some of them unrolled

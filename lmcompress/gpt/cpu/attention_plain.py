@@ -1,0 +1,91 @@
+"""The loops of attention over a run of keys, which `attention.py` puts together.
+
+A run begins and ends where blocks of keys do; positions outside the window get an exponent so low
+that their weight is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lmcompress.gpt.cpu.kernels import BITS, MAGIC, MASK, MAX_EXPONENT, f32, largest_of
+from lmcompress.jit.compiler import device_function
+
+LOWEST = -(1 << 30)
+"""The exponent of what is not seen: 2 to it is 0 on any table's scale."""
+
+
+class AttentionLoops(NamedTuple):
+    """What one query does with the n slots of a run, in the order of the calls."""
+
+    dots: Callable[..., Any]
+    """dots(query, magnitudes, keys, z, following): z int32 (n,) = keys times the query, int8 (D,).
+
+    What lies at the address `following` is read next: it may be fetched."""
+    exponents: Callable[..., Any]
+    """exponents(z, scales, scale, first, stop) makes z steps of 2**-EXP2_BITS, those before first
+    and from stop on LOWEST; returns the largest."""
+    softmax: Callable[..., Any]
+    """softmax(z, largest, table, scales, f): f float32 (n,) = scales times e = 2**(z - largest) on
+    the table's scale; returns the sum of e and the largest f, TINY at least."""
+    quantize: Callable[..., Any]
+    """quantize(f, inverse, p): p int16 (n,) = round(f * inverse)."""
+    add_values: Callable[..., Any]
+    """add_values(p, values, acc, following): acc int32 (D,) += p @ values."""
+
+
+@device_function
+def _dots(query, _magnitudes, keys, z, _following):
+    for j in range(z.shape[0]):
+        z[j] = 0
+    for block in range(keys.shape[0]):
+        for d in range(query.shape[0]):
+            for i in range(8):
+                z[8 * block + i] += np.int32(query[d]) * np.int32(keys[block, d >> 2, i, d & 3])
+
+
+@device_function
+def _exponents(z, scales, scale, first, stop):
+    largest = np.int32(LOWEST)
+    for j in range(z.shape[0]):
+        t = (f32(z[j]) * scale) * scales[j]
+        t = t if t < MAX_EXPONENT else MAX_EXPONENT
+        t = t if t > -MAX_EXPONENT else -MAX_EXPONENT
+        found = np.int32((t + MAGIC) - MAGIC)
+        found = found if first <= j < stop else np.int32(LOWEST)
+        largest = found if found > largest else largest
+        z[j] = found
+    return largest
+
+
+@device_function
+def _softmax(z, largest, table, scales, f):
+    total = np.int32(0)
+    for j in range(z.shape[0]):
+        delta = largest - z[j]
+        shift = delta >> BITS
+        e = table[delta & MASK] >> (shift if shift < 31 else np.int32(31))
+        total += e
+        f[j] = f32(e) * scales[j]
+    return total, largest_of(f.view(np.int32))
+
+
+@device_function
+def _quantize(f, inverse, p):
+    for j in range(f.shape[0]):
+        p[j] = np.int16((f[j] * inverse + MAGIC) - MAGIC)
+
+
+@device_function
+def _add_values(p, values, acc, _following):
+    for pair in range(values.shape[0]):
+        for d in range(acc.shape[0]):
+            both = np.int32(values[pair, d])
+            acc[d] += np.int32(p[2 * pair]) * np.int32(np.int8(both))
+            acc[d] += np.int32(p[2 * pair + 1]) * (both >> 8)
+
+
+PLAIN_LOOPS = AttentionLoops(_dots, _exponents, _softmax, _quantize, _add_values)

@@ -1,0 +1,220 @@
+"""Tiles of integer products: a few rows of activations times 16 columns, summed in registers.
+
+Weights lie in panels of 16 columns. In a panel, the weights of a few inputs (a group) to one column
+stand side by side, then those to the next: what a register loads is what an instruction multiplies
+with one group of activations, repeated for all columns. AMX's tiles are laid out in the same way.
+
+Integer sums: the same bits whatever the instructions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.core import config
+from numba.extending import intrinsic
+
+from lmcompress.jit.compiler import device_function
+from lmcompress.jit.simd import (
+    BYTES,
+    I8,
+    I32,
+    I64,
+    MORE_BYTES,
+    SUMS,
+    WORDS,
+    broadcast,
+    declare,
+    load,
+    loop,
+    multiply_byte_pairs,
+    multiply_pairs,
+    store,
+)
+
+COLUMNS = 16
+"""Columns of a panel."""
+_BLOCK_BYTES = 1 << 14
+"""Activations that all weights pass by before the next ones: half of a first-level cache."""
+_FEW_BYTES = 1 << 16
+"""Up to so many stay in a second-level cache: better than reading weights from memory twice."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Instructions:
+    """How a tile is computed."""
+
+    name: str
+    features: tuple[str, ...]
+    """What LLVM calls the processor's features it takes."""
+    rows: tuple[int, int, int]
+    """Rows of a large tile, of a small one, and 1."""
+    group: int
+    """Inputs of which one 32-bit sum is made at once."""
+    item_bytes: int
+    """Bytes of an activation as the instruction takes it."""
+
+
+VNNI = Instructions("AVX-512 VNNI", ("avx512f", "avx512vnni"), (8, 4, 1), 4, 1)
+"""`vpdpbusd` multiplies unsigned by signed bytes: activations are shifted by 128."""
+AVX2 = Instructions("AVX2", ("avx2",), (4, 2, 1), 4, 1)
+"""`vpmaddubsw` too, but cuts sums of two products off at 15 bits: it takes magnitudes, and the
+activation's sign goes to the weight. No factor is beyond 127, so that the sums fit."""
+AVX2_UNSIGNED = dataclasses.replace(AVX2, name="AVX2, unsigned")
+"""The same for activations that are never negative."""
+AVX2_WORDS = Instructions("AVX2, 16 bits", ("avx2",), (4, 2, 1), 2, 2)
+"""`vpmaddwd` multiplies 16-bit integers: weights are widened as they are loaded."""
+
+
+def first_supported(*sets: Instructions) -> Instructions | None:
+    """Returns the first instructions that this processor has, if numba compiles for it."""
+    if config.CPU_NAME or config.CPU_FEATURES:  # type: ignore[attr-defined]
+        return None  # numba was told of another processor
+    if not config.ENABLE_AVX:  # type: ignore[attr-defined]
+        return None  # nor does numba trust what a few processors say of theirs
+    features = llvm.get_host_cpu_features()
+    return next((i for i in sets if all(map(features.get, i.features))), None)
+
+
+def pack(w: npt.NDArray[np.int8], group: int) -> npt.NDArray[np.int8]:
+    """Lays weights (N, K) out in panels: (N / COLUMNS, K / group, COLUMNS, group)."""
+    width, depth = w.shape
+    panels = w.reshape(width // COLUMNS, COLUMNS, depth // group, group)
+    return np.ascontiguousarray(panels.transpose(0, 2, 1, 3))
+
+
+def make_multiply(isa: Instructions) -> Callable[..., Any]:
+    """Returns what kernels call to go over all tiles, by the addresses of q, p, w and out.
+
+    p holds the activations as the instructions take them, q the bytes whose signs AVX2 also needs.
+    `count` columns of w, a multiple of COLUMNS, are multiplied; rows of out are `width` long.
+    """
+    item_bytes, group = isa.item_bytes, isa.group
+    many, few, _ = isa.rows
+    tile_of_many, tile_of_few, tile_of_one = (_make_tile(rows, isa) for rows in isa.rows)
+
+    @device_function
+    def multiply(q_at, p_at, w_at, out_at, num_rows, depth, count, width):
+        row_bytes, groups = depth * item_bytes, depth // group
+        block = num_rows
+        if num_rows * row_bytes > _FEW_BYTES:
+            block = max(1, _BLOCK_BYTES // (row_bytes * many)) * many
+        for start in range(0, num_rows, block):
+            stop = min(start + block, num_rows)
+            for column in range(0, count, COLUMNS):
+                panel, m = w_at + column * depth, start
+                while m < stop:
+                    q, p = q_at + m * row_bytes, p_at + m * row_bytes
+                    out = out_at + 4 * (m * width + column)
+                    if m + many <= stop:
+                        tile_of_many(q, p, panel, out, groups, row_bytes, width)
+                        m += many
+                    elif m + few <= stop:
+                        tile_of_few(q, p, panel, out, groups, row_bytes, width)
+                        m += few
+                    else:
+                        tile_of_one(q, p, panel, out, groups, row_bytes, width)
+                        m += 1
+
+    return multiply
+
+
+def _make_tile(rows: int, isa: Instructions) -> Any:
+    """Returns an intrinsic: (rows x depth) times a panel -> sums, all by their addresses."""
+
+    @intrinsic
+    def tile(_typing, q, p, w, out, groups, row_bytes, width):
+        def codegen(context, builder, _signature, args):
+            _emit_tile(builder, isa, rows, args)
+            return context.get_dummy_value()
+
+        return types.void(q, p, w, out, groups, row_bytes, width), codegen
+
+    return tile
+
+
+def _emit_tile(builder: Any, isa: Instructions, rows: int, args: Sequence[Any]) -> None:
+    """Emits a loop over groups of inputs, with a register or two of sums for each row."""
+    q, p, w, out = (builder.inttoptr(a, ir.PointerType(I8)) for a in args[:4])
+    groups, row_bytes, width = args[4:]
+    load_weights, multiply = _emitters(builder, isa)
+    offsets = [builder.mul(ir.Constant(I64, m), row_bytes) for m in range(rows)]
+    q_rows, p_rows = ([builder.gep(base, [o]) for o in offsets] for base in (q, p))
+    registers, sums_type = (1, ir.VectorType(I32, 16)) if isa is VNNI else (2, SUMS)
+
+    def body(k: Any, sums: Sequence[Any]) -> list[Any]:
+        weights = load_weights(builder.gep(w, [builder.mul(k, _i64(COLUMNS * isa.group))]))
+        at = builder.mul(k, _i64(isa.group * isa.item_bytes))
+        results = []
+        for m in range(rows):
+            factors = [builder.gep(row[m], [at]) for row in (q_rows, p_rows)]
+            before = sums[m * registers : (m + 1) * registers]
+            results += multiply(before, factors, weights)
+        return results
+
+    none = [ir.Constant(sums_type, None)] * (rows * registers)
+    sums = loop(builder, groups, 1, none, body)
+    for i, total in enumerate(sums):
+        row, half = divmod(i, registers)
+        offset = builder.mul(_i64(4 * row), width)
+        offset = builder.add(offset, _i64(4 * half * sums_type.count))
+        store(builder, total, builder.gep(out, [offset]))
+
+
+def _i64(value: int) -> Any:
+    return ir.Constant(I64, value)
+
+
+_LoadWeights = Callable[[Any], list[Any]]
+_Multiply = Callable[[Sequence[Any], list[Any], list[Any]], list[Any]]
+
+
+def _emitters(builder: Any, isa: Instructions) -> tuple[_LoadWeights, _Multiply]:
+    """Returns what emits the loads of a group's weights, and their products, added to sums."""
+    return _vnni_emitters(builder) if isa is VNNI else _avx2_emitters(builder, isa)
+
+
+def _vnni_emitters(builder: Any) -> tuple[_LoadWeights, _Multiply]:
+    sums, many = ir.VectorType(I32, 16), ir.VectorType(I8, 64)
+    multiply = declare(builder, "llvm.x86.avx512.vpdpbusd.512", sums, [sums] * 3)
+
+    def load_weights(at: Any) -> list[Any]:
+        return [builder.bitcast(load(builder, at, many), sums)]
+
+    def multiply_add(totals: Sequence[Any], factors: list[Any], weights: list[Any]) -> list[Any]:
+        p = broadcast(builder, factors[1], 0, sums)
+        return [builder.call(multiply, [totals[0], p, weights[0]])]
+
+    return load_weights, multiply_add
+
+
+def _avx2_emitters(builder: Any, isa: Instructions) -> tuple[_LoadWeights, _Multiply]:
+    ones = ir.Constant(WORDS, [ir.Constant(ir.IntType(16), 1)] * 16)
+    is_words, is_signed = isa is AVX2_WORDS, isa is AVX2
+    size = BYTES if is_words else MORE_BYTES
+    sign = declare(builder, "llvm.x86.avx2.psign.b", MORE_BYTES, [MORE_BYTES] * 2)
+
+    def load_weights(at: Any) -> list[Any]:
+        halves = [load(builder, at, size, i * size.count) for i in range(2)]
+        return [builder.sext(half, WORDS) for half in halves] if is_words else halves
+
+    def multiply_add(totals: Sequence[Any], factors: list[Any], weights: list[Any]) -> list[Any]:
+        p = broadcast(builder, factors[1], 0, WORDS if is_words else MORE_BYTES)
+        if is_signed:
+            q = broadcast(builder, factors[0], 0, MORE_BYTES)
+            weights = [builder.call(sign, [w, q]) for w in weights]
+        if not is_words:
+            pairs = [multiply_byte_pairs(builder, p, w) for w in weights]
+            terms = [multiply_pairs(builder, pair, ones) for pair in pairs]
+        else:
+            terms = [multiply_pairs(builder, p, w) for w in weights]
+        return [builder.add(total, term) for total, term in zip(totals, terms, strict=True)]
+
+    return load_weights, multiply_add
