@@ -42,7 +42,7 @@ from lmcompress.jit.simd import (
 COLUMNS = 16
 """Columns of a panel."""
 _BLOCK_BYTES = 1 << 17
-"""Activations that a panel, in the first-level cache, meets before the next: they fit the second."""
+"""Activations that a panel in the first-level cache meets before the next: they fit the second."""
 
 
 @dataclasses.dataclass(frozen=True)
