@@ -13,10 +13,11 @@ import triton.language as tl
 
 from lmcompress.gpt import constants
 from lmcompress.gpt.cuda.kernels import (
-    LEVELS,
+    HEAD_LEVELS,
     MAX_EXPONENT,
-    PER_LEVEL,
+    PER_HEAD_LEVEL,
     TINY,
+    behind_low,
     dequantized,
     exp2_negative,
     norm_factor,
@@ -46,20 +47,21 @@ def _quantize_heads(x, y, q, s, vector, is_head, pair, D: tl.constexpr, FACTOR: 
     """Writes heads, given as halves, as int8 into vectors of q; their scales * FACTOR into s."""
     largest = tl.maximum(tl.max(tl.abs(x), axis=1), tl.max(tl.abs(y), axis=1))
     largest = tl.maximum(largest, TINY)
-    inverse = tl.div_rn(LEVELS, largest)[:, None]
+    inverse = tl.div_rn(HEAD_LEVELS, largest)[:, None]
     at = (vector * D)[:, None] + pair[None, :]
     inside = is_head[:, None] & (pair < D // 2)[None, :]
     tl.store(q + at, round_even(x * inverse).to(tl.int8), inside)
     tl.store(q + at + D // 2, round_even(y * inverse).to(tl.int8), inside)
-    tl.store(s + vector, (largest * PER_LEVEL) * FACTOR, is_head)
+    tl.store(s + vector, (largest * PER_HEAD_LEVEL) * FACTOR, is_head)
 
 
 @triton.jit
 def _heads(
     rows, sums, s, ws, bias, clock, cos, sin, eps_sum, q, qs, steps, capacity, period, width,
     ROWS: tl.constexpr, FIRST: tl.constexpr, HEADS: tl.constexpr, HEAD_BLOCK: tl.constexpr,
-    D: tl.constexpr, HALF_BLOCK: tl.constexpr, RING: tl.constexpr, HAS_BIAS: tl.constexpr,
-    UNIT: tl.constexpr, ROTARY: tl.constexpr, NUMERATOR: tl.constexpr, FACTOR: tl.constexpr,
+    D: tl.constexpr, HALF_BLOCK: tl.constexpr, RING: tl.constexpr, LEVELS: tl.constexpr,
+    HAS_BIAS: tl.constexpr, UNIT: tl.constexpr, ROTARY: tl.constexpr, NUMERATOR: tl.constexpr,
+    FACTOR: tl.constexpr,
 ):  # fmt: skip
     """Normalizes, rotates and quantizes HEADS heads, from head FIRST on, of rows of a product.
 
@@ -72,10 +74,10 @@ def _heads(
     inside = is_head[:, None] & is_pair[None, :]
     column = ((FIRST + head) * D)[:, None] + pair[None, :]
     scale = tl.load(s + row, row < rows, 0.0)[:, None]
-    line = sums + (row * width)[:, None]
-    x = dequantized(line + column, scale, ws, bias, column, inside, HAS_BIAS)
+    line, behind = sums + (row * width)[:, None], behind_low(rows, width)
+    x = dequantized(line + column, behind, scale, ws, bias, column, inside, LEVELS, HAS_BIAS)
     column += D // 2
-    y = dequantized(line + column, scale, ws, bias, column, inside, HAS_BIAS)
+    y = dequantized(line + column, behind, scale, ws, bias, column, inside, LEVELS, HAS_BIAS)
     if UNIT:
         x, y = _unit(x, y, tl.load(eps_sum), NUMERATOR)
     position = tl.load(clock) + row % steps
@@ -95,24 +97,25 @@ def split(
     rows, sums, s, ws, bias, clock, cos, sin, eps_sum, queries, query_scales, k, ks, v, vs,
     steps, capacity, period, width, ROWS: tl.constexpr, BLOCK: tl.constexpr,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, D: tl.constexpr, HEAD_BLOCK: tl.constexpr,
-    KV_BLOCK: tl.constexpr, HALF_BLOCK: tl.constexpr, HAS_BIAS: tl.constexpr, UNIT: tl.constexpr,
-    ROTARY: tl.constexpr, NUMERATOR: tl.constexpr, QUERY_SCALE: tl.constexpr,
+    KV_BLOCK: tl.constexpr, HALF_BLOCK: tl.constexpr, LEVELS: tl.constexpr,
+    HAS_BIAS: tl.constexpr, UNIT: tl.constexpr, ROTARY: tl.constexpr, NUMERATOR: tl.constexpr,
+    QUERY_SCALE: tl.constexpr,
 ):  # fmt: skip
     """Splits rows of the qkv product into queries and, in the rings, keys and values."""
     _heads(
         rows, sums, s, ws, bias, clock, cos, sin, eps_sum, queries, query_scales, steps, capacity,
-        period, width, ROWS, 0, HEADS, HEAD_BLOCK, D, HALF_BLOCK, False, HAS_BIAS, UNIT, ROTARY,
-        NUMERATOR, QUERY_SCALE,
+        period, width, ROWS, 0, HEADS, HEAD_BLOCK, D, HALF_BLOCK, False, LEVELS, HAS_BIAS, UNIT,
+        ROTARY, NUMERATOR, QUERY_SCALE,
     )  # fmt: skip
     _heads(
         rows, sums, s, ws, bias, clock, cos, sin, eps_sum, k, ks, steps, capacity,
-        period, width, ROWS, HEADS, KV_HEADS, KV_BLOCK, D, HALF_BLOCK, True, HAS_BIAS, UNIT, ROTARY,
-        NUMERATOR, 1.0,
+        period, width, ROWS, HEADS, KV_HEADS, KV_BLOCK, D, HALF_BLOCK, True, LEVELS, HAS_BIAS, UNIT,
+        ROTARY, NUMERATOR, 1.0,
     )  # fmt: skip
     _heads(
         rows, sums, s, ws, bias, clock, cos, sin, eps_sum, v, vs, steps, capacity,
-        period, width, ROWS, HEADS + KV_HEADS, KV_HEADS, KV_BLOCK, D, HALF_BLOCK, True, HAS_BIAS,
-        False, False, NUMERATOR, 1.0,
+        period, width, ROWS, HEADS + KV_HEADS, KV_HEADS, KV_BLOCK, D, HALF_BLOCK, True, LEVELS,
+        HAS_BIAS, False, False, NUMERATOR, 1.0,
     )  # fmt: skip
 
 

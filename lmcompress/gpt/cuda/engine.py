@@ -53,12 +53,12 @@ class _State:
         """Tokens read before this pass."""
         self.x = self._new(rows, config.n_embd)
         self.scale = self._new(rows)
-        self.quantized = self._new(rows * max(y.depth for y in linears), dtype=torch.int8)
-        self.sums = self._new(rows * max(y.width for y in linears), dtype=torch.int32)
+        product_rows = rows * model.digits
+        self.quantized = self._new(product_rows * max(y.depth for y in linears), dtype=torch.int8)
+        self.sums = self._new(product_rows * max(y.width for y in linears), dtype=torch.int32)
         self.queries = self._new(rows, config.n_head, config.head_dim, dtype=torch.int8)
         self.query_scales = self._new(rows, config.n_head)
         self.attended = self._new(rows, config.n_head * config.head_dim)
-        self.freqs = self._new(rows * config.vocab_size)
         self.rings = []
         for window in model.windows:
             # A pass's keys enter before its first query looks: room for both.
@@ -66,16 +66,25 @@ class _State:
             keys, values = (self._new(*shape, config.head_dim, dtype=torch.int8) for _ in range(2))
             self.rings.append((keys, self._new(*shape), values, self._new(*shape)))
 
+    @functools.cached_property
+    def freqs(self) -> Tensor:
+        """Room for a pass's frequencies, taken when they are first asked for."""
+        return self._new(len(self.scale) * self.model.config.vocab_size)
+
     def _new(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.zeros(shape, dtype=dtype, device=self._device)
 
 
 class _Plan:
-    """All launches of one pass over a fixed number of steps, their arguments bound once."""
+    """All launches of one pass over a fixed number of steps, their arguments bound once.
 
-    def __init__(self, state: _State, steps: int, *, graph: bool) -> None:
+    They end in frequencies, or in sums of which only logits are made.
+    """
+
+    def __init__(self, state: _State, steps: int, *, with_freqs: bool, graph: bool) -> None:
         self._state, self._model = state, state.model
         self._steps, self._rows = steps, state.lanes * steps
+        self._product_rows = self._rows * state.model.digits
         orders = len(state.model.config.ngram_orders)
         self.tokens, self.ngrams = (
             torch.zeros(size, dtype=torch.int64, device=state.model.device)
@@ -92,12 +101,11 @@ class _Plan:
             self._product(layer["up"], self._add(layer["proj"], *next(norms)))
             self._product(layer["down"], self._activate(layer["up"], layer["down"]))
             self._product(following, self._add(layer["down"], *next(norms)))
-        self.freqs = state.freqs[: self._rows * self._model.config.vocab_size]
-        self.freqs = self.freqs.view(steps, state.lanes, self._model.config.vocab_size)
-        self._frequencies()
+        if with_freqs:
+            self.freqs = self._frequencies()
 
     def run(self) -> None:
-        """Fills `freqs` (steps, lanes, vocab_size) with what follows `tokens`."""
+        """Computes what follows `tokens`; fills `freqs` (steps, lanes, vocab_size), if wanted."""
         if self._graph is None and self._wants_graph and self._has_run:  # the first run compiled
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
@@ -111,7 +119,11 @@ class _Plan:
     def logits(self) -> Tensor:
         """Returns the last run's logits (steps, lanes, vocab_size)."""
         head = self._model.output
-        logits = (self._sums(head).float() * self._state.scale[: self._rows, None]) * head.scale
+        sums = self._sums(head)
+        if self._model.digits == 2:
+            low, high = sums.view(2, self._rows, head.width).long()
+            sums = (high << kernels.DIGIT_BITS.value) + low
+        logits = (sums.float() * self._state.scale[: self._rows, None]) * head.scale
         return logits.view(self._state.lanes, self._steps, -1).transpose(0, 1)
 
     def _launch_all(self) -> None:
@@ -123,13 +135,13 @@ class _Plan:
         self._calls.append(functools.partial(launch_rows, kernel, self._rows, *args, **constants))
 
     def _quantized(self, depth: int) -> Tensor:
-        return self._state.quantized[: self._rows * depth].view(self._rows, depth)
+        return self._state.quantized[: self._product_rows * depth].view(-1, depth)
 
     def _sums(self, linear: DeviceLinear) -> Tensor:
-        return self._state.sums[: self._rows * linear.width].view(self._rows, linear.width)
+        return self._state.sums[: self._product_rows * linear.width].view(-1, linear.width)
 
     def _product(self, linear: DeviceLinear, q: Tensor) -> None:
-        product = product_for(self._rows, linear.width, linear.depth, self._model.device)
+        product = product_for(self._product_rows, linear.width, linear.depth, self._model.device)
         self._calls.append(functools.partial(product, q, linear.weight, self._sums(linear)))
 
     def _embed(self, gain: Tensor, bias: Tensor, constants: dict[str, Any]) -> Tensor:
@@ -164,7 +176,7 @@ class _Plan:
         self._launch(
             kernels.activate, self._sums(up), self._state.scale, up.scale, up.bias,
             self._model.logit_table, q, down.depth, BLOCK=block, HAS_BIAS=up.has_bias,
-            ACTIVATION=_ACTIVATIONS[self._model.config.activation],
+            ACTIVATION=_ACTIVATIONS[self._model.config.activation], **self._model.levels,
         )  # fmt: skip
         return q
 
@@ -180,14 +192,15 @@ class _Plan:
             self._steps, ring[0].shape[2], len(model.rotary[0]), qkv.width, **heads,
             BLOCK=2 * head_block * half_block, HEAD_BLOCK=head_block, HALF_BLOCK=half_block,
             KV_BLOCK=triton.next_power_of_2(config.n_kv_head), HAS_BIAS=qkv.has_bias,
-            UNIT=config.qk_norm, ROTARY=config.positions == "rotary", NUMERATOR=norm_numerator(D),
+            LEVELS=model.levels["LEVELS"], UNIT=config.qk_norm,
+            ROTARY=config.positions == "rotary", NUMERATOR=norm_numerator(D),
             QUERY_SCALE=constants.as_float32(constants.EXPONENT_PER_NAT / math.sqrt(D)),
         )  # fmt: skip
         self._attend_to_ring(model.windows[i], ring, heads)
         width = config.n_head * D
         q, columns = self._quantized(width), triton.next_power_of_2(width)
         self._launch(
-            kernels.quantize, state.attended, q, state.scale, width, BLOCK=columns,
+            kernels.quantize, state.attended, q, state.scale, width, BLOCK=columns, **model.levels,
         )  # fmt: skip
         return q
 
@@ -207,13 +220,16 @@ class _Plan:
         )  # fmt: skip
         self._calls.append(bound)
 
-    def _frequencies(self) -> None:
+    def _frequencies(self) -> Tensor:
         model, state, head = self._model, self._state, self._model.output
+        freqs = state.freqs[: self._rows * head.width].view(self._steps, state.lanes, head.width)
         block = min(_VOCAB_BLOCK, triton.next_power_of_2(head.width))
         self._launch(
             kernels.frequencies, self._sums(head), state.scale, head.scale,
-            model.logit_table, self.freqs, state.lanes, self._steps, head.width, BLOCK=block,
+            model.logit_table, freqs, state.lanes, self._steps, head.width, BLOCK=block,
+            LEVELS=model.levels["LEVELS"],
         )  # fmt: skip
+        return freqs
 
 
 class CudaEngine:
@@ -226,7 +242,7 @@ class CudaEngine:
         self._model, self._lanes = model, lanes
         self._graphs = graphs and model.device.type == "cuda"
         self._state = _State(model, lanes, self.max_steps)
-        self._plans: dict[int, _Plan] = {}
+        self._plans: dict[tuple[int, bool], _Plan] = {}
         self._transfer = Transfer(model.device)
         self.reset()
 
@@ -246,7 +262,7 @@ class CudaEngine:
         Raises:
           ValueError: If the model has no embedding for a position.
         """
-        return self._pass(tokens).freqs
+        return self._pass(tokens, with_freqs=True).freqs
 
     @torch.no_grad()
     def predict(
@@ -260,7 +276,7 @@ class CudaEngine:
         out = self._transfer.new_array(shape)
         for start in range(0, tokens.shape[1], self.max_steps):
             part = slice(start, start + self.max_steps)
-            plan = self._pass(tokens[:, part])
+            plan = self._pass(tokens[:, part], with_freqs=True)
             self._transfer.send(plan.freqs, out[part])
             if logits is not None:
                 logits[part] = plan.logits().cpu().numpy()
@@ -287,14 +303,12 @@ class CudaEngine:
         for start in range(0, tokens.shape[1], self.max_steps):
             self._pass(tokens[:, start : start + self.max_steps])
 
-    def _pass(self, tokens: npt.NDArray[np.int64]) -> _Plan:
+    def _pass(self, tokens: npt.NDArray[np.int64], *, with_freqs: bool = False) -> _Plan:
         steps, config = tokens.shape[1], self._model.config
         end = self.position + steps
         if config.positions == "learned" and end > config.context_length:
             raise ValueError(f"position {end} is past the context of {config.context_length}")
-        if steps not in self._plans:
-            self._plans[steps] = _Plan(self._state, steps, graph=self._graphs)
-        plan = self._plans[steps]
+        plan = self._plan(steps, with_freqs)
         self._state.clock.fill_(self.position)
         plan.tokens.copy_(torch.from_numpy(np.ascontiguousarray(tokens).reshape(-1)))
         if config.ngram_orders:
@@ -302,6 +316,12 @@ class CudaEngine:
         plan.run()
         self.position = end
         return plan
+
+    def _plan(self, steps: int, with_freqs: bool) -> _Plan:
+        key = steps, with_freqs
+        if key not in self._plans:
+            self._plans[key] = _Plan(self._state, steps, with_freqs=with_freqs, graph=self._graphs)
+        return self._plans[key]
 
     def _ngram_rows(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Returns the n-gram table's rows of tokens (lanes, steps), flat; keeps the last tokens."""

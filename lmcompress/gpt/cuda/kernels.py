@@ -6,6 +6,8 @@ What keeps the bits: `launch` forbids the contraction of a * b + c; divisions ar
 
 Rows are (lane, step) pairs, lane-major; each kernel takes int32 sums of a product together with the
 scales of its rows (s) and of its columns (ws), and leaves int8 rows and their scales for the next.
+Where activations have more than 8 bits (LEVELS above 127), a row is two rows of digits to base 128,
+the low ones first, then those of all rows that are high; so are its sums: one product gives both.
 Blocks are powers of two: columns beyond the width are zeros that no sum or maximum notices. Tiles
 are (ROWS, BLOCK).
 """
@@ -21,13 +23,15 @@ from lmcompress.gpt import constants
 from lmcompress.gpt.tables import EXP2_BITS
 
 TINY = tl.constexpr(constants.TINY)
-LEVELS = tl.constexpr(float(constants.MAX_ACTIVATION))
-PER_LEVEL = tl.constexpr(constants.PER_LEVEL)
+HEAD_LEVELS = tl.constexpr(float(constants.MAX_ACTIVATION))
+PER_HEAD_LEVEL = tl.constexpr(constants.PER_LEVEL)
 NORM_GRID = tl.constexpr(constants.NORM_GRID)
 NORM_SHIFT = tl.constexpr(constants.NORM_SHIFT)
 MOST_FLOOR = tl.constexpr(2.0**54)
 MEAN_OFFSET = tl.constexpr(1 << 21)
 """More than any mean on the norm's grid: makes a dividend positive, so that // rounds down."""
+DIGIT_BITS = tl.constexpr(7)
+DIGIT_MASK = tl.constexpr(127)
 MAGIC = tl.constexpr(12582912.0)  # 1.5 * 2**23
 BITS = tl.constexpr(EXP2_BITS)
 MASK = tl.constexpr(constants.EXPONENT_MASK)
@@ -78,12 +82,24 @@ def _rows(rows, ROWS: tl.constexpr):
 
 
 @triton.jit
-def quantize_rows(x, q, s, row, is_row, column, width):
-    """Writes round(x * 127 / max|x|) into q and the scales into s."""
+def quantize_rows(
+    x, rows, q, s, row, is_row, column, width, LEVELS: tl.constexpr, PER_LEVEL: tl.constexpr
+):
+    """Writes round(x * LEVELS / max|x|), in digits, into q and the scales into s."""
     largest = tl.maximum(tl.max(tl.abs(x), axis=1, keep_dims=True), TINY)
-    levels = round_even(x * tl.div_rn(LEVELS, largest)).to(tl.int8)
-    tl.store(q + row * width + column, levels, is_row & (column < width))
+    levels = round_even(x * tl.div_rn(LEVELS, largest))
+    at, inside = q + row * width + column, is_row & (column < width)
+    if LEVELS > DIGIT_MASK:
+        tl.store(at + behind_low(rows, width), (levels >> DIGIT_BITS).to(tl.int8), inside)
+        levels = levels & DIGIT_MASK
+    tl.store(at, levels.to(tl.int8), inside)
     tl.store(s + row, largest * PER_LEVEL, is_row)
+
+
+@triton.jit
+def behind_low(rows, width):
+    """Returns how far behind the low digits the high ones are, int64."""
+    return tl.cast(rows, tl.int64) * width
 
 
 @triton.jit
@@ -111,9 +127,7 @@ def _norm(x, column, width, eps_sum, NUMERATOR: tl.constexpr, CENTRED: tl.conste
     factor = norm_factor(tl.max(tl.abs(x), axis=1, keep_dims=True))
     u = round_even(x * factor)
     if CENTRED:
-        twice = tl.cast(
-            2 * width, tl.int64
-        )  # in 32 bits, times MEAN_OFFSET, it overflows from 512 on
+        twice = tl.cast(2 * width, tl.int64)  # times MEAN_OFFSET, 32 bits overflow from 512 on
         total = 2 * tl.sum(u.to(tl.int64), axis=1, keep_dims=True) + width
         mean = (total + twice * MEAN_OFFSET) // twice - MEAN_OFFSET
         u = tl.where(column < width, u - mean.to(tl.int32), 0)
@@ -123,9 +137,9 @@ def _norm(x, column, width, eps_sum, NUMERATOR: tl.constexpr, CENTRED: tl.conste
 
 @triton.jit
 def _enter(
-    x, row, is_row, column, width, residual, q, s, gain, norm_bias, eps_sum,
-    NORM: tl.constexpr, CENTRED: tl.constexpr, POST: tl.constexpr,
-    HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
+    x, rows, row, is_row, column, width, residual, q, s, gain, norm_bias, eps_sum,
+    LEVELS: tl.constexpr, PER_LEVEL: tl.constexpr, NORM: tl.constexpr, CENTRED: tl.constexpr,
+    POST: tl.constexpr, HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
 ):  # fmt: skip
     """Leaves x in the residual stream and quantize(norm(x)) in (q, s)."""
     inside = column < width
@@ -139,7 +153,7 @@ def _enter(
     if POST:
         x = y
     tl.store(residual + row * width + column, x, is_row & inside)
-    quantize_rows(y, q, s, row, is_row, column, width)
+    quantize_rows(y, rows, q, s, row, is_row, column, width, LEVELS, PER_LEVEL)
 
 
 @triton.jit(do_not_specialize=["rows", "steps"])
@@ -147,8 +161,8 @@ def embed(
     rows, tokens, clock, token_q, token_s, position_q, position_s, ngrams, ngram_q, ngram_s,
     residual, q, s, gain, norm_bias, eps_sum, steps, width,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, POSITIONS: tl.constexpr, ORDERS: tl.constexpr,
-    NORM: tl.constexpr, CENTRED: tl.constexpr, POST: tl.constexpr,
-    HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
+    LEVELS: tl.constexpr, PER_LEVEL: tl.constexpr, NORM: tl.constexpr, CENTRED: tl.constexpr,
+    POST: tl.constexpr, HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
 ):  # fmt: skip
     """Embeds tokens int64 (rows,), adds n-grams and learned positions; then as `add`.
 
@@ -170,8 +184,8 @@ def embed(
         at = tl.load(position_q + position * width + column, inside, 0).to(tl.float32)
         x = x + at * tl.load(position_s + position, is_row, 0.0)
     _enter(
-        x, row, is_row, column, width, residual, q, s, gain, norm_bias, eps_sum,
-        NORM, CENTRED, POST, HAS_GAIN, HAS_BIAS, NUMERATOR,
+        x, rows, row, is_row, column, width, residual, q, s, gain, norm_bias, eps_sum,
+        LEVELS, PER_LEVEL, NORM, CENTRED, POST, HAS_GAIN, HAS_BIAS, NUMERATOR,
     )  # fmt: skip
 
 
@@ -179,8 +193,8 @@ def embed(
 def add(
     rows, sums, s, ws, bias, residual, q, gain, norm_bias, eps_sum, width,
     ROWS: tl.constexpr, BLOCK: tl.constexpr, HAS_SUM_BIAS: tl.constexpr,
-    NORM: tl.constexpr, CENTRED: tl.constexpr, POST: tl.constexpr,
-    HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
+    LEVELS: tl.constexpr, PER_LEVEL: tl.constexpr, NORM: tl.constexpr, CENTRED: tl.constexpr,
+    POST: tl.constexpr, HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr, NUMERATOR: tl.constexpr,
 ):  # fmt: skip
     """The end of one sublayer and the start of the next: adds to the residual stream, normalizes.
 
@@ -191,20 +205,25 @@ def add(
     column = tl.arange(0, BLOCK)[None, :]
     inside = is_row & (column < width)
     at = row * width + column
-    y = dequantized(
-        sums + at, tl.load(s + row, is_row, 0.0), ws, bias, column, inside, HAS_SUM_BIAS
-    )
+    scale, behind = tl.load(s + row, is_row, 0.0), behind_low(rows, width)
+    y = dequantized(sums + at, behind, scale, ws, bias, column, inside, LEVELS, HAS_SUM_BIAS)
     x = tl.load(residual + at, inside, 0.0) + y
     _enter(
-        x, row, is_row, column, width, residual, q, s, gain, norm_bias, eps_sum,
-        NORM, CENTRED, POST, HAS_GAIN, HAS_BIAS, NUMERATOR,
+        x, rows, row, is_row, column, width, residual, q, s, gain, norm_bias, eps_sum,
+        LEVELS, PER_LEVEL, NORM, CENTRED, POST, HAS_GAIN, HAS_BIAS, NUMERATOR,
     )  # fmt: skip
 
 
 @triton.jit
-def dequantized(sums, scale, ws, bias, column, inside, HAS_BIAS: tl.constexpr):
+def dequantized(
+    sums, behind, scale, ws, bias, column, inside, LEVELS: tl.constexpr, HAS_BIAS: tl.constexpr
+):
     """Returns (sums * scale) * ws + bias where there is something inside, zeros elsewhere."""
-    y = (tl.load(sums, inside, 0).to(tl.float32) * scale) * tl.load(ws + column, inside, 0.0)
+    total = tl.load(sums, inside, 0)
+    if LEVELS > DIGIT_MASK:
+        high = tl.load(sums + behind, inside, 0).to(tl.int64)
+        total = (high << DIGIT_BITS) + total.to(tl.int64)
+    y = (total.to(tl.float32) * scale) * tl.load(ws + column, inside, 0.0)
     if HAS_BIAS:
         y = y + tl.load(bias + column, inside, 0.0)
     return y
@@ -226,7 +245,7 @@ def _sigmoid(x, table):
 @triton.jit(do_not_specialize=["rows"])
 def activate(
     rows, sums, s, ws, bias, table, q, width, ROWS: tl.constexpr, BLOCK: tl.constexpr,
-    ACTIVATION: tl.constexpr, HAS_BIAS: tl.constexpr,
+    LEVELS: tl.constexpr, PER_LEVEL: tl.constexpr, ACTIVATION: tl.constexpr, HAS_BIAS: tl.constexpr,
 ):  # fmt: skip
     """q, s = quantize(activation((sums * s) * ws + bias)); SWIGLU has 2 * width columns in."""
     row, is_row = _rows(rows, ROWS)
@@ -234,36 +253,41 @@ def activate(
     inside = is_row & (column < width)
     scale = tl.load(s + row, is_row, 0.0)
     if ACTIVATION == SWIGLU:
-        at, behind = sums + row * (2 * width) + column, column + width
-        gate = dequantized(at, scale, ws, bias, column, inside, HAS_BIAS)
-        value = dequantized(at + width, scale, ws, bias, behind, inside, HAS_BIAS)
+        at, behind = sums + row * (2 * width) + column, behind_low(rows, 2 * width)
+        gate = dequantized(at, behind, scale, ws, bias, column, inside, LEVELS, HAS_BIAS)
+        value_at, second = at + width, column + width
+        value = dequantized(value_at, behind, scale, ws, bias, second, inside, LEVELS, HAS_BIAS)
         h = (gate * _sigmoid(gate, table)) * value
     else:
-        at = sums + row * width + column
-        x = dequantized(at, scale, ws, bias, column, inside, HAS_BIAS)
+        at, behind = sums + row * width + column, behind_low(rows, width)
+        x = dequantized(at, behind, scale, ws, bias, column, inside, LEVELS, HAS_BIAS)
         if ACTIVATION == RELU2:
             x = tl.maximum(x, 0.0)
             h = x * x
         else:
             inner = GELU_ROOT * (x + ((x * x) * x) * GELU_CUBIC)
             h = x * _sigmoid(inner, table)
-    quantize_rows(h, q, s, row, is_row, column, width)
+    quantize_rows(h, rows, q, s, row, is_row, column, width, LEVELS, PER_LEVEL)
 
 
 @triton.jit(do_not_specialize=["rows"])
-def quantize(rows, x, q, s, width, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+def quantize(
+    rows, x, q, s, width, ROWS: tl.constexpr, BLOCK: tl.constexpr, LEVELS: tl.constexpr,
+    PER_LEVEL: tl.constexpr,
+):  # fmt: skip
     """Quantizes rows of float32 x into (q, s)."""
     row, is_row = _rows(rows, ROWS)
     column = tl.arange(0, BLOCK)[None, :]
     y = tl.load(x + row * width + column, is_row & (column < width), 0.0)
-    quantize_rows(y, q, s, row, is_row, column, width)
+    quantize_rows(y, rows, q, s, row, is_row, column, width, LEVELS, PER_LEVEL)
 
 
 @triton.jit
-def _logit_exponents(line, is_row, scale, ws, column, vocab_size):
+def _logit_exponents(line, behind, is_row, scale, ws, column, vocab_size, LEVELS: tl.constexpr):
     """Returns logits in steps of 2**-EXP2_BITS of log2; the least there is outside."""
     inside = column < vocab_size
-    logits = dequantized(line + column, scale, ws, ws, column, is_row & inside, False)
+    inside_row = is_row & inside
+    logits = dequantized(line + column, behind, scale, ws, ws, column, inside_row, LEVELS, False)
     t = tl.minimum(tl.maximum(logits * EXPONENT_PER_NAT, -MAX_EXPONENT), MAX_EXPONENT)
     return tl.where(inside, round_even(t), -(1 << 30))
 
@@ -271,7 +295,7 @@ def _logit_exponents(line, is_row, scale, ws, column, vocab_size):
 @triton.jit(do_not_specialize=["rows", "lanes", "steps"])
 def frequencies(
     rows, sums, s, ws, table, out, lanes, steps, vocab_size,
-    ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr, LEVELS: tl.constexpr,
 ):  # fmt: skip
     """Integer softmax of logits (sums * s) * ws; row (lane, step) goes to out[step, lane].
 
@@ -281,30 +305,31 @@ def frequencies(
     row, is_row = _rows(rows, ROWS)
     block = tl.arange(0, BLOCK)[None, :]
     scale, line = tl.load(s + row, is_row, 0.0), sums + row * vocab_size
+    behind = behind_low(rows, vocab_size)
     target = out + ((row % steps) * lanes + row // steps) * vocab_size
     largest = tl.full((ROWS, 1), -(1 << 30), tl.int32)
     first = tl.zeros((ROWS, 1), tl.int32)
     for start in range(0, vocab_size, BLOCK):
         column = start + block
-        z = _logit_exponents(line, is_row, scale, ws, column, vocab_size)
+        z = _logit_exponents(line, behind, is_row, scale, ws, column, vocab_size, LEVELS)
         top = tl.max(z, axis=1, keep_dims=True)
         here = tl.min(tl.where(z == top, column, vocab_size), axis=1, keep_dims=True)
         first = tl.where(top > largest, here, first)
         largest = tl.maximum(largest, top)
     total = tl.zeros((ROWS, 1), tl.int64)
     for start in range(0, vocab_size, BLOCK):
-        z = _logit_exponents(line, is_row, scale, ws, start + block, vocab_size)
+        z = _logit_exponents(line, behind, is_row, scale, ws, start + block, vocab_size, LEVELS)
         e = exp2_negative(largest - z, table).to(tl.int64)
         total += tl.sum(e, axis=1, keep_dims=True)
     budget = ALL_WEIGHTS - vocab_size
     left = tl.zeros((ROWS, 1), tl.int64) + budget
     for start in range(0, vocab_size, BLOCK):
-        z = _logit_exponents(line, is_row, scale, ws, start + block, vocab_size)
+        z = _logit_exponents(line, behind, is_row, scale, ws, start + block, vocab_size, LEVELS)
         e = exp2_negative(largest - z, table).to(tl.int64)
         left -= tl.sum(e * budget // total, axis=1, keep_dims=True)
     for start in range(0, vocab_size, BLOCK):
         column = start + block
-        z = _logit_exponents(line, is_row, scale, ws, column, vocab_size)
+        z = _logit_exponents(line, behind, is_row, scale, ws, column, vocab_size, LEVELS)
         freqs = exp2_negative(largest - z, table).to(tl.int64) * budget // total
         freqs += tl.where(column == first, left, 0)
         tl.store(target + column, freqs.to(tl.float32), is_row & (column < vocab_size))

@@ -21,6 +21,8 @@ MAX_WIDTH = 16384
 """Longest row that one program holds."""
 MAX_HEAD_DIM = 256
 MAX_GROUP = 64
+MAX_ACTIVATION_BITS = 14
+"""Two int8 digits to base 128."""
 
 
 def not_covered(config: GPTConfig) -> str | None:
@@ -32,6 +34,7 @@ def not_covered(config: GPTConfig) -> str | None:
         ("n_head * head_dim", config.n_head * config.head_dim, MAX_WIDTH),
         ("head_dim", config.head_dim, MAX_HEAD_DIM),
         ("n_head / n_kv_head", group, MAX_GROUP),
+        ("activation_bits", config.activation_bits, MAX_ACTIVATION_BITS),
     ):
         if value > most:
             return f"{name} is {value}, the kernels take {most} at most"
@@ -40,7 +43,6 @@ def not_covered(config: GPTConfig) -> str | None:
         ("qk_norm_gain", config.qk_norm_gain),
         ("rotary_dim", config.rotary_width != config.head_dim),
         ("activation gelu_erf", config.activation == "gelu_erf"),
-        ("activation_bits over 8", config.activation_bits > 8),
     ):
         if is_on:
             return f"{name} has no kernel"
@@ -71,6 +73,13 @@ class CudaModel:
             {name: linear(f"blocks.{i}.{name}") for name in names} for i in range(config.n_layer)
         ]
         self.output = linear("token_embedding" if config.tied else "output")
+        self.digits = 1 if config.activation_bits == 8 else 2
+        levels = config.activation_levels
+        self.levels = {
+            "LEVELS": float(levels),
+            "PER_LEVEL": constants.as_float32(1 / levels),
+        }
+        """Of activations, as the kernels that quantize take them."""
         self.windows = [window or config.context_length for window in config.attention_windows]
         self.tokens = linear("token_embedding")
         learned = config.positions == "learned"
@@ -99,6 +108,7 @@ class CudaModel:
         gain, bias = arrays.get(f"{name}.gain"), arrays.get(f"{name}.bias")
         constants = {
             "BLOCK": triton.next_power_of_2(config.n_embd),
+            **self.levels,
             "NORM": bool(name),
             "CENTRED": config.norm == "layernorm",
             "POST": bool(name) and config.norm_position == "post",

@@ -46,9 +46,61 @@ def odd_weights() -> ExactWeights:
     return quantize_network(GPT(config))
 
 
-@pytest.mark.parametrize("name", [*ON_GPU, "odd"])
-def test_the_engine_equals_the_reference(name: str) -> None:
+def real_weights(name: str) -> ExactWeights:
+    """Returns one layer of the sizes that published models have, with random weights."""
+    torch.manual_seed(0)
+    return quantize_network(GPT(GPTConfig(n_layer=1, **REAL_SIZES[name])))  # type: ignore[arg-type]
+
+
+REAL_SIZES: dict[str, dict[str, object]] = {
+    "SmolLM2-135M": {
+        "vocab_size": 49_152, "n_embd": 576, "n_head": 9, "n_kv_head": 3, "mlp_hidden": 1536,
+        "context_length": 2048, "activation": "swiglu", "tied": True, "activation_bits": 12,
+    },
+    "Qwen2-0.5B": {
+        "vocab_size": 2000, "n_embd": 896, "n_head": 14, "n_kv_head": 2, "mlp_hidden": 4864,
+        "context_length": 2048, "activation": "swiglu", "tied": True, "qkv_bias": True,
+        "activation_bits": 12,
+    },
+    "GPT-2": {
+        "vocab_size": 2000, "n_embd": 768, "n_head": 12, "mlp_hidden": 3072,
+        "context_length": 1024, "norm": "layernorm", "positions": "learned", "bias": True,
+        "activation": "gelu", "tied": True, "activation_bits": 12,
+    },
+    "lmc-3m": {
+        "n_embd": 256, "n_head": 4, "context_length": 1024, "attention_windows": (512,),
+        "rotary_period": 2048, "activation": "relu2", "qk_norm": True, "norm_gain": False,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REAL_SIZES)
+def test_the_engine_equals_the_reference_at_real_sizes(name: str) -> None:
+    weights = real_weights(name)
+    vocab_size = weights.config.vocab_size
+    tokens = np.random.default_rng(0).integers(0, vocab_size, (2, 5))
+    expected_logits, logits = (np.zeros((5, 2, vocab_size), np.float32) for _ in range(2))
+    expected = TorchEngine(weights, "cpu").predict(tokens, expected_logits)
+
+    found = CudaEngine(CudaModel(weights, DEVICE), 2, 5).predict(tokens, logits)
+
+    assert np.array_equal(found, expected)
+    assert np.array_equal(logits, expected_logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        *((name, 8) for name in (*ON_GPU, "odd")),
+        *((name, 12) for name in ("default-like", "gpt-2", "llama", "rms-post")),
+        *(("odd", bits) for bits in (9, 12, 14)),
+    ],
+)
+def test_the_engine_equals_the_reference(name: str, bits: int) -> None:
     weights = odd_weights() if name == "odd" else random_weights(name)
+    config = dataclasses.replace(weights.config, activation_bits=bits)
+    weights = dataclasses.replace(weights, config=config)
     tokens = random_tokens(LANES, STEPS)
     expected_logits = np.zeros((STEPS, LANES, weights.config.vocab_size), np.float32)
     expected = TorchEngine(weights, "cpu").predict(tokens, expected_logits)
@@ -125,6 +177,7 @@ def test_a_gpu_gets_the_kernels(caplog: pytest.LogCaptureFixture) -> None:
         ({"n_head": 1, "head_dim": 33, "positions": "learned"}, "head_dim is odd"),
         ({"n_head": 1, "head_dim": 512}, "head_dim is 512"),
         ({"mlp_hidden": 1 << 15}, "mlp_hidden is 32768"),
+        ({"activation_bits": 15}, "activation_bits is 15"),
         ({"n_head": 128, "n_kv_head": 1, "head_dim": 2}, "n_head / n_kv_head is 128"),
     ],
 )

@@ -48,8 +48,9 @@ class Sums:
     has_bias: bool
 
     @classmethod
-    def of(cls, rows: int, width: int, *, has_bias: bool = False) -> Sums:
-        sums = on_device(RNG.integers(-(1 << 20), 1 << 20, (rows, width), np.int32))
+    def of(cls, rows: int, width: int, *, bits: int = 8, has_bias: bool = False) -> Sums:
+        digits, most = (1, 1 << 20) if bits == 8 else (2, 1 << 30)
+        sums = on_device(RNG.integers(-most, most, (digits * rows, width), np.int32))
         return cls(
             sums,
             floats(rows, spread=1).abs() * 1e-3,
@@ -60,7 +61,9 @@ class Sums:
 
     @property
     def values(self) -> Tensor:
-        y = (self.sums.float() * self.s[:, None]) * self.ws
+        low, *high = self.sums.long().split(len(self.s))
+        total = low + 128 * high[0] if high else low
+        y = (total.double().float() * self.s[:, None]) * self.ws
         return y + self.bias if self.has_bias else y
 
     @property
@@ -76,15 +79,23 @@ def block_of(width: int) -> int:
     return 1 << (width - 1).bit_length()
 
 
-def assert_quantized(q: Tensor, s: Tensor, x: Tensor) -> None:
-    expected, scale = reference.quantize(x)
-    assert torch.equal(q.float(), expected)
+def levels_of(bits: int) -> dict[str, float]:
+    levels = (1 << bits - 1) - 1
+    return {"LEVELS": float(levels), "PER_LEVEL": constants.as_float32(1 / levels)}
+
+
+def assert_quantized(q: Tensor, s: Tensor, x: Tensor, bits: int = 8) -> None:
+    levels = levels_of(bits)
+    expected, scale = reference.quantize(x, int(levels["LEVELS"]), levels["PER_LEVEL"])
+    low, *high = q.float().split(len(s))
+    assert torch.equal(low + 128 * high[0] if high else low, expected)
     assert torch.equal(s, scale[:, 0])
 
 
-def quantized_like(rows: int, width: int) -> tuple[Tensor, Tensor]:
+def quantized_like(rows: int, width: int, bits: int = 8) -> tuple[Tensor, Tensor]:
+    digits = 1 if bits == 8 else 2
     return (
-        torch.zeros(rows, width, dtype=torch.int8, device=DEVICE),
+        torch.zeros(digits * rows, width, dtype=torch.int8, device=DEVICE),
         torch.zeros(rows, device=DEVICE),
     )
 
@@ -95,22 +106,26 @@ def _many_rows_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "PROGRAMS", 1)
 
 
+BITS = pytest.mark.parametrize("bits", [8, 12, 14], ids=lambda bits: f"{bits} bits")
+
+
+@BITS
 @pytest.mark.parametrize("width", WIDTHS)
-def test_quantize(width: int) -> None:
+def test_quantize(width: int, bits: int) -> None:
     x = floats(5, width)
     x[1] = 0
-    q, s = quantized_like(5, width)
+    q, s = quantized_like(5, width, bits)
 
-    launch_rows(kernels.quantize, 5, x, q, s, width, BLOCK=block_of(width))
+    launch_rows(kernels.quantize, 5, x, q, s, width, BLOCK=block_of(width), **levels_of(bits))
 
-    assert_quantized(q, s, x)
+    assert_quantized(q, s, x, bits)
 
 
 def test_ties_round_to_even() -> None:
     x = on_device(np.array([[127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5]], np.float32))
     q, s = quantized_like(1, 8)
 
-    launch_rows(kernels.quantize, 1, x, q, s, 8, BLOCK=8)
+    launch_rows(kernels.quantize, 1, x, q, s, 8, BLOCK=8, **levels_of(8))
 
     assert q.tolist() == [[127, 0, 2, 2, 0, -2, -2, 126]]
 
@@ -118,9 +133,12 @@ def test_ties_round_to_even() -> None:
 @pytest.mark.parametrize("rows_of_a_program", ["one", "several"])
 @pytest.mark.parametrize("norm", ["rmsnorm", "layernorm", "none"])
 @pytest.mark.parametrize(("position", "gain", "bias"), [("pre", 0, 0), ("post", 1, 1)])
-@pytest.mark.parametrize("widths", [(2, 120), (600, 900)], ids=["narrow", "wide"])
+@pytest.mark.parametrize(
+    ("widths", "bits"), [((2, 120), 8), ((600, 900), 8), ((2, 120), 12), ((600, 900), 12)]
+)
 def test_add_and_norm(
     widths: tuple[int, int],
+    bits: int,
     norm: str,
     position: str,
     gain: bool,
@@ -132,8 +150,8 @@ def test_add_and_norm(
         monkeypatch.setattr(kernels, "PROGRAMS", 1 << 20)
     rows, width, eps = 3, int(RNG.integers(*widths)), 1e-5
     before, gains, biases = floats(rows, width), floats(width, spread=1), floats(width, spread=1)
-    ended = Sums.of(rows, width, has_bias=bias)
-    x, (q, _) = before.clone(), quantized_like(rows, width)
+    ended = Sums.of(rows, width, bits=bits, has_bias=bias)
+    x, (q, _) = before.clone(), quantized_like(rows, width, bits)
     centred = norm == "layernorm"
     expected_x = before + ended.values
     y = expected_x
@@ -148,21 +166,21 @@ def test_add_and_norm(
         torch.tensor([eps * width], dtype=torch.float64, device=DEVICE), width,
         BLOCK=block_of(width), HAS_SUM_BIAS=bias, NORM=norm != "none", CENTRED=centred,
         POST=norm != "none" and position == "post", HAS_GAIN=bool(gain), HAS_BIAS=bool(bias),
-        NUMERATOR=norm_numerator(width),
+        NUMERATOR=norm_numerator(width), **levels_of(bits),
     )  # fmt: skip
 
     assert torch.equal(x, expected_x)
-    assert_quantized(q, ended.s, y)
+    assert_quantized(q, ended.s, y, bits)
 
 
 @pytest.mark.parametrize("orders", [0, 2, 5])
-@pytest.mark.parametrize("learned", [False, True])
-def test_embed(learned: bool, orders: int) -> None:
+@pytest.mark.parametrize(("learned", "bits"), [(False, 8), (True, 8), (True, 12)])
+def test_embed(learned: bool, bits: int, orders: int) -> None:
     lanes, steps, width, clock = 2, 3, 50, 4
     token_q, position_q = int8s(20, width), int8s(16, width)
     token_s, position_s = floats(20, spread=1), floats(16, spread=1)
     tokens = on_device(RNG.integers(0, 20, lanes * steps))
-    x, (q, s) = torch.zeros(lanes * steps, width, device=DEVICE), quantized_like(6, width)
+    x, (q, s) = torch.zeros(lanes * steps, width, device=DEVICE), quantized_like(6, width, bits)
     ngrams = on_device(RNG.integers(0, 12, (lanes * steps, orders)))
     ngram_q, ngram_s = int8s(12, width // max(orders, 1)), floats(12, spread=1)
     expected = token_q[tokens].float() * token_s[tokens, None]
@@ -177,19 +195,21 @@ def test_embed(learned: bool, orders: int) -> None:
         position_q, position_s, ngrams, ngram_q, ngram_s, x, q, s, token_s, token_s,
         torch.tensor([1e-5 * width], dtype=torch.float64, device=DEVICE), steps, width, BLOCK=64,
         POSITIONS=learned, ORDERS=orders, NORM=True, CENTRED=False, POST=False, HAS_GAIN=False,
-        HAS_BIAS=False, NUMERATOR=norm_numerator(width),
+        HAS_BIAS=False, NUMERATOR=norm_numerator(width), **levels_of(bits),
     )  # fmt: skip
 
     assert torch.equal(x, expected)
-    assert_quantized(q, s, reference.integer_norm(expected, 1e-5, centred=False))
+    assert_quantized(q, s, reference.integer_norm(expected, 1e-5, centred=False), bits)
 
 
+@BITS
 @pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize("activation", ["relu2", "gelu", "swiglu"])
-def test_activate(activation: str, has_bias: bool) -> None:
+def test_activate(activation: str, has_bias: bool, bits: int) -> None:
     rows, width = 4, int(RNG.integers(2, 120))
-    up = Sums.of(rows, 2 * width if activation == "swiglu" else width, has_bias=has_bias)
-    q, _ = quantized_like(rows, width)
+    up_width = 2 * width if activation == "swiglu" else width
+    up = Sums.of(rows, up_width, bits=bits, has_bias=has_bias)
+    q, _ = quantized_like(rows, width, bits)
     h = up.values
     if activation == "relu2":
         expected = h.clamp(min=0) * h.clamp(min=0)
@@ -202,17 +222,18 @@ def test_activate(activation: str, has_bias: bool) -> None:
 
     launch_rows(
         kernels.activate, rows, *up.arguments, table(constants.LOGIT_SCALE_BITS), q, width,
-        BLOCK=block_of(width), ACTIVATION=kind, HAS_BIAS=has_bias,
+        BLOCK=block_of(width), ACTIVATION=kind, HAS_BIAS=has_bias, **levels_of(bits),
     )  # fmt: skip
 
-    assert_quantized(q, up.s, expected)
+    assert_quantized(q, up.s, expected, bits)
 
 
+@pytest.mark.parametrize("bits", [8, 12])
 @pytest.mark.parametrize("vocab_size", [2, 256, 300])
-def test_frequencies(vocab_size: int) -> None:
+def test_frequencies(vocab_size: int, bits: int) -> None:
     lanes, steps = 2, 3
-    head = Sums.of(lanes * steps, vocab_size)
-    head.sums[0] = 7  # all as likely: the first gets the remainder
+    head = Sums.of(lanes * steps, vocab_size, bits=bits)
+    head.sums[:: lanes * steps] = 7  # all as likely: the first gets the remainder
     head.s[1] *= 1e6  # far apart: most are impossible
     out = torch.zeros(steps, lanes, vocab_size, device=DEVICE)
     expected = reference.integer_softmax(head.values).view(lanes, steps, -1).transpose(0, 1)
@@ -220,21 +241,27 @@ def test_frequencies(vocab_size: int) -> None:
     launch_rows(
         kernels.frequencies, lanes * steps, head.sums, head.s, head.ws,
         table(constants.LOGIT_SCALE_BITS), out, lanes, steps, vocab_size, BLOCK=min(64, vocab_size),
+        LEVELS=levels_of(bits)["LEVELS"],
     )  # fmt: skip
 
     assert torch.equal(out.long(), expected)
 
 
 @pytest.mark.parametrize(
-    ("n_head", "n_kv_head", "D", "unit", "rotary", "has_bias"),
-    [(3, 3, 6, True, True, True), (4, 2, 32, False, True, False), (2, 1, 10, False, False, True)],
+    ("n_head", "n_kv_head", "D", "unit", "rotary", "has_bias", "bits"),
+    [
+        (3, 3, 6, True, True, True, 8),
+        (4, 2, 32, False, True, False, 8),
+        (2, 1, 10, False, False, True, 8),
+        (3, 1, 64, False, True, True, 12),
+    ],
 )
 def test_split(
-    n_head: int, n_kv_head: int, D: int, unit: bool, rotary: bool, has_bias: bool
+    n_head: int, n_kv_head: int, D: int, unit: bool, rotary: bool, has_bias: bool, bits: int
 ) -> None:
     lanes, steps, capacity, period, clock = 2, 3, 5, 8, 13
     width = (n_head + 2 * n_kv_head) * D
-    qkv = Sums.of(lanes * steps, width, has_bias=has_bias)
+    qkv = Sums.of(lanes * steps, width, bits=bits, has_bias=has_bias)
     angles = RNG.uniform(0, 6.3, (period, D // 2))
     cos, sin = (on_device(np.round(f(angles) * 2**14).astype(np.float32) * np.float32(2.0**-14))
                 for f in (np.cos, np.sin))  # fmt: skip
@@ -251,6 +278,7 @@ def test_split(
         KV_HEADS=n_kv_head, D=D, HEAD_BLOCK=block_of(n_head), KV_BLOCK=block_of(n_kv_head),
         HALF_BLOCK=block_of(D // 2), BLOCK=2 * block_of(n_head) * block_of(D // 2),
         HAS_BIAS=has_bias, UNIT=unit, ROTARY=rotary, NUMERATOR=norm_numerator(D), QUERY_SCALE=0.75,
+        LEVELS=levels_of(bits)["LEVELS"],
     )  # fmt: skip
 
     heads = qkv.values.view(lanes, steps, -1, D).transpose(1, 2)
