@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lmcompress.range_coder import PRECISION_BITS, Freqs
 from lmcompress.tokenizer.rounds import Rounds
-from lmcompress.tokenizer.spelling import TokenWalk, spell
+from lmcompress.tokenizer.spelling import HostSums, Sums, TokenWalk, spell
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
@@ -297,12 +297,12 @@ class TokenPredictor(GPTPredictor):
         weights: ExactWeights,
         engine: _Engine,
         policy: ContextPolicy,
-        numerators: Callable[[Any], npt.NDArray[np.int32]],
+        sums: Callable[[Any], Sums],
     ) -> None:
-        """Takes what turns rows of `_rows` into softmax numerators, in the trie's order."""
+        """Takes what turns rows of `_rows` into what they say of the trie's nodes."""
         super().__init__(weights, engine, policy)
         assert weights.tokens is not None
-        self.table, self._numerators = weights.tokens, numerators
+        self.table, self._sums = weights.tokens, sums
 
     def read_as(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         """Returns the tokens that the model reads for symbols of any shape."""
@@ -320,14 +320,14 @@ class TokenPredictor(GPTPredictor):
             coming = symbols[step * lanes : (step + 1) * lanes]
             if on_logits:
                 on_logits(self._on_host(rows[: len(coming)]), coming)
-            yield spell(self.table.trie, self._numerators(rows[: len(coming)]), coming)
+            yield spell(self.table.trie, self._sums(rows[: len(coming)]), coming)
 
     def walk(self, tokens: npt.NDArray[np.int64]) -> Walk:
         """See `Predictor`."""
-        return TokenWalk(self.table.trie, self._numerators(self._rows(tokens)[0]))
+        return TokenWalk(self.table.trie, self._sums(self._rows(tokens)[0]), len(tokens))
 
     def _rows(self, tokens: npt.NDArray[np.int64]) -> Any:
-        """Returns logits (steps, lanes, vocab_size) where the numerators are made of them."""
+        """Returns logits (steps, lanes, vocab_size) where they are made use of."""
         return self.logits(tokens)
 
     def _on_host(self, rows: Any) -> Logits:
@@ -370,19 +370,26 @@ def new_predictor(
     engine = _engine(weights, lanes, max_steps, device, threads)
     if weights.tokens is None:
         return GPTPredictor(weights, engine, policy)
-    order, vocab_size = weights.tokens.trie.order, weights.config.vocab_size
+    trie, vocab_size = weights.tokens.trie, weights.config.vocab_size
+    if device == "cuda":
+        from lmcompress.gpt.cuda.spelling import DeviceSpelling
+
+        spelling = DeviceSpelling(trie, vocab_size, device)
+        return DeviceTokenPredictor(weights, engine, policy, spelling)
+    numerators = _numerators(trie.order, device)
+    return TokenPredictor(weights, engine, policy, lambda rows: HostSums(trie, numerators(rows)))
+
+
+def _numerators(
+    order: npt.NDArray[np.int32], device: str
+) -> Callable[[Logits], npt.NDArray[np.int32]]:
     if device == "reference":
         from lmcompress.gpt.numerators import ReferenceNumerators
 
-        return TokenPredictor(weights, engine, policy, ReferenceNumerators(order))
-    if device == "cpu":
-        from lmcompress.gpt.cpu.numerators import FastNumerators
+        return ReferenceNumerators(order)
+    from lmcompress.gpt.cpu.numerators import FastNumerators
 
-        return TokenPredictor(weights, engine, policy, FastNumerators(order))
-    from lmcompress.gpt.cuda.numerators import DeviceNumerators
-
-    numerators = DeviceNumerators(order, vocab_size, device)
-    return DeviceTokenPredictor(weights, engine, policy, numerators)
+    return FastNumerators(order)
 
 
 def _engine(

@@ -6,6 +6,8 @@ tokens is a difference of two prefix sums, up to 2**48.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +15,7 @@ from lmcompress.errors import CorruptFrameError
 from lmcompress.jit.compiler import kernel, lean_kernel
 from lmcompress.range_coder import PRECISION_BITS, Freqs
 from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds
-from lmcompress.tokenizer.trie import Symbols, Trie
+from lmcompress.tokenizer.trie import Integers, Symbols, Trie
 
 _ALWAYS, _NEVER = ALWAYS, NEVER
 _BUDGET = (1 << PRECISION_BITS) - 256
@@ -77,8 +79,8 @@ def _ancestor(trie, node, depth):
 
 
 @kernel
-def _spell(trie, sums, symbols, sizes, lanes, letters, freqs, ends, is_end):
-    """Fills in the rounds that spell a symbol (n,) in each lane, one byte of each at a time."""
+def _follow(trie, symbols, sizes, lanes, nodes, is_end):
+    """Fills in the nodes that spell a symbol (n,) in each lane, one byte of each at a time."""
     row = 0
     for depth in range(sizes.shape[0]):
         start = row
@@ -87,9 +89,7 @@ def _spell(trie, sums, symbols, sizes, lanes, letters, freqs, ends, is_end):
             if trie.depth[leaf] <= depth:
                 continue
             node = _ancestor(trie, leaf, depth + 1)
-            _fill_freqs(trie, trie.parent[node], sums[i], freqs, row)
-            lanes[row], letters[row] = i, trie.byte[node]
-            ends[row], is_end[row] = _end_of(trie, node, sums[i]), node == leaf
+            lanes[row], nodes[row], is_end[row] = i, node, node == leaf
             row += 1
         sizes[depth] = row - start
 
@@ -104,80 +104,105 @@ def _child(trie, node, letter):
 
 
 @kernel
-def _walk_freqs(trie, sums, lanes, nodes, freqs):
+def _freqs_of(trie, sums, lanes, nodes, freqs):
     for k in range(lanes.shape[0]):
-        _fill_freqs(trie, nodes[lanes[k]], sums[lanes[k]], freqs, k)
+        _fill_freqs(trie, nodes[k], sums[lanes[k]], freqs, k)
 
 
 @kernel
-def _walk_on(trie, sums, lanes, letters, nodes, ends):
+def _ends_of(trie, sums, lanes, nodes, ends):
+    for k in range(lanes.shape[0]):
+        ends[k] = _end_of(trie, nodes[k], sums[lanes[k]])
+
+
+@kernel
+def _walk_on(trie, lanes, letters, nodes):
     """Moves the nodes of some lanes on by a byte; returns whether every byte leads somewhere."""
     for k in range(lanes.shape[0]):
         found = _child(trie, nodes[lanes[k]], letters[k])
         if found < 0:
             return False
         nodes[lanes[k]] = found
-        ends[k] = _end_of(trie, found, sums[lanes[k]])
     return True
 
 
-def prefix_sums(numerators: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+def prefix_sums(numerators: Integers) -> npt.NDArray[np.int64]:
     """Returns the sums of the first 0 .. s of each row of numerators (n, s): (n, s + 1)."""
     sums = np.zeros((len(numerators), numerators.shape[1] + 1), np.int64)
     np.cumsum(numerators, axis=1, dtype=np.int64, out=sums[:, 1:])
     return sums
 
 
-def spell(trie: Trie, numerators: npt.NDArray[np.int32], symbols: Symbols) -> Rounds:
+class Sums(Protocol):
+    """What a model says of the next token of each of n lanes, by nodes of the trie."""
+
+    def freqs(self, lanes: Integers, nodes: Integers) -> Freqs:
+        """Returns the frequencies of the byte after a node, of k lanes and nodes: (k, 256)."""
+
+    def ends(self, lanes: Integers, nodes: Integers) -> Integers:
+        """Returns how likely tokens end at nodes, NEVER .. ALWAYS, of k lanes and nodes: (k,)."""
+
+
+class HostSums:
+    """Sums of softmax numerators, in numba."""
+
+    def __init__(self, trie: Trie, numerators: Integers) -> None:
+        """Takes numerators (n, s) in the trie's order."""
+        self._trie, self._sums = trie, prefix_sums(numerators)
+
+    def freqs(self, lanes: Integers, nodes: Integers) -> Freqs:
+        """See `Sums`."""
+        freqs = np.empty((len(lanes), 256), np.float32)
+        _freqs_of(self._trie, self._sums, lanes, nodes, freqs)
+        return freqs
+
+    def ends(self, lanes: Integers, nodes: Integers) -> Integers:
+        """See `Sums`."""
+        ends = np.empty(len(lanes), np.int32)
+        _ends_of(self._trie, self._sums, lanes, nodes, ends)
+        return ends
+
+
+def spell(trie: Trie, sums: Sums, symbols: Symbols) -> Rounds:
     """Returns the rounds of one symbol (n,) in each of n lanes.
 
     Args:
       trie: Of the vocabulary.
-      numerators: What the model says of the tokens, (n, s) in the trie's order.
+      sums: What the model says of the tokens.
       symbols: What is to be coded.
     """
     depths = trie.depth[trie.node[symbols]]
     count = int(depths.sum())
-    rounds = Rounds(
-        np.empty(int(depths.max()), np.int32),
-        np.empty(count, np.int32),
-        np.empty(count, np.uint8),
-        np.empty((count, 256), np.float32),
-        np.empty(count, np.int32),
-        np.empty(count, np.bool_),
-    )
-    _spell(trie, prefix_sums(numerators), symbols, *rounds.arrays())
-    return rounds
+    sizes = np.empty(int(depths.max()), np.int32)
+    lanes, nodes = np.empty(count, np.int32), np.empty(count, np.int32)
+    is_end = np.empty(count, np.bool_)
+    _follow(trie, symbols, sizes, lanes, nodes, is_end)
+    freqs = sums.freqs(lanes, trie.parent[nodes])
+    return Rounds(sizes, lanes, trie.byte[nodes], freqs, sums.ends(lanes, nodes), is_end)
 
 
 class TokenWalk:
-    """A token in each of n lanes, spelled while it is decoded."""
+    """A token in each lane, spelled while it is decoded."""
 
-    def __init__(self, trie: Trie, numerators: npt.NDArray[np.int32]) -> None:
-        """Takes what the model says of the tokens, (n, s) in the trie's order."""
-        self._trie, self._sums = trie, prefix_sums(numerators)
-        self._nodes = np.zeros(len(numerators), np.int64)
+    def __init__(self, trie: Trie, sums: Sums, lanes: int) -> None:
+        self._trie, self._sums = trie, sums
+        self._nodes = np.zeros(lanes, np.int32)
 
-    def freqs(self, lanes: npt.NDArray[np.int32]) -> Freqs:
+    def freqs(self, lanes: Integers) -> Freqs:
         """Returns the model's frequencies of the next byte of some lanes, (k, 256)."""
-        freqs = np.empty((len(lanes), 256), np.float32)
-        _walk_freqs(self._trie, self._sums, lanes, self._nodes, freqs)
-        return freqs
+        return self._sums.freqs(lanes, self._nodes[lanes])
 
-    def enter(
-        self, lanes: npt.NDArray[np.int32], letters: npt.NDArray[np.uint8]
-    ) -> npt.NDArray[np.int32]:
+    def enter(self, lanes: Integers, letters: npt.NDArray[np.uint8]) -> Integers:
         """Takes the byte of each of some lanes; returns how likely a token ends there, (k,).
 
         Raises:
           CorruptFrameError: If no token goes on with such a byte.
         """
-        ends = np.empty(len(lanes), np.int32)
-        if not _walk_on(self._trie, self._sums, lanes, letters, self._nodes, ends):
+        if not _walk_on(self._trie, lanes, letters, self._nodes):
             raise CorruptFrameError("the bytes of a segment spell no token: the file is damaged")
-        return ends
+        return self._sums.ends(lanes, self._nodes[lanes])
 
-    def symbols(self, lanes: npt.NDArray[np.int32]) -> Symbols:
+    def symbols(self, lanes: Integers) -> Symbols:
         """Returns the symbols that some lanes have spelled, (k,)."""
         return self._trie.order[self._trie.first[self._nodes[lanes]]]
 

@@ -34,7 +34,7 @@ from lmcompress.errors import (
 from lmcompress.format.frame import Method, raw_checksum
 from lmcompress.format.full import FrameReader, FrameWriter
 from lmcompress.format.wire import encode_varint
-from lmcompress.gpt.cuda.numerators import DeviceNumerators
+from lmcompress.gpt.cuda.spelling import DeviceSpelling
 from lmcompress.gpt.reference_engine import TorchEngine
 from lmcompress.models.store import Model, load_model
 from lmcompress.tokenizer.bpe import tokenizer_of
@@ -207,12 +207,12 @@ def test_logits_that_stay_on_the_device_give_the_same_bytes(token_model: Model) 
     weights, policy = token_model.weights, ContextPolicy(24, 6)
     assert weights is not None
     assert weights.tokens is not None
-    order, symbols = weights.tokens.trie.order, symbols_of(TEXT, token_model)
+    trie, symbols = weights.tokens.trie, symbols_of(TEXT, token_model)
 
     def predictor() -> DeviceTokenPredictor:
         engine = TorchEngine(weights, "cpu", max_steps=3)
-        numerators = DeviceNumerators(order, weights.config.vocab_size, "cpu")
-        return DeviceTokenPredictor(weights, engine, policy, numerators)
+        spelling = DeviceSpelling(trie, weights.config.vocab_size, "cpu")
+        return DeviceTokenPredictor(weights, engine, policy, spelling)
 
     found = payloads(predictor(), symbols, 3, 7)
 

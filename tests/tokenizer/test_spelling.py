@@ -8,7 +8,7 @@ import pytest
 from lmcompress.errors import CorruptFrameError
 from lmcompress.range_coder import check_freqs, symbol_bits
 from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds, is_open
-from lmcompress.tokenizer.spelling import TokenWalk, longest_symbols, spell
+from lmcompress.tokenizer.spelling import HostSums, TokenWalk, longest_symbols, spell
 from lmcompress.tokenizer.vocabulary import TokenTable
 
 WORDS = [b"a", b"ab", b"abc", b"abcd", b"b", b"bcd", b"", b"ab", b"cab"]
@@ -25,6 +25,14 @@ def random_numerators(table: TokenTable, rows: int, most: int = 1 << 30) -> np.n
     generator = np.random.default_rng(1)
     logs = generator.uniform(0, np.log(most), (rows, len(table.trie.order)))
     return np.where(table.trie.order < table.escape, np.exp(logs), 0).astype(np.int32)
+
+
+def spell_of(table: TokenTable, numerators: np.ndarray, symbols: np.ndarray) -> Rounds:
+    return spell(table.trie, HostSums(table.trie, numerators), symbols)
+
+
+def walk_of(table: TokenTable, numerators: np.ndarray) -> TokenWalk:
+    return TokenWalk(table.trie, HostSums(table.trie, numerators), len(numerators))
 
 
 def exact_cost(table: TokenTable, numerators: np.ndarray, rounds: Rounds, i: int) -> float:
@@ -60,7 +68,7 @@ def test_the_bytes_of_a_token_cost_what_the_token_costs(seed: int) -> None:
     symbols = table.canonical(np.arange(0, 3000, 7, dtype=np.int32))
     numerators = random_numerators(table, len(symbols))
 
-    rounds = spell(table.trie, numerators, symbols)
+    rounds = spell_of(table, numerators, symbols)
 
     for i, symbol in enumerate(symbols.tolist()):
         node = table.trie.node[symbol]
@@ -76,7 +84,7 @@ def test_every_row_is_one_that_the_coder_takes(most: int) -> None:
     table = random_table(4)
     symbols = table.canonical(np.arange(0, 3000, 11, dtype=np.int32))
 
-    rounds = spell(table.trie, random_numerators(table, len(symbols), most), symbols)
+    rounds = spell_of(table, random_numerators(table, len(symbols), most), symbols)
 
     check_freqs(rounds.freqs)
     assert ((rounds.ends >= NEVER) & (rounds.ends <= ALWAYS)).all()
@@ -89,7 +97,7 @@ def test_sums_of_the_largest_vocabulary_do_not_overflow() -> None:
     table = TokenTable(tuple(tokens))
     numerators = np.where(table.trie.order < table.escape, 1 << 30, 0).astype(np.int32)
 
-    rounds = spell(table.trie, numerators[None], np.array([5000], np.int32))
+    rounds = spell_of(table, numerators[None], np.array([5000], np.int32))
 
     check_freqs(rounds.freqs)
     assert coded_cost(rounds, 0) == pytest.approx(18, abs=0.01)
@@ -100,7 +108,7 @@ def test_children_are_alike_where_all_numerators_are_zero() -> None:
     numerators = np.zeros((1, len(table.trie.order)), np.int32)
     numerators[0, table.trie.order == 3] = 1 << 30
 
-    rounds = spell(table.trie, numerators, np.array([1], np.int32))
+    rounds = spell_of(table, numerators, np.array([1], np.int32))
 
     seen = rounds.freqs[1, [ord("b"), ord("c"), ord("d")]]
     assert np.ptp(seen) <= 1
@@ -112,7 +120,7 @@ def test_two_tokens_that_are_spelled_alike_are_coded_as_the_first() -> None:
 
     assert table.canonical(np.array([1, 7], np.int32)).tolist() == [1, 1]
     numerators = np.where(np.isin(table.trie.order, (1, 7)), 1 << 20, 0).astype(np.int32)
-    rounds = spell(table.trie, numerators[None], np.array([1], np.int32))
+    rounds = spell_of(table, numerators[None], np.array([1], np.int32))
     assert coded_cost(rounds, 0) < 0.001  # the sum of both
 
 
@@ -120,8 +128,8 @@ def test_a_walk_finds_every_symbol_again() -> None:
     table = random_table(5)
     symbols = table.canonical(np.arange(0, 3000, 13, dtype=np.int32))
     numerators = random_numerators(table, len(symbols))
-    rounds = spell(table.trie, numerators, symbols)
-    walk, start = TokenWalk(table.trie, numerators), 0
+    rounds = spell_of(table, numerators, symbols)
+    walk, start = walk_of(table, numerators), 0
 
     for size in rounds.sizes.tolist():
         part = slice(start, start + size)
@@ -135,7 +143,7 @@ def test_a_walk_finds_every_symbol_again() -> None:
 
 def test_bytes_that_spell_no_token_are_damage() -> None:
     table = TokenTable(tuple(WORDS))
-    walk = TokenWalk(table.trie, np.ones((1, len(table.trie.order)), np.int32))
+    walk = walk_of(table, np.ones((1, len(table.trie.order)), np.int32))
     walk.enter(LANES, np.array([ord("c")], np.uint8))
 
     with pytest.raises(CorruptFrameError, match="spell no token"):
@@ -150,7 +158,7 @@ def test_every_byte_can_be_spelled_by_every_vocabulary() -> None:
     assert table.join(symbols) == every
     assert symbols[ord("a")] == 0
     assert symbols[ord("c")] == table.escape + ord("c")  # only longer tokens begin with it
-    spell(table.trie, np.ones((256, len(table.trie.order)), np.int32), symbols)
+    spell_of(table, np.ones((256, len(table.trie.order)), np.int32), symbols)
 
 
 def test_a_prompt_is_cut_into_the_longest_tokens() -> None:
