@@ -97,6 +97,8 @@ class CudaModel:
             for width in (config.n_embd, config.head_dim)
         )
         self.norms = [self._norm(name) for name in self.config.norm_names]
+        self.faults: dict[tuple[int, int], str] = {}
+        """Why engines of so many lanes and steps cannot be used, "" if they can."""
 
     def vector(self, array: npt.NDArray[Any]) -> Tensor:
         """Returns a copy of an array on the device."""

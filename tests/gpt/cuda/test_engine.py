@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lmcompress.codec.predictor import ContextPolicy, GPTPredictor, new_predictor
+from lmcompress.errors import LmcompressError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.cuda import kernels, matmul, select
 from lmcompress.gpt.cuda.engine import CudaEngine
@@ -17,6 +18,7 @@ from lmcompress.gpt.cuda.weights import CudaModel, not_covered
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
 from lmcompress.gpt.reference_engine import TorchEngine
+from lmcompress.models.store import Model
 from tests.support.exactness import CONFIGS, ON_GPU, random_tokens, random_weights, run
 from tests.support.interpreted import DEVICE
 
@@ -27,8 +29,8 @@ LANES, STEPS = 2, 21
 def _few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs of many rows: the interpreter gets through sooner."""
     monkeypatch.setattr(kernels, "PROGRAMS", 1)
-    if DEVICE == "cpu":  # the shortest of a decoder and an encoder: seconds, no minute
-        monkeypatch.setattr(select, "_CHECKS", (select._CHECKS[0], (3, (9,))))
+    if DEVICE == "cpu":  # seconds, no minute
+        monkeypatch.setattr(select, "_LONG_CHECK", (3, (5, 1)))
 
 
 @pytest.fixture(autouse=True)
@@ -207,6 +209,37 @@ def test_without_triton_it_is_the_reference(
     assert "Triton is not installed" in caplog.text
 
 
+def test_a_gpu_gets_the_kernels_for_tokens(token_model: Model) -> None:
+    weights = token_model.weights
+    assert weights is not None
+    engine = select.gpu_engine(weights, 2, 3, DEVICE)
+
+    assert isinstance(engine, CudaEngine)
+    tokens = random_tokens(2, 7)
+    found = engine.device_logits(tokens).cpu().numpy()
+    assert np.array_equal(found, TorchEngine(weights, "cpu").logits(tokens))
+
+
+def test_a_check_runs_the_very_sizes_that_are_used_and_only_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes: list[tuple[int, ...]] = []
+    run_pass = CudaEngine._pass
+
+    def counted(engine: CudaEngine, tokens: np.ndarray, **options: bool) -> object:
+        passes.append(tokens.shape)
+        return run_pass(engine, tokens, **options)
+
+    monkeypatch.setattr(CudaEngine, "_pass", counted)
+    weights = random_weights("default-like")
+    select.gpu_engine(weights, 7, 6, DEVICE)
+    checked = list(passes)
+    select.gpu_engine(weights, 7, 6, DEVICE)
+
+    assert checked == [(3, 5), (3, 1), (7, 6), (7, 1), (7, 1), (7, 1), (7, 2)]
+    assert passes == checked
+
+
 @pytest.mark.parametrize("fault", ["wrong bits", "wrong bits of an encoder", "an error"])
 def test_kernels_that_fail_their_check_are_not_used(
     fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -225,10 +258,47 @@ def test_kernels_that_fail_their_check_are_not_used(
         lambda rows, *_: matmul.float_product if is_right(rows) else faulty,
     )
     with caplog.at_level(logging.WARNING, "lmcompress"):
-        engine = select.gpu_engine(random_weights("default-like"), 1, 1, DEVICE)
+        engine = select.gpu_engine(random_weights("default-like"), 7, 3, DEVICE)
 
     assert isinstance(engine, TorchEngine)
     assert ("ptxas died" if fault == "an error" else "other bits") in caplog.text
+
+
+def test_lanes_that_are_mixed_up_fail_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    predict = CudaEngine.predict
+
+    def shifted(engine: CudaEngine, tokens: np.ndarray) -> np.ndarray:
+        freqs = predict(engine, tokens)
+        return np.roll(freqs, 4, axis=1) if freqs.shape[1] == 8 else freqs
+
+    monkeypatch.setattr(CudaEngine, "predict", shifted)
+
+    assert isinstance(select.gpu_engine(random_weights("llama"), 8, 1, DEVICE), TorchEngine)
+
+
+def test_a_gpu_that_an_error_has_ended_is_reported_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ended(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nMore of it.")
+
+    monkeypatch.setattr(select, "gpu_model", lambda *_: (None, "the kernels fail"))
+    monkeypatch.setattr(torch, "ones", ended)
+
+    with pytest.raises(LmcompressError, match=r"illegal memory.*use --device cpu.*same bits$"):
+        select.gpu_engine(random_weights("llama"), 1, 1, DEVICE)
+
+
+def test_a_model_that_does_not_fit_is_no_fault_of_the_kernels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(select, "_is_right", full)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        select.gpu_engine(random_weights("llama"), 1, 1, DEVICE)
 
 
 def test_the_predictor_takes_the_gpus_engine(monkeypatch: pytest.MonkeyPatch) -> None:
