@@ -7,6 +7,7 @@ are loaded and code is compiled before the clock starts, and short runs are repe
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import logging
@@ -50,8 +51,10 @@ class ModelCodec:
         """Resolves the device and the engine now, so that anything missing is reported early."""
         from lmcompress.gpt.quantization import ARITHMETIC_VERSION
 
-        self.model, self.config = model, config or CodecConfig()
-        self.device = _device_name(resolve_device(self.config.device))
+        config = config or CodecConfig()
+        device = resolve_device(config.device)  # for files of all sizes
+        self.model, self.config = model, dataclasses.replace(config, device=device)
+        self.device = _device_name(device)
         self.num_threads = resolve_threads(self.config.threads) if model.weights else 1
         lanes = self.config.lanes
         suffix = "" if lanes == "auto" else f" ({lanes} lane{'s' if lanes > 1 else ''})"

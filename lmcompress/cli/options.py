@@ -99,7 +99,7 @@ def device_options(command: Command) -> Command:
             type=click.Choice(["auto", "cpu", "cuda"]),
             default="auto",
             show_default=True,
-            help="Where the model runs; auto uses a GPU if there is one.",
+            help="Where the model runs; auto uses a GPU, if there is one, for large files.",
         ),
     ):
         command = option(command)

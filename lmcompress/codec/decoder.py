@@ -77,9 +77,8 @@ class SegmentDecoder:
             session = self._session_for(coded[0].header)
         except LmcompressError:
             return 1
-        if session.device != "cpu":
-            return 1
         segments = [place.segment for place in coded]
+        session = session.for_segment(max(segment.raw_bytes for segment in segments))
         needed = max(
             memory_needed(session, s.lanes, s.raw_bytes, s.payload_bytes) for s in segments
         )
@@ -120,6 +119,7 @@ def _decode_coded(
         raise CorruptFrameError(
             f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
         )
+    session = session.for_segment(segment.raw_bytes)
     check_memory(session, segment.lanes, segment.raw_bytes, len(payload))
     lengths, coded = _lane_lengths(segment, payload, session)
     if segment.is_short:

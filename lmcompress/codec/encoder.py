@@ -40,8 +40,6 @@ class SegmentEncoder:
     def most_at_once(self) -> int:
         """How many full segments to encode at once, for the threads and the memory limit."""
         session, size = self.session, self.session.config.segment_bytes
-        if session.device != "cpu":
-            return 1
         needed = memory_needed(session, session.lanes_for(size), size)
         return max(1, min(session.threads, session.config.memory_limit // needed))
 
@@ -52,7 +50,7 @@ class SegmentEncoder:
           LmcompressError: If the bytes are more than a segment.
           LimitExceededError: If they take more memory than the limit.
         """
-        session = self.session
+        session = self.session.for_segment(len(raw))
         if len(raw) > session.config.segment_bytes:
             raise LmcompressError(
                 f"found more than {session.config.segment_bytes} bytes, a compact frame is one "

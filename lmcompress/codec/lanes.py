@@ -24,6 +24,9 @@ AUTO_LANE_TOKENS = 2048
 TOKEN_ROWS_PER_THREAD = 128
 """Rows of a thread where each has a logit for every token: 50,000 of them take 200 kB."""
 
+GPU_TOKEN_ROWS = 1024
+"""Rows of tokens on a GPU: 200 MB of logits for 50,000 tokens, and twice as much of sums."""
+
 
 def auto_lanes(raw_bytes: int, device: str = "cpu") -> int:
     """Returns the automatic number of lanes for a segment of bytes."""
@@ -105,6 +108,7 @@ def block_steps(lanes: int, threads: int, device: str = "cpu") -> int:
     return max(1, rows // lanes)
 
 
-def token_block_steps(lanes: int, threads: int) -> int:
+def token_block_steps(lanes: int, threads: int, device: str = "cpu") -> int:
     """Returns how many steps an encoder of tokens evaluates in one pass."""
-    return max(1, TOKEN_ROWS_PER_THREAD * min(threads, lanes) // lanes)
+    rows = GPU_TOKEN_ROWS if device == "cuda" else TOKEN_ROWS_PER_THREAD * min(threads, lanes)
+    return max(1, rows // lanes)

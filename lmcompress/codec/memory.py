@@ -46,7 +46,11 @@ def memory_needed(
     needed = segment_bytes(raw_bytes, is_encoder) + (payload_bytes or 0)
     if session.model.weights is not None:
         steps = session.encoder_steps(lanes) if is_encoder else session.decoder_steps(lanes)
-        needed += engine_bytes(session.model.weights.config, lanes, steps, session.policy.window)
+        config, window = session.model.weights.config, session.policy.window
+        on_gpu = session.device == "cuda"  # then keys, values and rows are not in this memory
+        needed += (
+            freqs_bytes(lanes, steps) if on_gpu else engine_bytes(config, lanes, steps, window)
+        )
     needed += state_bytes(raw_bytes, lanes)
     if session.model.tokens is not None:
         needed += ends_bytes(lanes)
@@ -66,6 +70,11 @@ def engine_bytes(config: GPTConfig, lanes: int, steps: int, window: int) -> int:
     widest = max(config.n_embd, config.n_head * config.head_dim, config.mlp_hidden)
     row = 4 * (config.n_embd + 4 * widest + 3 * config.vocab_size)  # of float32 or int32
     return cache + lanes * steps * row
+
+
+def freqs_bytes(lanes: int, steps: int) -> int:
+    """Returns the bytes of the frequencies of `steps` steps: float32 of 256 bytes."""
+    return lanes * steps * 256 * 4
 
 
 def _mebibytes(count: int) -> str:

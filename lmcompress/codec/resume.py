@@ -31,7 +31,8 @@ def resume_key(source: BinaryIO, model: Model, config: CodecConfig) -> str:
     Reads all of `source`, which must be able to seek, and goes back to where it was.
     """
     session, start = Session(model, config), source.tell()
-    lanes = config.lanes if config.lanes != "auto" else f"auto, {session.device}"
+    device = session.for_segment(config.segment_bytes).device
+    lanes = config.lanes if config.lanes != "auto" else f"auto, {device}"
     header = frame_header(model, session.policy, config.prompt).pack()
     digest = hashlib.sha256(header + repr((lanes, config.segment_bytes, config.adaptive)).encode())
     while piece := source.read(PIECE_BYTES):

@@ -55,7 +55,7 @@ def score(
     ideal = quantized = 0.0
     for offset in range(0, len(data), session.config.segment_bytes):
         raw = data[offset : offset + session.config.segment_bytes]
-        lengths = _score_segment(raw, session, progress)
+        lengths = _score_segment(raw, session.for_segment(len(raw)), progress)
         ideal, quantized = ideal + lengths[0], quantized + lengths[1]
     return Score(len(data), ideal, quantized)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import threading
 import time
@@ -41,6 +42,9 @@ _WORTH_KEEPING = 1.0
 take a few tenths of a second to read."""
 _PROMPT_LOCK = threading.Lock()
 """Segments that are coded at once share one reading of the prompt."""
+MIN_GPU_BYTES = 1 << 20
+"""Segments for which `auto` takes a GPU: a guess, not measured on one. Its kernels are compiled once
+and checked in every process."""
 _OVERLAP_STEPS = 64
 """Steps of a decoder's engine where it must read an overlap or the end of a prompt in one pass."""
 
@@ -74,12 +78,34 @@ class Session:
         self.config = config or CodecConfig()
         self.model = model
         self.policy = policy or ContextPolicy.of(model.weights)
-        self.device = resolve_device(self.config.device)
+        device = self.config.device
+        self.device = "cpu" if device == "auto" else resolve_device(device)
+        """Of segments of any size; `for_segment` may take a GPU for large ones."""
         self.threads = resolve_threads(self.config.threads)
 
     def on_threads(self, threads: int) -> Session:
         """Returns a session that runs the same model on so many threads."""
         return Session(self.model, dataclasses.replace(self.config, threads=threads), self.policy)
+
+    def for_segment(self, raw_bytes: int) -> Session:
+        """Returns the session for a segment of so many bytes.
+
+        With device `auto`, large segments go to a GPU if there is one whose kernels run.
+        """
+        if self.config.device != "auto" or raw_bytes < MIN_GPU_BYTES:
+            return self
+        return self._on_gpu or self
+
+    @functools.cached_property
+    def _on_gpu(self) -> Session | None:
+        weights = self.model.weights
+        if weights is None or not has_gpu():
+            return None
+        from lmcompress.gpt.cuda.select import gpu_model
+
+        if gpu_model(weights, "cuda")[0] is None:
+            return None
+        return Session(self.model, dataclasses.replace(self.config, device="cuda"), self.policy)
 
     def lanes_for(self, num_symbols: int) -> int:
         """Returns the number of lanes for a segment of so many bytes, or of tokens."""
@@ -126,7 +152,7 @@ class Session:
     def encoder_steps(self, lanes: int) -> int:
         """Returns how many steps an encoder evaluates in one pass."""
         if self.model.tokens:
-            return token_block_steps(lanes, self.threads)
+            return token_block_steps(lanes, self.threads, self.device)
         return block_steps(lanes, self.threads, self.device)
 
     def decoder_steps(self, lanes: int) -> int:

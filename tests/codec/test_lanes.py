@@ -31,7 +31,8 @@ def test_automatic_lanes_have_16_kib_and_are_more_on_a_gpu(
     device: str, most: int, tiny_model: Model, token_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lmcompress.codec.session.resolve_device", lambda _: device)
-    of_bytes, of_tokens = Session(tiny_model), Session(token_model)
+    config = CodecConfig(device=device)
+    of_bytes, of_tokens = Session(tiny_model, config), Session(token_model, config)
 
     assert [of_bytes.lanes_for(kib << 10) for kib in (1, 16, 200, 16 << 10)] == [1, 1, 12, most]
     assert [of_tokens.lanes_for(n << 10) for n in (1, 2, 25, 4 << 10)] == [1, 1, 12, most]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,9 @@ _VOCAB_BLOCK = 1024
 _KEY_BLOCK = 64
 _QUERY_BLOCK = 32
 """Not 64: Triton 3.7.1 fails to compile the warp-group products that this gives on Hopper."""
+_PASSES = threading.Lock()
+"""Segments that are coded at once share the GPU, one pass after the other: nothing else is launched
+while a graph is captured."""
 _ACTIVATIONS = {
     "relu2": kernels.RELU2.value,
     "gelu": kernels.GELU.value,
@@ -308,12 +312,13 @@ class CudaEngine:
         end = self.position + steps
         if config.positions == "learned" and end > config.context_length:
             raise ValueError(f"position {end} is past the context of {config.context_length}")
-        plan = self._plan(steps, with_freqs)
-        self._state.clock.fill_(self.position)
-        plan.tokens.copy_(torch.from_numpy(np.ascontiguousarray(tokens).reshape(-1)))
-        if config.ngram_orders:
-            plan.ngrams.copy_(torch.from_numpy(self._ngram_rows(tokens)))
-        plan.run()
+        with _PASSES:
+            plan = self._plan(steps, with_freqs)
+            self._state.clock.fill_(self.position)
+            plan.tokens.copy_(torch.from_numpy(np.ascontiguousarray(tokens).reshape(-1)))
+            if config.ngram_orders:
+                plan.ngrams.copy_(torch.from_numpy(self._ngram_rows(tokens)))
+            plan.run()
         self.position = end
         return plan
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+import lmcompress
+from lmcompress import CodecConfig
 from lmcompress.codec.predictor import ContextPolicy, GPTPredictor, new_predictor
 from lmcompress.errors import LmcompressError
 from lmcompress.gpt.config import GPTConfig
@@ -299,6 +301,22 @@ def test_a_model_that_does_not_fit_is_no_fault_of_the_kernels(
 
     with pytest.raises(torch.OutOfMemoryError):
         select.gpu_engine(random_weights("llama"), 1, 1, DEVICE)
+
+
+def test_segments_side_by_side_have_the_bytes_of_one_after_the_other(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tiny_model.weights is not None
+    model = CudaModel(tiny_model.weights, DEVICE)
+    monkeypatch.setattr("lmcompress.codec.session.has_gpu", lambda: True)
+    monkeypatch.setattr(select, "gpu_engine", lambda _, *sizes: CudaEngine(model, *sizes[:2]))
+    raw = b"It was the best of times, it was the worst of times; the age of wisdom. " * 2
+    config = CodecConfig(lanes=4, segment_bytes=40, threads=3, device="cuda")
+
+    frame = lmcompress.compress(raw, tiny_model, config)
+
+    one_by_one = dataclasses.replace(config, threads=1, device="cpu")
+    assert frame == lmcompress.compress(raw, tiny_model, one_by_one)
 
 
 def test_the_predictor_takes_the_gpus_engine(monkeypatch: pytest.MonkeyPatch) -> None:
