@@ -1,243 +1,65 @@
-"""Everything that needs a GPU, in one run: are the bits the same as on the CPU, and how fast is it?
+"""Everything that needs a GPU: are the bits the same as on the CPU, and how fast is it?
 
-    python -m experiments.gpu [--quick]
+    python -m experiments.gpu [--quick] [--seconds N]
 
-First come the tests marked `gpu`. Then every installed model compresses a text on both devices, and
-each device decodes the other's file. Then come speeds, of networks of the default's shape with
-random weights, which cost the same: of the engine alone, in thousands of tokens (bytes, except for
-the last network) per second, behind a full window, encoding in blocks and decoding step by step,
-with the frequencies copied to the host (a vocabulary of 49,152 leaves them on the device). The same
-run measures the pure int8 and bf16 matrix products of the network, and its bf16 forward pass with
-scaled_dot_product_attention.
+First the default model compresses a text on both devices, each decodes the other's file, and one
+network is timed. Then come the tests of the GPU, the files of the other installed models, and
+speeds of networks of the default's shape with random weights, which cost the same, with the pure
+int8 and bf16 products of each and its bf16 forward pass beside.
+
+Each measurement is written when it is made. What fails is written down as well, and reported at the
+end. A run that is ended, or that --seconds ends, goes on where it stopped when it is started again
+on the same commit and GPU; what failed is tried again.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import statistics
+import importlib.metadata
+import importlib.util
+import math
+import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import torch
 
 import lmcompress
-from experiments.support.records import result_folder, write_records
+from experiments.support.gpu_networks import NETWORKS
+from experiments.support.gpu_timing import engine_speeds, kernel_times, rooflines
+from experiments.support.measurements import Measure, Measurements
+from experiments.support.records import result_folder
 from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
-from lmcompress.codec.lanes import block_steps
-from lmcompress.gpt.config import GPTConfig
-from lmcompress.gpt.network import GPT
-from lmcompress.gpt.quantization import ExactWeights, expected_arrays
-from lmcompress.models.store import folders, load_model
+from lmcompress.models.store import DEFAULT_MODEL, folders, load_model
 
 NAME = "gpu"
-CORPUS = "text/wikitext-2-test.txt"
-LANES = (64, 256, 1024, 4096)
-ROWS = 8192
-"""Rows of a roofline's products."""
-FULL = 1024
-"""Tokens before the first measured one: every window is full."""
-_STREAM: dict[str, Any] = {
-    "context_length": 1024, "rotary_period": 2048, "activation": "relu2", "qk_norm": True,
-    "norm_gain": False,
-}  # fmt: skip
-
-
-def _banded(n_layer: int, n_embd: int, *windows: int) -> GPTConfig:
-    bands = windows or (512,) * n_layer
-    return GPTConfig(
-        n_layer=n_layer, n_embd=n_embd, n_head=n_embd // 64, attention_windows=bands, **_STREAM
-    )
-
-
-NETWORKS = {
-    "default": _banded(4, 256, 64, 128, 256, 512),
-    "6M": _banded(5, 320),
-    "12M": _banded(7, 384),
-    "25M": _banded(8, 512),
-    "50M": _banded(10, 640),
-    "135M": _banded(19, 768),
-    "135M, 49,152 symbols": GPTConfig(
-        vocab_size=49_152, n_layer=30, n_head=9, n_kv_head=3, n_embd=576, mlp_hidden=1536,
-        context_length=1024, attention_windows=(512,) * 30, rotary_period=2048,
-        activation="swiglu", tied=True,
-    ),
-}  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Rooflines:
-    """What limits a network, in tokens a second."""
-
-    int8_products: float
-    bf16_products: float
-    bf16_forward: float
-
-
-def random_exact(config: GPTConfig) -> ExactWeights:
-    """Returns random exact weights, without the float network."""
-    rng, arrays = np.random.default_rng(0), {}
-    for name, (dtype, shape) in expected_arrays(config).items():
-        if dtype == "float32":
-            arrays[name] = np.full(shape, 1.0 if name.endswith("gain") else 2e-3, np.float32)
-        else:
-            arrays[name] = rng.integers(-127, 128, shape).astype(dtype)
-    return ExactWeights(config, arrays)
-
-
-def seconds_of(run: Callable[[], Any], repeats: int = 5) -> float:
-    """Returns the median time of a run on the device, after two that do not count."""
-    run(), run(), run()
-    times = []
-    for _ in range(repeats):
-        torch.cuda.synchronize()
-        started = time.perf_counter()
-        run()
-        torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def product_shapes(config: GPTConfig) -> list[tuple[int, int]]:
-    """Returns (width, depth) of each product of a pass; a tied output layer is one too."""
-    q, kv = config.n_head * config.head_dim, config.n_kv_head * config.head_dim
-    up = config.mlp_hidden * (2 if config.activation == "swiglu" else 1)
-    d = config.n_embd
-    layer = [(q + 2 * kv, d), (d, q), (up, d), (d, config.mlp_hidden)]
-    return layer * config.n_layer + [(config.vocab_size, d)]
-
-
-def rooflines(config: GPTConfig) -> Rooflines:
-    """Measures the pure products of ROWS tokens, and the float network's forward pass."""
-    from lmcompress.gpt.cuda.matmul import product_for
-
-    device = torch.device("cuda")
-    int8 = bf16 = 0.0
-    shapes = product_shapes(config)
-    for width, depth in dict.fromkeys(shapes):
-        count = shapes.count((width, depth))
-        q = torch.ones(ROWS, depth, dtype=torch.int8, device=device)
-        weight = torch.ones(width, depth, dtype=torch.int8, device=device)
-        out = torch.empty(ROWS, width, dtype=torch.int32, device=device)
-        product = product_for(ROWS, width, depth, device)
-        int8 += count * seconds_of(functools.partial(product, q, weight, out))
-        x, y = q.bfloat16(), weight.bfloat16().T.contiguous()
-        bf16 += count * seconds_of(functools.partial(torch.matmul, x, y))
-    network = GPT(config).to(device, torch.bfloat16).eval()
-    tokens = torch.randint(0, 256, (ROWS // FULL, FULL), device=device)
-    with torch.inference_mode():
-        forward = seconds_of(lambda: network(tokens))
-    return Rooflines(ROWS / int8, ROWS / bf16, ROWS / forward)
-
-
-def engine_speeds(weights: ExactWeights, lanes: int) -> tuple[float, float]:
-    """Returns tokens a second of encoding and decoding; large vocabularies stay on the device."""
-    from lmcompress.gpt.cuda.engine import CudaEngine
-    from lmcompress.gpt.cuda.select import gpu_model
-
-    model, reason = gpu_model(weights, "cuda")
-    if model is None:
-        raise click.ClickException(f"the kernels do not run here: {reason}")
-    on_device = weights.config.vocab_size > 256
-    steps = block_steps(lanes, 1, "cuda")
-    tokens = np.random.default_rng(0).integers(0, 256, (lanes, steps))
-
-    def tokens_per_second(steps: int, repeats: int) -> float:
-        engine = CudaEngine(model, lanes, steps)
-        engine.position = FULL
-
-        def read() -> None:
-            for start in range(0, steps, engine.max_steps):
-                engine.advance(tokens[:, start : min(start + engine.max_steps, steps)])
-
-        work = read if on_device else lambda: engine.predict(tokens[:, :steps])
-        return lanes * steps / seconds_of(work, repeats)
-
-    return tokens_per_second(steps, 5), tokens_per_second(1, 50)
-
-
-def table_rows(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns rows of the table: thousands of tokens a second, and fractions of the rooflines."""
-    return [
-        {
-            "network": row["network"],
-            "parameters": f"{row['parameters'] / 1e6:.1f}M",
-            "lanes": row["lanes"],
-            "encode": round(row["encode_tokens_per_second"] / 1000, 1),
-            "decode": round(row["decode_tokens_per_second"] / 1000, 1),
-            **{
-                name.replace("_", " "): round(row[f"{name}_tokens_per_second"] / 1000, 1)
-                for name in ("int8_products", "bf16_products", "bf16_forward")
-            },
-            **{
-                f"{way} of int8 products": round(
-                    row[f"{way}_tokens_per_second"] / row["int8_products_tokens_per_second"], 3
-                )
-                for way in ("encode", "decode")
-            },
-        }
-        for row in measured
-    ]
-
-
-def measurements(names: Sequence[str], lane_counts: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Yields one measurement for each network and number of lanes that fit into memory."""
-    for name in names:
-        config = NETWORKS[name]
-        limits, weights = rooflines(config), random_exact(config)
-        for lanes in lane_counts:
-            try:
-                encode, decode = engine_speeds(weights, lanes)
-            except torch.OutOfMemoryError:
-                click.echo(f"{name}, {lanes} lanes: does not fit into memory", err=True)
-                continue
-            finally:
-                torch.cuda.empty_cache()
-            click.echo(f"{name}, {lanes} lanes: {encode:.0f} and {decode:.0f} tokens/s", err=True)
-            yield {
-                "network": name,
-                "parameters": config.num_parameters,
-                "lanes": lanes,
-                "encode_tokens_per_second": encode,
-                "decode_tokens_per_second": decode,
-                **{f"{k}_tokens_per_second": v for k, v in dataclasses.asdict(limits).items()},
-            }
-
-
-def run_tests() -> str:
-    """Runs the tests of the GPU; returns pytest's last line.
-
-    Raises:
-      click.ClickException: If one fails.
-    """
-    tests = ["tests/gpt/cuda"]
-    root = Path(__file__).resolve().parent.parent
-    command = [sys.executable, "-m", "pytest", "-q", *tests]
-    result = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True)
-    click.echo(result.stdout, err=True)
-    if result.returncode:
-        raise click.ClickException("the GPU gives other bits than the CPU, or fails: see above")
-    return result.stdout.strip().splitlines()[-1]
+CORPUS = "canterbury/alice29.txt"
+LANES = (256, 1024, 64, 4096)
+"""Of the networks; what matters most comes first, for time may run out."""
+_FILE_BYTES, _FILE_LANES = 50_000, 64
+_LIMITS = ("int8_products", "bf16_products", "bf16_forward")
 
 
 def files_of(name: str, raw: bytes, lanes: int) -> dict[str, Any]:
-    """Makes a file on each device, compares them, decodes each on the other device."""
+    """Makes a file on each device, compares them, decodes each on the other device.
+
+    Raises:
+      ValueError: If a bit differs.
+    """
     model = load_model(name)
-    frames = {}
-    for device in ("cpu", "cuda"):
-        frames[device] = lmcompress.compress(raw, model, CodecConfig(lanes=lanes, device=device))
+    on = {device: CodecConfig(lanes=lanes, device=device) for device in ("cpu", "cuda")}
+    frames = {device: lmcompress.compress(raw, model, config) for device, config in on.items()}
     for device, maker in (("cpu", "cuda"), ("cuda", "cpu")):
-        if lmcompress.decompress(frames[maker], model, CodecConfig(device=device)) != raw:
-            raise click.ClickException(f"{name}: made on {maker}, {device} decodes something else")
+        if lmcompress.decompress(frames[maker], model, on[device]) != raw:
+            raise ValueError(f"made on {maker}, {device} decodes something else")
     if frames["cpu"] != frames["cuda"]:
-        raise click.ClickException(f"{name}: the devices make different files")
+        raise ValueError("the devices make different files")
     return {
         "model": name,
         "corpus": CORPUS,
@@ -249,28 +71,166 @@ def files_of(name: str, raw: bytes, lanes: int) -> dict[str, Any]:
     }
 
 
+def file_speeds(raw: bytes, lanes: int, adaptive: bool) -> dict[str, Any]:
+    """Returns bytes a second of the default model on whole files, the second time each."""
+    model = load_model(DEFAULT_MODEL)
+    config = CodecConfig(lanes=lanes, device="cuda", adaptive=adaptive)
+    for _ in range(2):
+        started = time.perf_counter()
+        frame = lmcompress.compress(raw, model, config)
+        compressed = time.perf_counter()
+        back = lmcompress.decompress(frame, model, config)
+        finished = time.perf_counter()
+    if back != raw:
+        raise ValueError("the file does not come back")
+    return {
+        "model": DEFAULT_MODEL,
+        "corpus": CORPUS,
+        "raw_bytes": len(raw),
+        "compressed_bytes": len(frame),
+        "lanes": lanes,
+        "adaptive": adaptive,
+        "compress_bytes_per_second": len(raw) / (compressed - started),
+        "decompress_bytes_per_second": len(raw) / (finished - compressed),
+    }
+
+
+def run_tests(seconds: float) -> dict[str, Any]:
+    """Runs the tests of the GPU, on all cores if pytest can.
+
+    Raises:
+      RuntimeError: If one fails.
+      subprocess.TimeoutExpired: If they take longer.
+    """
+    root = Path(__file__).resolve().parent.parent
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider"]
+    if importlib.util.find_spec("xdist"):
+        command += ["-n", "auto"]
+    command += ["tests/gpt/cuda", "--ignore", "tests/gpt/cuda/test_compiled_code.py"]
+    timeout = None if math.isinf(seconds) else max(1.0, seconds)
+    result = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, timeout=timeout)
+    click.echo(result.stdout, err=True)
+    last = result.stdout.strip().splitlines()[-1]
+    if result.returncode:
+        raise RuntimeError(f"the GPU gives other bits than the CPU, or fails: {last}")
+    return {"tests": last}
+
+
+def covered_models() -> list[str]:
+    """Returns the names of the installed models that the kernels cover, except the default."""
+    from lmcompress.gpt.cuda.weights import not_covered
+
+    names = []
+    for name in sorted(set(folders()) - {DEFAULT_MODEL}):
+        weights = load_model(name).weights
+        if weights is not None and not not_covered(weights.config):
+            names.append(name)
+    return names
+
+
+def planned(measured: Measurements, raw: bytes, *, quick: bool) -> list[tuple[str, Measure]]:
+    """Returns all measurements by name, the one that shows most first."""
+    part = functools.partial
+    text, first = raw[:_FILE_BYTES], next(iter(NETWORKS))
+    plan: list[tuple[str, Measure]] = [
+        (f"files of {DEFAULT_MODEL}", part(files_of, DEFAULT_MODEL, text, _FILE_LANES)),
+        *_speeds_of(first, LANES[:2]),
+        (f"kernels of {first}", part(kernel_times, first, LANES[0])),
+        *(
+            (f"whole files, adaptive {adaptive}", part(file_speeds, raw, LANES[0], adaptive))
+            for adaptive in (True, False)
+        ),
+        ("tests", lambda: run_tests(measured.seconds_left)),
+    ]
+    if quick:
+        return plan
+    plan += [
+        (f"files of {name}", part(files_of, name, text, _FILE_LANES)) for name in covered_models()
+    ]
+    for name in (first, list(NETWORKS)[-1], *list(NETWORKS)[1:-1]):  # the extremes first
+        plan += [*_speeds_of(name, LANES), (f"rooflines of {name}", part(rooflines, name))]
+    return list(dict(plan).items())
+
+
+def _speeds_of(name: str, lane_counts: Sequence[int]) -> list[tuple[str, Measure]]:
+    return [(f"{name}, {n} lanes", functools.partial(engine_speeds, name, n)) for n in lane_counts]
+
+
+def table_rows(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns rows of the table: thousands of tokens a second, and fractions of the rooflines."""
+    limits = {row["network"]: row for row in measured if f"{_LIMITS[0]}_tokens_per_second" in row}
+    rows = []
+    for row in measured:
+        if not row.get("fits"):
+            continue
+        limit = limits.get(row["network"], {})
+        speeds = {way: row[f"{way}_tokens_per_second"] for way in ("encode", "decode")}
+        most = {kind: limit.get(f"{kind}_tokens_per_second") for kind in _LIMITS}
+        int8 = most["int8_products"]
+        rows.append(
+            {
+                "network": row["network"],
+                "parameters": f"{row['parameters'] / 1e6:.1f}M",
+                "lanes": row["lanes"],
+                **{way: round(speed / 1000, 1) for way, speed in speeds.items()},
+                **{
+                    kind.replace("_", " "): value and round(value / 1000, 1)
+                    for kind, value in most.items()
+                },
+                **{
+                    f"{way} of int8 products": int8 and round(speed / int8, 3)
+                    for way, speed in speeds.items()
+                },
+            }
+        )
+    return rows
+
+
+def _about() -> dict[str, Any]:
+    return {
+        "device": torch.cuda.get_device_name(),
+        "torch_version": torch.__version__,
+        "triton_version": importlib.metadata.version("triton"),
+        "python_version": platform.python_version(),
+    }
+
+
+def _write_table(measured: Measurements, folder: Path) -> None:
+    rows = table_rows(measured.rows)
+    if not rows:
+        return
+    about = measured.rows[0]
+    equal = sum("equal_files" in row for row in measured.rows)
+    note = (
+        f"{about['device']}, PyTorch {about['torch_version']}; thousands of tokens a second, the "
+        f"engine alone. Models that made the same files on both devices: {equal}."
+    )
+    write_table(rows, folder, note)
+
+
 @click.command()
-@click.option("--quick", is_flag=True, help="The default and one size, into results/quick.")
-def main(quick: bool) -> None:
+@click.option("--quick", is_flag=True, help="The default network alone, into results/quick.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=math.inf,
+    help="Begin no measurement after so many seconds; start again to go on.",
+)
+def main(quick: bool, seconds: float) -> None:
     """Checks a GPU's bits against the CPU's and measures its speed."""
     if not torch.cuda.is_available():
         raise click.ClickException("no CUDA device here: run this on a machine with an NVIDIA GPU")
+    if importlib.util.find_spec("triton") is None:
+        raise click.ClickException("found no Triton, which the kernels need: pip install triton")
     with result_folder(NAME, quick) as folder:
-        about = {
-            "device": torch.cuda.get_device_name(),
-            "torch_version": torch.__version__,
-            "tests": run_tests(),
-        }
-        raw = corpora.load(CORPUS)[: 20_000 if quick else 200_000]
-        files = [files_of(name, raw, 64) for name in sorted(folders())]
-        names = ["default", "25M"] if quick else list(NETWORKS)
-        measured = list(measurements(names, (64, 1024) if quick else LANES))
-        write_records(NAME, [{**row, **about} for row in [*files, *measured]], folder)
-        note = (
-            f"{about['device']}, PyTorch {about['torch_version']}; thousands of tokens a second, "
-            f"the engine alone. {len(files)} models made the same files on both devices."
-        )
-        write_table(table_rows(measured), folder, note)
+        raw = corpora.load(CORPUS)  # before anything is measured: there may be no network
+        measured = Measurements(NAME, folder, _about(), seconds)
+        left = measured.take(planned(measured, raw, quick=quick))
+        _write_table(measured, folder)
+    if measured.failures:
+        raise click.ClickException("\n".join(["what failed:", *measured.failures]))
+    if left:
+        raise click.ClickException(f"the time is up; measurements left: {left}. Start it again")
 
 
 if __name__ == "__main__":

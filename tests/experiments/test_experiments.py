@@ -20,7 +20,6 @@ from experiments import (
     adaptive_lanes,
     candidates,
     figure_4,
-    gpu,
     ladder_table,
     mix_shift,
     pretrained,
@@ -117,51 +116,6 @@ def test_the_eager_decoder_computes_the_networks_logits(ngrams: dict[str, Any]) 
         expected = network(tokens[None])[0]
     torch.testing.assert_close(torch.stack(steps), expected, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(prefix_step(network, tokens[:300]), expected[299])
-
-
-def test_the_gpu_experiment_says_that_it_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
-    result = CliRunner().invoke(gpu.main, [])
-
-    assert result.exit_code == 1
-    assert result.output == (
-        "Error: no CUDA device here: run this on a machine with an NVIDIA GPU\n"
-    )
-
-
-def test_the_gpu_table_has_thousands_of_tokens_and_fractions_of_the_roofline() -> None:
-    speeds = {"encode": 3e6, "decode": 1e6, "int8_products": 4e6, "bf16_products": 2e6}
-    measured = {f"{k}_tokens_per_second": v for k, v in {**speeds, "bf16_forward": 5e5}.items()}
-
-    [row] = gpu.table_rows([{"network": "6M", "parameters": 6_144_000, "lanes": 64, **measured}])
-
-    assert (row["parameters"], row["encode"], row["decode"]) == ("6.1M", 3000, 1000)
-    assert (row["int8 products"], row["bf16 products"], row["bf16 forward"]) == (4000, 2000, 500)
-    assert (row["encode of int8 products"], row["decode of int8 products"]) == (0.75, 0.25)
-
-
-@pytest.mark.parametrize("name", gpu.NETWORKS)
-def test_the_gpu_experiments_networks_have_the_size_that_they_are_named_after(name: str) -> None:
-    config = gpu.NETWORKS[name]
-    named = (
-        load_model().weights.config.num_parameters
-        if name == "default"
-        else (int(name.split("M")[0]) * 1_000_000)
-    )
-
-    assert config.num_parameters == pytest.approx(named, rel=0.06)
-    assert config.streams
-
-
-def test_the_gpu_experiments_products_are_the_networks() -> None:
-    config = gpu.NETWORKS["default"]
-
-    weights = gpu.random_exact(config)
-
-    linears = ("qkv.q", "proj.q", "up.q", "down.q", "output.q")
-    shapes = [a.shape for k, a in weights.arrays.items() if k.endswith(linears)]
-    assert sorted(gpu.product_shapes(config)) == sorted(shapes)
 
 
 @pytest.mark.parametrize("script", [table_2, figure_4, ladder_table, candidates])
