@@ -43,8 +43,8 @@ take a few tenths of a second to read."""
 _PROMPT_LOCK = threading.Lock()
 """Segments that are coded at once share one reading of the prompt."""
 MIN_GPU_BYTES = 1 << 20
-"""Segments for which `auto` takes a GPU: a guess, not measured on one. Its kernels are compiled once
-and checked in every process."""
+"""Segments for which `auto` takes a GPU: a guess, not measured on one. Its kernels are compiled
+once and checked in every process."""
 _OVERLAP_STEPS = 64
 """Steps of a decoder's engine where it must read an overlap or the end of a prompt in one pass."""
 

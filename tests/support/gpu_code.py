@@ -6,6 +6,7 @@ anywhere. As a program it prints, as JSON, the PTX instructions that each kernel
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -85,6 +86,9 @@ PASSES = ((3, 1), (3, 40), (20, 1), (40, 1), (1, 16), (256, 1), (256, 32))
 """Lanes and steps: products of 16 to 128 rows a tile, several rows a program, one query a tile and
 many."""
 
+PRODUCTS = tuple(itertools.product((16, 32, 64, 128), (2048, 4096, 8192)))
+"""Rows and widths whose tiles are all that there are."""
+
 
 def _weights(name: str) -> ExactWeights:
     if name not in SIZES:
@@ -100,6 +104,9 @@ def instructions(capability: int, names: list[str]) -> dict[str, list[str]]:
     triton.runtime.driver.set_active(_NoDevice(capability))
     JITFunction.__getitem__ = _compile
     engine.product_for = lambda *_: matmul.triton_product  # known answers come from no device
+    for rows, width in PRODUCTS:
+        q, weight = (torch.zeros(n, 64, dtype=torch.int8) for n in (rows, width))
+        matmul.triton_product(q, weight, torch.zeros(rows, width, dtype=torch.int32))
     for name in names:
         model = CudaModel(_weights(name), "cpu")
         for lanes, steps in PASSES if name in SIZES else PASSES[:2]:

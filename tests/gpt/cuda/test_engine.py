@@ -31,6 +31,7 @@ LANES, STEPS = 2, 21
 def _few_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs of many rows: the interpreter gets through sooner."""
     monkeypatch.setattr(kernels, "PROGRAMS", 1)
+    monkeypatch.setattr(matmul, "_MIN_PROGRAMS", 1)
     if DEVICE == "cpu":  # seconds, no minute
         monkeypatch.setattr(select, "_LONG_CHECK", (3, (5, 1)))
 

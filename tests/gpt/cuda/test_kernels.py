@@ -359,6 +359,14 @@ def test_products_are_exact(product: matmul.Product) -> None:
         assert torch.equal(out.cpu().long(), expected), (rows, width, depth)
 
 
+@pytest.mark.parametrize(
+    ("rows", "width", "tile"),
+    [(1, 49_152, (16, 64)), (256, 768, (64, 32)), (8192, 1024, (128, 128)), (3, 64, (16, 32))],
+)
+def test_small_products_have_smaller_tiles(rows: int, width: int, tile: tuple[int, int]) -> None:
+    assert matmul._tile(rows, width) == tile
+
+
 def test_float_products_stay_exact_beyond_one_piece_and_under_autocast() -> None:
     q = torch.full((2, 3000), 127, dtype=torch.int8, device=DEVICE)
     q[1] = -127
