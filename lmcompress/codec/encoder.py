@@ -6,6 +6,7 @@ import dataclasses
 
 from lmcompress.codec.config import Progress
 from lmcompress.codec.memory import check_memory, memory_needed
+from lmcompress.codec.noise import is_noise
 from lmcompress.codec.segments import encode_segment
 from lmcompress.codec.session import Session
 from lmcompress.errors import LmcompressError
@@ -44,7 +45,7 @@ class SegmentEncoder:
         return max(1, min(session.threads, session.config.memory_limit // needed))
 
     def encode(self, raw: bytes, progress: Progress | None = None) -> Coded | None:
-        """Returns the result of the method with the shortest payload; None for what is not text.
+        """Returns the result of the method with the shortest payload; None to store the bytes.
 
         Raises:
           LmcompressError: If the bytes are more than a segment.
@@ -56,7 +57,7 @@ class SegmentEncoder:
                 f"found more than {session.config.segment_bytes} bytes, a compact frame is one "
                 "segment: leave out compact, or raise segment_bytes (--segment-bytes)"
             )
-        if session.model.tokens and broken_bytes(raw) > MAX_BROKEN * len(raw):
+        if self._leaves(raw):
             return None
         symbols = session.symbols_of(raw)
         lanes = session.lanes_for(len(symbols))
@@ -68,6 +69,15 @@ class SegmentEncoder:
         payloads = [coder.short_payload() if short else coder.payload() for coder in coders]
         method, payload = min(zip(methods, payloads, strict=True), key=lambda p: len(p[1]))
         return Coded(method, lanes, self._written_lengths(lengths) + payload)
+
+    def _leaves(self, raw: bytes) -> bool:
+        """Whether the model need not read what it would not make smaller."""
+        session = self.session
+        if session.model.tokens and broken_bytes(raw) > MAX_BROKEN * len(raw):
+            return True
+        # A prompt may hold the very bytes; and without a model, the test would be the work.
+        can_test = session.model.weights is not None and session.config.prompt is None
+        return can_test and is_noise(raw)
 
     def _written_lengths(self, lengths: list[int]) -> bytes:
         """Returns the lanes' lengths, where a decoder does not know them, as a payload begins."""
