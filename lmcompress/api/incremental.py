@@ -33,7 +33,6 @@ class LmcCompressor:
         self._progress = progress
         self._sink = io.BytesIO()
         self._frame = FrameCompressor(self._sink, *compression(model, config, options))
-        self._raw = bytearray()
         self._is_finished = False
 
     def compress(self, data: bytes) -> bytes:
@@ -44,18 +43,13 @@ class LmcCompressor:
           LmcompressError: If the frame is compact and the data is more than it holds.
         """
         self._require_open()
-        self._raw += data
-        while len(self._raw) >= (size := self._frame.piece_bytes):
-            self._frame.write_segment(bytes(self._raw[:size]), self._progress)
-            del self._raw[:size]
+        self._frame.write(data, self._progress)
         return self._taken()
 
     def flush(self) -> bytes:
         """Returns the rest of the frame; the compressor cannot be used any more."""
         self._require_open()
-        if self._raw:
-            self._frame.write_segment(bytes(self._raw), self._progress)
-        self._frame.finish()
+        self._frame.finish(self._progress)
         self._is_finished = True
         return self._taken()
 

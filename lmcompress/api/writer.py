@@ -25,7 +25,6 @@ class CompressedFile(io.RawIOBase):
         """Ends the frame and calls `close` when it is closed."""
         self._compressor = compressor
         self._close_sink, self._progress = close, progress
-        self._raw = bytearray()
         self._raw_bytes = 0
         self._error: BaseException | None = None
 
@@ -42,11 +41,7 @@ class CompressedFile(io.RawIOBase):
         if self._error is not None:
             raise self._error
         try:
-            self._raw += data
-            size = self._compressor.piece_bytes
-            while len(self._raw) >= size:
-                self._compressor.write_segment(bytes(self._raw[:size]), self._progress)
-                del self._raw[:size]
+            self._compressor.write(data, self._progress)
         except BaseException as exc:
             self._error = exc
             raise
@@ -58,9 +53,7 @@ class CompressedFile(io.RawIOBase):
         if not self.closed:
             try:
                 if self._error is None:
-                    if self._raw:
-                        self._compressor.write_segment(bytes(self._raw), self._progress)
-                    self._compressor.finish()
+                    self._compressor.finish(self._progress)
             finally:
                 self._close_sink()
                 super().close()

@@ -62,7 +62,7 @@ def compress_stream(
 
 
 class FrameCompressor:
-    """Compresses segments one by one into a frame."""
+    """Compresses into a frame what comes as whole segments, or in pieces of any length."""
 
     def __init__(
         self,
@@ -82,6 +82,8 @@ class FrameCompressor:
         begun = finished or Finished(new_writer(sink, self._encoder.session))
         self._writer = begun.writer
         self._raw_bytes, self._payload_bytes = begun.raw_bytes, begun.payload_bytes
+        self._begun = bytearray()
+        """Bytes of a segment that is not full yet."""
 
     @property
     def piece_bytes(self) -> int:
@@ -91,6 +93,17 @@ class FrameCompressor:
         refused before it is compressed.
         """
         return self.config.segment_bytes + (1 if self.config.compact else 0)
+
+    def write(self, data: bytes, progress: Progress | None = None) -> None:
+        """Takes a piece of any length, and compresses each segment that is full.
+
+        Raises:
+          LmcompressError: If the pieces are more than a compact frame holds.
+        """
+        self._begun += data
+        while len(self._begun) >= (size := self.piece_bytes):
+            self.write_segment(bytes(self._begun[:size]), progress)
+            del self._begun[:size]
 
     def write_segment(self, raw: bytes, progress: Progress | None = None) -> None:
         """Compresses 1 to `piece_bytes` bytes as one segment.
@@ -126,8 +139,10 @@ class FrameCompressor:
             self._payload_bytes += len(raw)
         self._raw_bytes += len(raw)
 
-    def finish(self) -> Sizes:
-        """Ends the frame."""
+    def finish(self, progress: Progress | None = None) -> Sizes:
+        """Compresses what was begun, and ends the frame."""
+        if self._begun:
+            self.write_segment(bytes(self._begun), progress)
         self._writer.finish()
         return Sizes(self._raw_bytes, self._payload_bytes, self._writer.bytes_written)
 
