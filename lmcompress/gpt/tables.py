@@ -17,8 +17,8 @@ EXP2_BITS = 10
 """Exponents lie on a grid of 2**-EXP2_BITS."""
 NORMAL_STEPS = 256
 """Entries of the normal distribution's table to a standard deviation."""
-_NORMAL_END = 7
-"""Beyond so many standard deviations the tail counts as nothing (it is below 2**-39)."""
+NORMAL_LAST = 7 * NORMAL_STEPS
+"""Beyond so many steps the tail counts as nothing (it is below 2**-39)."""
 _GUARD_BITS = 96
 
 
@@ -50,7 +50,7 @@ def normal_tail_table() -> npt.NDArray[np.float32]:
     """
     bits = 2 * _GUARD_BITS  # terms of the series grow to 2**24 before they shrink
     scale = math.isqrt((1 << 4 * bits) // (2 * _pi(2 * bits)))  # 1 / sqrt(2 pi)
-    tails = [_tail(i, scale, bits) / (1 << bits) for i in range(_NORMAL_END * NORMAL_STEPS)]
+    tails = [_tail(i, scale, bits) / (1 << bits) for i in range(NORMAL_LAST)]
     result = np.array([*tails, 0.0, 0.0], dtype=np.float64).astype(np.float32)
     result.flags.writeable = False
     return result

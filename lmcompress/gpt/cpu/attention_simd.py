@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from lmcompress.gpt.cpu import attention_code as code
-from lmcompress.gpt.cpu.attention_plain import PLAIN_LOOPS, AttentionLoops
-from lmcompress.gpt.cpu.kernels import TINY
-from lmcompress.gpt.cpu.rings import BLOCK
+from lmcompress.gpt.cpu.attention_plain import LOWEST, AttentionLoops
+from lmcompress.gpt.cpu.kernels import BITS, MASK, TINY, f32
+from lmcompress.gpt.cpu.rings import BLOCK, lay_out_keys, lay_out_values
 from lmcompress.gpt.cpu.tiles import AVX2, first_supported
 from lmcompress.jit.compiler import device_function, kernel
 
@@ -84,24 +84,25 @@ _KNOWN_CHANNELS = 16
 
 
 def _gives_known_answers() -> bool:
-    """Whether the loops give what the plain ones do, on factors as large as there can be."""
-    rng = np.random.default_rng(1)
-    blocks = _TOGETHER + 2
-    n, D = blocks * BLOCK, _KNOWN_CHANNELS
-    keys = rng.choice([-127, 127, 1], (blocks, D // 4, BLOCK, 4)).astype(np.int8)
-    values = (
-        rng.choice([-127, 127, 1], (n // 2, D, 2)).astype(np.int8).view(np.int16)[..., 0].copy()
-    )
+    """Whether the loops give what NumPy does, on factors as large as there can be."""
+    rng, blocks, D = np.random.default_rng(1), _TOGETHER + 2, _KNOWN_CHANNELS
+    n = blocks * BLOCK
+    keys, values = (rng.choice([-127, 127, 1], (n, D)).astype(np.int8) for _ in range(2))
     query = rng.choice([-127, 127], D).astype(np.int8)
-    scales = rng.random(n, np.float32)
-    table = rng.integers(1 << 15, 1 << 16, 1024).astype(np.int32)
-    found = [_known_answers(plain, query, keys, scales, values, table) for plain in (False, True)]
-    return all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+    scales, table = rng.random(n, np.float32), rng.integers(1 << 15, 1 << 16, 1 << BITS)
+    table, first, stop = table.astype(np.int32), 3, n - 2
+    laid_out = lay_out_keys(keys), scales, lay_out_values(values), table
+    found = run_loops(simd_loops(D), query, *laid_out, first, stop)
 
-
-def _known_answers(plain: bool, query: Any, keys: Any, scales: Any, values: Any, table: Any) -> Any:
-    loops = PLAIN_LOOPS if plain else simd_loops(_KNOWN_CHANNELS)
-    return run_loops(loops, query, keys, scales, values, table, 3, len(scales) - 2)
+    dots = keys.astype(np.int32) @ query.astype(np.int32)
+    z = np.rint(dots.astype(np.float32) * f32(1 / 64) * scales).astype(np.int32)
+    z[:first] = z[stop:] = LOWEST
+    delta = z.max() - z
+    e = table[delta & MASK] >> np.minimum(delta >> BITS, 31)
+    f = e.astype(np.float32) * scales
+    p = np.rint(f * (f32(2047) / f.max())).astype(np.int32)
+    expected = dots, z.max(), e.sum(), f.max(), z, f, p, p @ values
+    return all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def run_loops(
@@ -112,17 +113,18 @@ def run_loops(
     dots, exponents, softmax, quantize, add_values = loops
 
     @kernel
-    def run(query, magnitudes, keys, scales, values, table, first, stop, z, f, p, acc):
+    def run(query, magnitudes, keys, scales, values, table, first, stop, z, f, p, acc, used):
         dots(query, magnitudes, keys, z, values.ctypes.data)
         before = z.copy()
         largest = exponents(z, scales, np.float32(1 / 64), first, stop)
         total, most = softmax(z, largest, table, scales, f)
         quantize(f, np.float32(2047) / most, p)
         add_values(p, values, acc, keys.ctypes.data)
-        return before, largest, total, most, magnitudes.size + keys.size + values.size
+        used[0] = magnitudes.size + keys.size + values.size  # keeps them alive until here
+        return before, largest, total, most
 
     n = len(scales)
     z, f, p = np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int16)
-    acc = np.zeros(len(query), np.int32)
-    found = run(query, np.abs(query), keys, scales, values, table, first, stop, z, f, p, acc)
+    acc, args = np.zeros(len(query), np.int32), (query, np.abs(query), keys, scales, values, table)
+    found = run(*args, first, stop, z, f, p, acc, np.empty(1, np.int64))
     return *found, z, f, p, acc

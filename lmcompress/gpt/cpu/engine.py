@@ -24,7 +24,7 @@ from lmcompress.gpt.cpu.matmul_int16 import Int16Linear
 from lmcompress.gpt.cpu.rings import new_rings
 from lmcompress.gpt.engine import BlockEngine
 from lmcompress.gpt.quantization import ExactWeights
-from lmcompress.gpt.tables import exp2_table
+from lmcompress.gpt.tables import exp2_table, normal_tail_table
 
 if TYPE_CHECKING:
     from lmcompress.gpt.cpu.matmul_torch import PyTorchProduct
@@ -102,6 +102,8 @@ class CpuModel:
         self.attention_table = exp2_table(constants.ATTENTION_SCALE_BITS).astype(np.int32)
         self.logit_table = exp2_table(constants.LOGIT_SCALE_BITS)
         self.activation = _ACTIVATIONS[config.activation]
+        has_tails = config.activation == "gelu_erf"  # they take a tenth of a second to compute
+        self.normal_tails = normal_tail_table() if has_tails else _NOTHING
         self.norms = [self._norm(name) for name in self.config.norm_names]
         self.qk_gains = [
             [
@@ -282,7 +284,8 @@ class _Plan:
         q = self._quantized(down.depth)
         self._add(
             kernels.activate_quantize, self.sums, self.group.scale, up.scale, up.bias,
-            self.model.activation, self.model.logit_table, q, *self.model.grid,
+            self.model.activation, self.model.logit_table, self.model.normal_tails, q,
+            *self.model.grid,
         )  # fmt: skip
         return q
 
@@ -305,7 +308,7 @@ class _Plan:
         self.sums = self._sums(following)
         self._add(
             matmul.attention_to_next, self.x, self.group.scale, config.norm_eps,
-            model.activation, model.logit_table, q,
+            model.activation, model.logit_table, model.normal_tails, q,
             *proj.fused, self._sums(proj), *norms[0], self._quantized(up.depth),
             *up.fused, self._sums(up), self._quantized(down.depth), *down.fused,
             *norms[1], *following.fused[:2], self.sums,

@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from lmcompress.gpt import constants, ngrams
-from lmcompress.gpt.tables import EXP2_BITS, NORMAL_STEPS, normal_tail_table
+from lmcompress.gpt.tables import EXP2_BITS, NORMAL_LAST, NORMAL_STEPS
 from lmcompress.jit.compiler import device_function, kernel
 
 f32 = np.float32
@@ -36,8 +36,7 @@ _SIGN_OFF = np.int32(0x7FFFFFFF)
 _BUDGET = 1 << constants.PRECISION_BITS
 _MULTIPLIER, _SPREAD = np.uint32(ngrams.MULTIPLIER), np.uint32(ngrams.SPREAD)
 
-_NORMAL_TAIL = normal_tail_table()
-_NORMAL_STEPS, _NORMAL_LAST = f32(NORMAL_STEPS), f32(len(_NORMAL_TAIL) - 2)
+_NORMAL_STEPS, _NORMAL_LAST = f32(NORMAL_STEPS), f32(NORMAL_LAST)
 
 RELU2, GELU, SWIGLU, GELU_ERF = 0, 1, 2, 3
 NORM, CENTRED, POST, PARALLEL = 1, 2, 4, 8
@@ -220,19 +219,19 @@ def _sigmoids(x, table, z, y):
 
 
 @device_function
-def _normal(x):
-    """The normal distribution function, between the table's entries."""
+def _normal(x, tails):
+    """The normal distribution function, between the entries of `tables.normal_tail_table`."""
     t = abs(x) * _NORMAL_STEPS
     t = t if t < _NORMAL_LAST else _NORMAL_LAST
     i = np.int32(t)
-    high = _NORMAL_TAIL[i]
-    tail = high - (high - _NORMAL_TAIL[i + 1]) * (t - f32(i))
+    high = tails[i]
+    tail = high - (high - tails[i + 1]) * (t - f32(i))
     return _ONE - tail if x >= _ZERO else tail
 
 
 @kernel
-def activate_quantize(sums, s, ws, bias, activation, table, q, levels, per_level):
-    """q, s = quantize(activation((sums * s) * ws + bias))."""
+def activate_quantize(sums, s, ws, bias, activation, table, tails, q, levels, per_level):
+    """q, s = quantize(activation((sums * s) * ws + bias)); only GELU_ERF reads the tails."""
     width = q.shape[1]
     up, h = np.empty(sums.shape[1], np.float32), np.empty(width, np.float32)
     inner, z = np.empty(width, np.float32), np.empty(width, np.int32)
@@ -252,7 +251,7 @@ def activate_quantize(sums, s, ws, bias, activation, table, q, levels, per_level
                 h[d] = up[d] * h[d]
         elif activation == GELU_ERF:
             for d in range(width):
-                h[d] = up[d] * _normal(up[d])
+                h[d] = up[d] * _normal(up[d], tails)
         else:
             _sigmoids(up[:width], table, z, h)
             for d in range(width):

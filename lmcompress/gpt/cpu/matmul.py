@@ -55,7 +55,7 @@ def product(q, w, offset, is_unsigned, out):
 
 @kernel
 def attention_to_next(
-    x, s, eps, activation, table,
+    x, s, eps, activation, table, tails,
     q_proj, w_proj, o_proj, s_proj, b_proj, sums,
     norm_2, gain_2, bias_2, q_up, w_up, o_up, s_up, b_up, sums_up,
     q_down, w_down, o_down, s_down, b_down,
@@ -68,7 +68,7 @@ def attention_to_next(
     product(q_proj, w_proj, o_proj, False, sums)
     add_norm_quantize(x, sums, s, s_proj, b_proj, norm_2, gain_2, bias_2, eps, q_up, *_GRID)
     product(q_up, w_up, o_up, False, sums_up)
-    activate_quantize(sums_up, s, s_up, b_up, activation, table, q_down, *_GRID)
+    activate_quantize(sums_up, s, s_up, b_up, activation, table, tails, q_down, *_GRID)
     product(q_down, w_down, o_down, activation == RELU2, sums)
     add_norm_quantize(x, sums, s, s_down, b_down, norm_1, gain_1, bias_1, eps, q_up, *_GRID)
     product(q_up, w_next, o_next, False, sums_next)

@@ -48,3 +48,17 @@ def new_rings(leading: tuple[int, ...], window: int, max_steps: int, head_dim: i
         np.zeros((*leading, capacity // PAIR, head_dim), np.int16),
         np.zeros((*leading, capacity), np.float32),
     )
+
+
+def lay_out_keys(keys: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """Returns keys (n, D) as they lie in a ring: (n / BLOCK, D / GROUP, BLOCK, GROUP)."""
+    count, head_dim = keys.shape
+    blocks = keys.reshape(count // BLOCK, BLOCK, head_dim // GROUP, GROUP)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
+
+
+def lay_out_values(values: npt.NDArray[np.int8]) -> npt.NDArray[np.int16]:
+    """Returns values (n, D) as they lie in a ring: (n / PAIR, D)."""
+    count, head_dim = values.shape
+    pairs = values.reshape(count // PAIR, PAIR, head_dim).astype(np.int16)
+    return (pairs[:, 0] & 255) | (pairs[:, 1] << 8)

@@ -93,7 +93,7 @@ class TensorParallelEngine(BlockEngine):
             table, positions, *products, _product([model.output]),
             np.array(kinds, np.int64), _stack(gains), _stack(biases), config.norm_eps, heads,
             (model.cos, model.sin), tuple(rings), window, model.attention_table, model.activation,
-            model.logit_table, model.grid,
+            model.logit_table, model.normal_tails, model.grid,
         )  # fmt: skip
 
     def _evaluate_block(

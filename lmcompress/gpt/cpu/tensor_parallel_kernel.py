@@ -47,7 +47,7 @@ def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
     def evaluate(
         thread, threads, counter_at, lanes, clock, tokens, has_output, embedding, positions,
         qkv, proj, up, down, output, norms, gains, biases, eps, heads, rotary, rings, window,
-        attention_table, activation, logit_table, grid, x, s, quantized, sums,
+        attention_table, activation, logit_table, tails, grid, x, s, quantized, sums,
         queries, query_scales, seen,
     ):  # fmt: skip
         """Reads tokens (rows,), lane-major; logits' sums come into `sums` if there is output.
@@ -125,7 +125,7 @@ def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
             wait(counter_at, threads)
             activate_quantize(
                 into_hidden[a:b], scale, up_scale[i], up_bias[i],
-                activation, logit_table, q_hidden[a:b], levels, per_level,
+                activation, logit_table, tails, q_hidden[a:b], levels, per_level,
             )  # fmt: skip
             wait(counter_at, threads)
             _columns(q_hidden, down_at[i], back, thread, threads)

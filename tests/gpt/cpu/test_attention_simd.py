@@ -14,7 +14,7 @@ from lmcompress.gpt.cpu.attention import attention_kernels
 from lmcompress.gpt.cpu.attention_plain import PLAIN_LOOPS
 from lmcompress.gpt.cpu.attention_simd import run_loops, simd_loops
 from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
-from lmcompress.gpt.cpu.rings import BLOCK, GROUP, PAIR
+from lmcompress.gpt.cpu.rings import BLOCK, lay_out_keys, lay_out_values
 from lmcompress.gpt.tables import exp2_table
 from tests.support.exactness import random_tokens, random_weights, run
 
@@ -31,11 +31,8 @@ def random_run(
     keys, values = (rng.integers(-127, 128, (n, head_dim)).astype(np.int8) for _ in range(2))
     query = rng.integers(-127, 128, head_dim).astype(np.int8)
     keys[0], values[:4], query[:2] = -127, 127, (127, -127)
-    by_block = keys.reshape(blocks, BLOCK, head_dim // GROUP, GROUP).transpose(0, 2, 1, 3)
-    by_pair = values.reshape(n // PAIR, PAIR, head_dim).transpose(0, 2, 1)
-    pairs = np.ascontiguousarray(by_pair).view(np.int16)[..., 0]
     scales = (rng.random(n) / 64).astype(np.float32)
-    laid_out = query, np.ascontiguousarray(by_block), scales, np.ascontiguousarray(pairs), TABLE
+    laid_out = query, lay_out_keys(keys), scales, lay_out_values(values), TABLE
     return keys, values, query, laid_out
 
 
