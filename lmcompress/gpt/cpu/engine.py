@@ -93,7 +93,7 @@ class CpuModel:
         ]
         self.linears = [self.output, *(y for layer in self.layers for y in layer.values())]
         self._has_kernels = not self.has_int16_inputs and all(
-            matmul.fits(linear.depth, linear.width) for linear in self.linears
+            matmul.fits(linear.rows) for linear in self.linears
         )
         self.windows = [window or config.context_length for window in config.attention_windows]
         rotary = weights.rotary()

@@ -74,9 +74,11 @@ def attention_to_next(
     product(q_up, w_next, o_next, False, sums_next)
 
 
-def fits(depth: int, width: int) -> bool:
-    """Whether a product of this shape can be computed here."""
-    return depth % _ISA.group == 0 and width % COLUMNS == 0 and is_usable()
+def fits(w: npt.NDArray[np.int8]) -> bool:
+    """Whether products with weights (N, K) can be computed here: -128 has no opposite in a byte."""
+    width, depth = w.shape
+    shape_fits = depth % _ISA.group == 0 and width % COLUMNS == 0
+    return shape_fits and is_usable() and int(w.min()) > -128
 
 
 def beats_pytorch(num_rows: int) -> bool:

@@ -32,7 +32,7 @@ class Int16Linear:
         q, self.scale, bias = weights.linear(name)
         self.bias = np.empty(0, np.float32) if bias is None else bias
         self.width, self.depth = q.shape
-        largest = int(np.abs(q).sum(axis=1, dtype=np.int64).max())
+        largest = int(np.abs(q, dtype=np.int16).sum(axis=1, dtype=np.int64).max())
         largest *= weights.config.activation_levels
         self.rows, self.has_kernel = q, fits(self.depth, self.width, largest)
 

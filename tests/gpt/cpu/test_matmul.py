@@ -15,6 +15,7 @@ import pytest
 from lmcompress.gpt.cpu import matmul, matmul_int16
 from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
 from lmcompress.gpt.cpu.tiles import AVX2_WORDS, pack
+from lmcompress.gpt.reference_engine import TorchEngine
 from tests.support.exactness import random_tokens, random_weights, run
 
 needs_instructions = pytest.mark.skipif(not matmul.is_usable(), reason="needs AVX2 or AVX-512 VNNI")
@@ -37,8 +38,20 @@ def test_products_are_exact(num_rows: int, depth: int, width: int, lowest: int) 
 
 
 def test_other_shapes_are_left_to_the_other_path() -> None:
-    assert not matmul.fits(258, 256)
-    assert not matmul.fits(256, 264)
+    assert not matmul.fits(np.zeros((256, 258), np.int8))
+    assert not matmul.fits(np.zeros((264, 256), np.int8))
+
+
+def test_a_weight_without_an_opposite_gives_the_reference_bits() -> None:
+    weights, tokens = random_weights("default-like"), random_tokens(2)
+    for name, array in weights.arrays.items():
+        if name.endswith(".q"):
+            array.flags.writeable = True
+            array[0, :4] = -128  # as no quantization here gives, but a file may hold
+
+    found = run(CpuEngine(CpuModel(weights), 2, 40, 1), tokens, [40])
+
+    assert np.array_equal(found, run(TorchEngine(weights, "cpu"), tokens, [40]))
 
 
 needs_avx2 = pytest.mark.skipif(not matmul_int16.is_usable(), reason="needs AVX2")
