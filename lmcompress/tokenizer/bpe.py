@@ -53,7 +53,9 @@ class TextTokenizer:
             )
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(_plain(tokenizer_json))
-        except Exception as exc:  # the package raises bare Exception
+        except BaseException as exc:  # bare Exception, and what a panic in Rust is: none of them
+            if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+                raise
             raise UnsupportedModelError(f"tokenizer.json cannot be used: {exc}") from exc
 
     def encode(self, raw: bytes) -> Symbols:

@@ -184,6 +184,12 @@ def parse_tokenizer(text: str) -> dict[str, Any]:
     if kind != "BPE" or model.get("byte_fallback") or not is_byte_level:
         found = f"{kind}, not byte-level" if kind == "BPE" else kind
         raise UnsupportedModelError(f"the tokenizer is {found}, expected byte-level BPE")
+    for affix in ("continuing_subword_prefix", "end_of_word_suffix"):
+        if model.get(affix):
+            raise UnsupportedModelError(
+                f"the tokenizer has a {affix} {model[affix]!r}, expected none: the tokens of "
+                "byte-level BPE are their bytes"
+            )
     return parts  # type: ignore[no-any-return]
 
 

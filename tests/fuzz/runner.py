@@ -122,7 +122,9 @@ def _outcome(kind: Kind, case: Case, setting: Setting) -> tuple[str, str]:
         return type(exc).__name__, f"not damaged: {exc}" if is_wrong else _badly_said(exc)
     except Wrong as exc:
         return "wrong", str(exc)
-    except Exception as exc:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # a panic in a package's Rust is no Exception
         return type(exc).__name__, "".join(traceback.format_exception(exc, limit=-5)).strip()
     return RIGHT, ""
 

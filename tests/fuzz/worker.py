@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import faulthandler
 import re
 import sys
@@ -30,9 +31,10 @@ def work(args: argparse.Namespace, current: Any) -> None:
         else:
             _warm_up(kinds, setting)
             report, started = Report(), time.perf_counter()
-            for number in range(args.first, args.first + args.cases):
-                current.value = number
-                run([case_of(args.seed, number, kinds)], setting, report)
+            with contextlib.suppress(KeyboardInterrupt):  # the table shows how far it came
+                for number in range(args.first, args.first + args.cases):
+                    current.value = number
+                    run([case_of(args.seed, number, kinds)], setting, report)
             print(_table(report, time.perf_counter() - started))
     for alike in _alike(report.failures):
         print(f"\n{len(alike)} FAILED:", end=" ")

@@ -48,6 +48,8 @@ def test_a_tokenizer_gives_bytes_to_all_but_special_and_unknown_tokens() -> None
         ({"model": {"type": "WordPiece", "vocab": {}}}, "is WordPiece"),
         ({"model": {"type": "BPE", "byte_fallback": True, "vocab": {}}}, "not byte-level"),
         ({"decoder": None, "pre_tokenizer": {"type": "Metaspace"}}, "not byte-level"),
+        ({"model": {"type": "BPE", "continuing_subword_prefix": "##"}}, "has a continuing_subword"),
+        ({"model": {"type": "BPE", "end_of_word_suffix": "</w>"}}, "end_of_word_suffix '</w>'"),
         ({"model": 3}, "damaged"),
         ({"model": {"type": "BPE", "vocab": {"a": 6}}}, "token 6, the model has 6"),
         ({"model": {"type": "BPE", "vocab": {}}, "added_tokens": []}, "no token has bytes"),
