@@ -12,6 +12,7 @@
       CorpusError                  a corpus is missing, cannot be downloaded, or has the wrong bytes
       MissingDependencyError       an optional package is needed
       TrainingError                a training configuration or checkpoint cannot be used
+      NotProvenError               no file shows a predictor's figure, or a certificate is bad
 
 Each message says in one line what was found, what was expected and what to do.
 """
@@ -71,6 +72,10 @@ class MissingDependencyError(LmcompressError):
 
 class TrainingError(LmcompressError):
     """A training configuration or checkpoint cannot be used."""
+
+
+class NotProvenError(LmcompressError):
+    """No file could be decoded that shows a predictor's figure, or a certificate is refused."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -96,3 +96,15 @@ def long_payload(short: bytes) -> bytes:
     """Returns the 32-bit words, little-endian, that `RangeEncoder.short_payload` cut short."""
     padded = short + bytes(-len(short) % 4)
     return np.frombuffer(padded, dtype=">u4").astype("<u4").tobytes()
+
+
+class SymbolDecoder:
+    """Decodes one symbol at a time, without compiled code: slow, and ready at once."""
+
+    def __init__(self, payload: bytes) -> None:
+        words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
+        self._decoder = constriction.stream.queue.RangeDecoder(words)
+
+    def decode(self, freqs: Freqs) -> int:
+        """Returns the next symbol under freqs (1, V)."""
+        return int(self._decoder.decode(_family(), freqs)[0])

@@ -17,6 +17,7 @@ from experiments import levels
 from lmcompress.benchmark.records import read_rows
 from lmcompress.cli.main import lmcompress as program
 from lmcompress.cli.main import main
+from lmcompress.report.tables import replace_between_markers
 from tools import cli_page, man_page, readme, readme_picture
 from tools.headline import read_rates, read_speeds
 from tools.readme_table import break_even_bytes
@@ -156,6 +157,13 @@ def test_man_page_is_read_without_warnings() -> None:
     shown = " ".join(re.sub(r"\x1b\[\d*m|.\x08", "", done.stdout.decode()).split())
     for name in program.commands:
         assert f"{name} [OPTIONS]" in shown
+
+
+def test_predictor_in_the_docs_is_the_example() -> None:
+    page = PAGES["docs/prove.md"]
+    code = (ROOT / "examples" / "prove" / "ngram.py").read_text("utf-8")
+
+    assert replace_between_markers(page, "ngram", f"```py\n{code}```") == page
 
 
 def test_levels_in_the_docs_are_those_on_record() -> None:

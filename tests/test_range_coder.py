@@ -14,6 +14,7 @@ from lmcompress.gpt import constants
 from lmcompress.range_coder import (
     PRECISION_BITS,
     RangeEncoder,
+    SymbolDecoder,
     check_freqs,
     long_payload,
     quantized_code_length_bits,
@@ -163,6 +164,18 @@ def test_a_short_payload_decodes_and_wastes_two_bytes_at_most(
     overhead = 8 * len(short) - quantized_code_length_bits(freqs, symbols)
     assert -64 <= overhead <= 16
     assert len(short) <= len(encoder.payload())
+
+
+@given(st.lists(st.integers(0, 4), max_size=200), st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=50)
+def test_decoding_one_by_one_gives_the_same(values: list[int], seed: int) -> None:
+    symbols = np.array(values, np.int32)
+    freqs = freqs_from(np.random.default_rng(seed).dirichlet(np.full(5, 0.2), len(values)) + 1e-9)
+    encoder = RangeEncoder()
+    encoder.encode(symbols, freqs)
+    decoder = SymbolDecoder(long_payload(encoder.short_payload()))
+
+    assert [decoder.decode(freqs[i : i + 1]) for i in range(len(values))] == values
 
 
 def test_the_end_of_the_last_interval_is_not_a_point_in_it() -> None:

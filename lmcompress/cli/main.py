@@ -27,6 +27,7 @@ from lmcompress.cli.errors import error_line, is_user_error
 from lmcompress.cli.fetch import fetch
 from lmcompress.cli.info import info
 from lmcompress.cli.models import models
+from lmcompress.cli.prove import prove
 from lmcompress.cli.report import report
 from lmcompress.cli.reproduce import reproduce
 from lmcompress.cli.score import score
@@ -74,8 +75,8 @@ def lmcompress(verbose: bool) -> None:
 
 
 for _command in (
-    compress, decompress, test, info, score, models, fetch, train, bench, demo, reproduce, report,
-    completion,
+    compress, decompress, test, info, score, prove, models, fetch, train, bench, demo, reproduce,
+    report, completion,
 ):  # fmt: skip
     lmcompress.add_command(_command)
 
