@@ -104,10 +104,11 @@ def describe(error: BaseException, folder: Path) -> str:
     text = " ".join(str(error).split())[:300]
     if isinstance(error, LmcompressError):
         return text
+    text = f": {text}" if text else ""
     with contextlib.suppress(Exception):
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
         if own:
             where = f"line {own[-1].lineno} of {Path(own[-1].filename).name}"
-            return f"it raised {type(error).__name__} in {where}: {text}"
-    return f"it raised {type(error).__name__}: {text}"
+            return f"it raised {type(error).__name__} in {where}{text}"
+    return f"it raised {type(error).__name__}{text}"

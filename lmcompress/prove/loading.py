@@ -5,7 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,7 +61,29 @@ def symbol_table(symbols: Any) -> list[bytes]:
     return [bytes(symbol) for symbol in symbols]
 
 
+class _SourceLoader(SourceFileLoader):
+    """Loads from source alone: what is cached beside it is not counted, so it must not be read."""
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Raises OSError, which Python takes for a source that cannot have been compiled before."""
+        raise OSError(f"{path}: bytecode is not used")
+
+
+def _own_finder(folder: Path) -> Callable[[str], FileFinder]:
+    """Returns a hook of sys.path for the predictor's folder."""
+
+    def finder(path: str) -> FileFinder:
+        if not Path(path).is_relative_to(folder):
+            raise ImportError(f"{path} is not of the predictor")
+        return FileFinder(
+            path, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_SourceLoader, SOURCE_SUFFIXES)
+        )
+
+    return finder
+
+
 def _load_module(folder: Path, entry: str) -> ModuleType:
+    sys.path_hooks.insert(0, _own_finder(folder))
     if entry.endswith(".py"):
         sys.path.insert(0, str(folder))
         return _from_file(entry.removesuffix(".py"), folder / entry, None)
@@ -70,9 +99,11 @@ def _load_module(folder: Path, entry: str) -> ModuleType:
 
 
 def _from_file(name: str, path: Path, submodules: list[str] | None) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=submodules)
-    if spec is None or spec.loader is None:
-        raise NotProvenError(f"{path.name} cannot be imported: expected a Python file")
+    loader = _SourceLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(
+        name, path, loader=loader, submodule_search_locations=submodules
+    )
+    assert spec is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader.exec_module(module)
     return module

@@ -109,7 +109,7 @@ def _started(
         "readable": subject.readable, "normalise": settings.normalise, "kernel": settings.kernel,
         "answer": answer.fileno(), "place": place.fileno(), "report": report_out,
     }  # fmt: skip
-    flags = ["-s", "-P", "-B", "-X", f"pycache_prefix={scratch}/code"]
+    flags = ["-s", "-P", "-B"]  # no packages of the user's own, nothing from here, no bytecode
     process = subprocess.Popen(
         [sys.executable, *flags, "-c", _START, str(_ROOT), json.dumps(job)],
         stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -168,7 +168,8 @@ def _parsed(
     peak: int,
 ) -> Answer:  # fmt: skip
     if not head or not guards:
-        raise NotProvenError(f"it ended its process, with status {status}{where}")
+        how = f"signal {-status}" if status < 0 else f"status {status}"
+        raise NotProvenError(f"it ended its process, with {how}{where}")
     try:
         facts = json.loads(head)
         if facts["refused"]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import py_compile
 from pathlib import Path
 
 import pytest
@@ -168,3 +170,17 @@ def test_the_text_may_not_lie_where_the_predictor_reads(tmp_path: Path) -> None:
 def test_an_empty_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotProvenError, match="is empty"):
         proven(tmp_path, UNIFORM + "class Predictor(Uniform): pass", b"")
+
+
+def test_bytecode_beside_a_predictor_is_not_read(tmp_path: Path) -> None:
+    """It would not be counted, and Python would not even open the source."""
+    path = write(tmp_path, UNIFORM + "class Predictor(Uniform): symbols = 128\n")
+    py_compile.compile(str(path))
+    status = path.stat()
+    honest = UNIFORM + "class Predictor(Uniform): symbols = 256\n"
+    path.write_text(honest, "utf-8")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # so that it seems up to date
+
+    found = prove(str(path), write(tmp_path, "the text", "../text.txt"), SETTINGS)
+
+    assert [file.path for file in found.files] == ["predictor.py"]
