@@ -54,8 +54,8 @@ def prove(
 ) -> int:  # fmt: skip
     """Encode FILE with PREDICTOR, decode it in a fresh process, and certify what it took.
 
-    PREDICTOR is a Python file with a class Predictor, or package.module. The process that
-    decodes gets the compressed file and the files that the encoder opened in the predictor's
+    PREDICTOR is a Python file with a class Predictor, package.module, a model's name or folder,
+    or hf:OWNER/NAME, in floating point. The process that decodes gets the compressed file and the files that the encoder opened in the predictor's
     folder, nothing else; on Linux, the kernel sees to that. docs/prove.md says what a
     Predictor needs, and what no such proof can show.
 

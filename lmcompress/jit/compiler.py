@@ -7,6 +7,7 @@ named after a hash of the files that kernels are made from.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -163,7 +164,8 @@ def _cache_folder() -> Path | None:
         folder = Path(root, sources_digest())
         is_new = not folder.is_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        os.utime(folder)  # it is in use
+        with contextlib.suppress(PermissionError):  # prove lets no process leave a mark on a file
+            os.utime(folder)  # it is in use
         with tempfile.TemporaryFile(dir=folder):
             pass
         if is_new and "NUMBA_CACHE_DIR" not in os.environ:

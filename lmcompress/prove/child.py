@@ -52,18 +52,18 @@ def _guard(job: dict[str, Any], folder: Path) -> hook.Refusals:
     """Arms the guards, and says so."""
     import resource
 
-    readable = [*readable_paths(), *job["readable"]]
+    readable, listable = readable_paths(), listable_paths()
     writable = [job["scratch"], os.devnull]
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_ANSWER_BYTES, MAX_ANSWER_BYTES))
     sys.path[:] = [path for path in sys.path if _is_library(path)]
     held: dict[str, Any] = {"landlock": 0, "seccomp": False}
     if job["kernel"]:
         paths = [*readable, str(folder)]
-        held["landlock"] = landlock.restrict(paths, listable_paths(), writable)
+        held["landlock"] = landlock.restrict(paths, listable, writable)
         held["seccomp"] = seccomp.restrict()
     with os.fdopen(job["report"], "w") as report:
         json.dump(held, report)
-    return hook.arm(folder, readable, writable)
+    return hook.arm(folder, readable, listable, writable)
 
 
 def _is_library(path: str) -> bool:

@@ -36,10 +36,13 @@ class Refusals:
     others: list[str] = dataclasses.field(default_factory=list)
 
 
-def arm(folder: Path, readable: Sequence[str], writable: Sequence[str]) -> Refusals:
+def arm(
+    folder: Path, readable: Sequence[str], listable: Sequence[str], writable: Sequence[str]
+) -> Refusals:
     """Refuses what is not granted from now on; returns what will be refused."""
     refusals, real, decode = Refusals(), os.path.realpath, os.fsdecode
-    own, granted, scratch = str(folder), (str(folder), *readable), tuple(writable)
+    own, scratch = str(folder), tuple(writable)
+    granted = {True: (own, *readable), False: (own, *readable, *listable)}
 
     def refuse(what: str) -> None:
         (refusals.by_imports if _is_import(own) else refusals.others).append(what[:160])
@@ -52,7 +55,7 @@ def arm(folder: Path, readable: Sequence[str], writable: Sequence[str]) -> Refus
                 return
             path = real(decode(arguments[0] or "."))
             reads = event in _LOOKING or (is_open and not (arguments[2] or 0) & _WRITING)
-            if not (_is_below(path, scratch) or (reads and _is_below(path, granted))):
+            if not (_is_below(path, scratch) or (reads and _is_below(path, granted[is_open]))):
                 refuse(f"{event} {path}")
         elif event.startswith(_NEVER):
             refuse(f"{event} {arguments[:1]}")

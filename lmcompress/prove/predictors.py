@@ -1,8 +1,13 @@
-"""Finds the predictor that an argument names, without importing it."""
+"""Finds the predictor that an argument names, without importing it.
+
+A model becomes a predictor in a folder of its own: the model's files beside a line of Python that
+imports an adapter. So its files are counted and hashed as those of any other.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import shutil
@@ -11,29 +16,82 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lmcompress.errors import NotProvenError
+from lmcompress.models.manifest import read_manifest
+from lmcompress.models.sources import HUB, opened_source
+from lmcompress.models.store import folders
 from lmcompress.prove.processes import Subject
 
+STUB = "predictor.py"
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 
 
 @contextlib.contextmanager
 def found_predictor(name: str, places: Sequence[Path] = ()) -> Iterator[Subject]:
-    """Yields the predictor of a name: a Python file, or `package.module` of the current folder.
+    """Yields the predictor of a name.
 
     Args:
-      name: As the user gives it, or as a certificate has it.
+      name: As the user gives it, or as a certificate has it: a Python file, `package.module` of
+        the current folder, a model of ours by name or folder, a folder of transformers, or
+        hf:OWNER/NAME.
       places: Folders to look in besides the current one.
 
     Raises:
       NotProvenError: If there is none.
+      LmcompressError: If a model cannot be downloaded or is damaged.
     """
+    with contextlib.ExitStack() as stack:
+        for place in (Path(), *places):
+            if subject := _python_file(place / name) or _module(place, name):
+                yield subject
+                return
+        if name.startswith(HUB):
+            folder, _ = stack.enter_context(opened_source(name, Path()))
+        else:
+            folder = _model_folder(name, places)
+        yield stack.enter_context(_model(folder))
+
+
+def _model_folder(name: str, places: Sequence[Path]) -> Path:
     for place in (Path(), *places):
-        if subject := _python_file(place / name) or _module(place, name):
-            yield subject
-            return
+        if (place / name / "model.json").is_file() or (place / name / "config.json").is_file():
+            return place / name
+    if name in folders():
+        return folders()[name]
     raise NotProvenError(
-        f"found no predictor {name!r}: expected a Python file or package.module, seen from here"
+        f"found no predictor {name!r}: expected a Python file or package.module, seen from here, "
+        "the name or folder of a model, or hf:OWNER/NAME"
     )
+
+
+@contextlib.contextmanager
+def _model(folder: Path) -> Iterator[Subject]:
+    """Yields a model as a predictor, in a folder that holds only what a model consists of."""
+    adapter = _adapter_of(folder)
+    if adapter == "exact":
+        from lmcompress.prove.adapters.exact import compile_kernels
+
+        compile_kernels(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        staged = Path(os.path.realpath(temporary))
+        for path in sorted(folder.iterdir()):
+            if path.suffix in (".json", ".safetensors") and path.is_file():
+                _link_or_copy(path.resolve(), staged / path.name)
+        line = f"from lmcompress.prove.adapters.{adapter} import Predictor as Predictor\n"
+        (staged / STUB).write_text(line, "utf-8")
+        yield Subject(staged, STUB, uses_kernels=adapter == "exact")
+
+
+def _adapter_of(folder: Path) -> str:
+    if not (folder / "model.json").is_file():
+        return "causal"
+    return "exact" if read_manifest(folder)["format"] == "exact" else "floats"
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
 
 
 def shown_name(name: str) -> str:
@@ -74,4 +132,4 @@ def bare_copy(subject: Subject, paths: Iterable[str]) -> Iterator[Subject]:
             copy = folder / path
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(subject.folder / path, copy)
-        yield Subject(folder, subject.entry, subject.readable)
+        yield dataclasses.replace(subject, folder=folder)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from lmcompress.errors import NotProvenError
 from lmcompress.prove.steps import PLACE, unpack_steps
+from lmcompress.system.cache import cache_home
 
 _ROOT = Path(__file__).parents[2]
 _START = (
@@ -39,8 +41,8 @@ class Subject:
     """Its folder, without symbolic links; for a package, that of the package itself."""
     entry: str
     """The name of its file there, or `package.module`."""
-    readable: tuple[str, ...] = ()
-    """What else it may read: compiled code of our own kernels."""
+    uses_kernels: bool = False
+    """Whether it gets a copy of our compiled kernels, which would take half a minute to compile."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,8 @@ def run(role: str, subject: Subject, data: bytes, settings: Settings) -> Answer:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
         scratch = os.path.realpath(stack.enter_context(tempfile.TemporaryDirectory()))
         source, answer, place = files
+        if subject.uses_kernels:
+            _copy_kernels(Path(scratch))
         source.write(data)
         source.seek(0)
         place.write(bytes(PLACE.size))
@@ -106,7 +110,7 @@ def _started(
     report, report_out = os.pipe()
     job = {
         "role": role, "folder": str(subject.folder), "entry": subject.entry, "scratch": scratch,
-        "readable": subject.readable, "normalise": settings.normalise, "kernel": settings.kernel,
+        "normalise": settings.normalise, "kernel": settings.kernel,
         "answer": answer.fileno(), "place": place.fileno(), "report": report_out,
     }  # fmt: skip
     flags = ["-s", "-P", "-B"]  # no packages of the user's own, nothing from here, no bytecode
@@ -124,6 +128,15 @@ def _started(
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _copy_kernels(scratch: Path) -> None:
+    """Puts the machine code that is on this machine where the process looks for it."""
+    from lmcompress.jit.compiler import sources_digest
+
+    root = os.environ.get("NUMBA_CACHE_DIR") or cache_home() / "kernels"
+    with contextlib.suppress(FileNotFoundError):  # then it compiles
+        shutil.copytree(Path(root, sources_digest()), scratch / sources_digest())
 
 
 def _environment(scratch: str, threads: int) -> dict[str, str]:

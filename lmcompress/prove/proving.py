@@ -86,7 +86,7 @@ def _refuse_readable(path: Path, subject: Subject) -> None:
             f"{path} lies in the predictor's folder {subject.folder}, all of which it may read: "
             "move one of them"
         )
-    if any(real.is_relative_to(top) for top in (*readable_paths(), *subject.readable)):
+    if any(real.is_relative_to(top) for top in readable_paths()):
         raise NotProvenError(
             f"{path} lies where Python's libraries are, which a predictor may read: no proof is "
             "possible on it"

@@ -47,5 +47,6 @@ def _without(folder: Path, left_out: Path) -> Iterator[Path]:
     if not left_out.is_relative_to(folder):
         yield folder
         return
+    yield folder / "__pycache__"  # Python asks for it even if it is not there
     for entry in folder.iterdir():
         yield from _without(entry, left_out)

@@ -53,7 +53,7 @@ class TokenTable:
         return np.array([bool(token) for token in self.tokens])
 
     @functools.cached_property
-    def _spellings(self) -> tuple[bytes, ...]:
+    def spellings(self) -> tuple[bytes, ...]:
         """The bytes of each symbol; none for tokens, and bytes, that are never used."""
         taken = {token for token in self.tokens if len(token) == 1}
         single = (bytes([byte]) for byte in range(256))
@@ -62,17 +62,17 @@ class TokenTable:
     @functools.cached_property
     def trie(self) -> Trie:
         """The trie of all symbols."""
-        return build_trie(self._spellings)
+        return build_trie(self.spellings)
 
     @functools.cached_property
     def _lengths(self) -> npt.NDArray[np.int64]:
-        return np.array([len(spelling) for spelling in self._spellings], np.int64)
+        return np.array([len(spelling) for spelling in self.spellings], np.int64)
 
     @functools.cached_property
     def _canonical(self) -> npt.NDArray[np.int32]:
         """The symbol that each symbol is coded as: of those spelled alike, the first."""
         trie = self.trie
-        canonical = np.arange(len(self._spellings), dtype=np.int32)
+        canonical = np.arange(len(self.spellings), dtype=np.int32)
         is_spelled = trie.node >= 0
         canonical[is_spelled] = trie.order[trie.first[trie.node[is_spelled]]]
         return canonical
@@ -96,7 +96,7 @@ class TokenTable:
 
     def join(self, symbols: Symbols) -> bytes:
         """Returns the bytes that symbols (n,) stand for."""
-        return b"".join(map(self._spellings.__getitem__, symbols.tolist()))
+        return b"".join(map(self.spellings.__getitem__, symbols.tolist()))
 
     def num_bytes(self, symbols: Symbols) -> int:
         """Returns how many bytes symbols stand for."""
