@@ -40,6 +40,15 @@ if TYPE_CHECKING:
     help="Bits per byte that somebody claims: says whether a wrong count of bytes explains them.",
 )  # fmt: skip
 @click.option(
+    "--trained-on", multiple=True, metavar="DATA", shell_complete=complete_files,
+    help="A file or folder that the model was trained on: says how much of FILE stands there. May "
+    "be given several times.",
+)  # fmt: skip
+@click.option(
+    "--budget", type=click.IntRange(1), metavar="N",
+    help="Bytes that code, tokenizer and weights may take, such as 16000000: says if they fit.",
+)  # fmt: skip
+@click.option(
     "--time-limit", type=click.FloatRange(0, min_open=True), default=3600, show_default=True,
     metavar="S", help="Seconds that each process may take.",
 )  # fmt: skip
@@ -50,19 +59,21 @@ if TYPE_CHECKING:
 @force_option
 def prove(
     predictor: str | None, file: str | None, output: str | None, certificate: str | None,
-    normalise: bool, claim: float | None, time_limit: float, threads: int, force: bool,
+    normalise: bool, claim: float | None, trained_on: tuple[str, ...], budget: int | None,
+    time_limit: float, threads: int, force: bool,
 ) -> int:  # fmt: skip
     """Encode FILE with PREDICTOR, decode it in a fresh process, and certify what it took.
 
     PREDICTOR is a Python file with a class Predictor, package.module, a model's name or folder,
-    or hf:OWNER/NAME, in floating point. The process that decodes gets the compressed file and the files that the encoder opened in the predictor's
-    folder, nothing else; on Linux, the kernel sees to that. docs/prove.md says what a
-    Predictor needs, and what no such proof can show.
+    or hf:OWNER/NAME, in floating point. The process that decodes gets the compressed file and the
+    files that the encoder opened in the predictor's folder, nothing else; on Linux, the kernel
+    sees to that. docs/prove.md says what a Predictor needs, and what no such proof can show.
 
     Runs PREDICTOR's code.
     """
     from lmcompress.prove.certificate import to_json
     from lmcompress.prove.processes import Settings
+    from lmcompress.prove.proving import Questions
     from lmcompress.prove.proving import prove as prove_figure
 
     settings = Settings(normalise=normalise, time_limit=time_limit, threads=threads)
@@ -70,13 +81,13 @@ def prove(
         return _check(certificate, predictor, file, settings)
     if predictor is None or file is None:
         raise click.UsageError("give PREDICTOR and FILE, or --check PROOF")
+    questions = Questions(claim, tuple(map(Path, trained_on)), budget)
     with _opened(output, force=force) as sink:
-        proof = prove_figure(predictor, Path(file), settings, claim)
+        proof = prove_figure(predictor, Path(file), settings, questions)
         if sink is not None:
             sink.write(to_json(proof))
-    click.echo(f"proven: {proof.line}", err=output == STANDARD)
-    if proof.claim:
-        click.echo(proof.claim["explanation"], err=output == STANDARD)
+    for line in (f"proven: {proof.line}", *proof.answers):
+        click.echo(shown(line), err=output == STANDARD)
     return 0
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from lmcompress.errors import LmcompressError, NotProvenError, UnsupportedVersionError
+from lmcompress.prove.overlap import Overlap
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 1 << 31
@@ -99,6 +100,18 @@ class Certificate:
         return base64.b64decode(self.compressed_base64, validate=True)
 
     @property
+    def answers(self) -> list[str]:
+        """What it says to questions that were asked, for people."""
+        lines = [] if self.claim is None else [str(self.claim["explanation"])]
+        if self.budget is not None:
+            verdict = "fit into" if self.budget["fits"] else "do not fit into"
+            lines.append(
+                f"code, tokenizer and weights have {self.budget['used_bytes']:,} bytes and "
+                f"{verdict} {self.budget['limit_bytes']:,}"
+            )
+        return [*lines, *(Overlap(**found).line for found in self.trained_on)]
+
+    @property
     def line(self) -> str:
         """What it says, for people, in a line."""
         ideal = self.ideal_bits_per_byte
@@ -150,7 +163,7 @@ def _from_fields(fields: dict[str, Any], path: Path) -> Certificate:
             raise NotProvenError(f"{path} is not a certificate: {name} is {fields[name]!r:.60}")
     certificate = Certificate(**fields)
     try:
-        _ = certificate.files, certificate.compressed, certificate.line
+        _ = certificate.files, certificate.compressed, certificate.line, certificate.answers
     except (TypeError, KeyError, AttributeError, binascii.Error) as exc:
         raise NotProvenError(f"{path} is not a certificate: {exc}") from exc
     return certificate

@@ -21,6 +21,7 @@ from lmcompress.metrics import bits_per_byte
 from lmcompress.prove import claims, diagnosis
 from lmcompress.prove.certificate import Certificate, ModelFile, file_sha256
 from lmcompress.prove.opened import OpenedFiles
+from lmcompress.prove.overlap import find_overlap
 from lmcompress.prove.predictors import bare_copy, found_predictor, shown_name
 from lmcompress.prove.processes import Answer, Settings, Subject, run
 from lmcompress.prove.readable import readable_paths
@@ -38,6 +39,18 @@ _PROVER = (
 
 
 @dataclasses.dataclass(frozen=True)
+class Questions:
+    """What else a certificate is to answer."""
+
+    claim: float | None = None
+    """Bits per byte that somebody claims."""
+    trained_on: tuple[Path, ...] = ()
+    """Files and folders that the model was trained on."""
+    budget: int | None = None
+    """Bytes that code, tokenizer and weights may take."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Coded:
     """A text that was encoded and decoded."""
 
@@ -46,20 +59,23 @@ class Coded:
     decoded: Answer
     symbols: diagnosis.Symbols
     files: list[ModelFile]
+    """Those that the encoder opened."""
+    all_bytes: int
+    """Of the files that were opened to tokenize or to encode."""
     knows_files: bool
     """Whether the kernel said which files were opened."""
 
 
 def prove(
-    predictor: str, path: Path, settings: Settings, claim: float | None = None
+    predictor: str, path: Path, settings: Settings, questions: Questions | None = None
 ) -> Certificate:
     """Returns the certificate of a predictor on a text.
 
     Args:
-      predictor: A Python file, or `package.module`.
+      predictor: What `found_predictor` takes.
       path: The text; it lies outside the predictor's folder.
       settings: How the processes run.
-      claim: Bits per byte that somebody claims, to be explained.
+      questions: What else to find out.
 
     Raises:
       NotProvenError: If no file shows its figure; says why.
@@ -75,7 +91,25 @@ def prove(
         if coded.tokens.facts.get("has_score"):
             args = subject, coded.symbols, len(raw), coded.encoded, settings
             score = diagnosis.check_score(*args)
-    return _certificate(shown_name(predictor), raw, coded, score, claim, settings)
+    answers = _answers(questions or Questions(), raw, coded)
+    return _certificate(shown_name(predictor), raw, coded, score, answers, settings)
+
+
+def _answers(questions: Questions, raw: bytes, coded: Coded) -> dict[str, Any]:
+    """Returns the fields of a certificate that answer questions."""
+    claim, budget = questions.claim, questions.budget
+    explained = None
+    if claim is not None:
+        bits = float(coded.encoded.bits.sum())
+        needed = bits if math.isfinite(bits) else 8.0 * len(coded.encoded.data)
+        replaced = coded.tokens.facts["replaced_bytes"]
+        explained = claims.explain(claim, raw, len(coded.symbols), replaced, needed)
+    found = [dataclasses.asdict(find_overlap(raw, path)) for path in questions.trained_on]
+    fits = None
+    if budget is not None:
+        used = coded.all_bytes
+        fits = {"limit_bytes": budget, "used_bytes": used, "fits": used <= budget}
+    return {"claim": explained, "trained_on": found, "budget": fits}
 
 
 def _refuse_readable(path: Path, subject: Subject) -> None:
@@ -94,7 +128,9 @@ def _refuse_readable(path: Path, subject: Subject) -> None:
 
 
 def _code(subject: Subject, path: Path, raw: bytes, settings: Settings) -> Coded:
-    tokens = run("tokenize", subject, raw, settings)
+    with OpenedFiles(subject.folder) as opened:
+        tokens = run("tokenize", subject, raw, settings)
+        for_tokens = opened.paths()
     symbols = np.frombuffer(tokens.data, np.int32)
     with OpenedFiles(subject.folder) as opened, OpenedFiles(path) as readers:
         encoded = run("encode", subject, tokens.data, settings)
@@ -106,7 +142,8 @@ def _code(subject: Subject, path: Path, raw: bytes, settings: Settings) -> Coded
             decoded = run("decode", bare, encoded.data, settings)
         _refuse_readers(readers, encoded)
         files = [ModelFile(n, *_size_and_hash(subject.folder / n)) for n in names]
-        coded = Coded(tokens, encoded, decoded, symbols, files, opened.is_known)
+        all_bytes = sum(file.stat().st_size for file in {*paths, *for_tokens})
+        coded = Coded(tokens, encoded, decoded, symbols, files, all_bytes, opened.is_known)
     if decoded.data != raw:
         args = subject, symbols, raw, encoded, decoded, settings
         raise diagnosis.explain_divergence(*args)
@@ -142,15 +179,12 @@ def isolation(answer: Answer, *, knows_files: bool) -> dict[str, Any]:
 
 
 def _certificate(
-    name: str, raw: bytes, coded: Coded, score: dict[str, Any] | None, claim: float | None,
+    name: str, raw: bytes, coded: Coded, score: dict[str, Any] | None, answers: dict[str, Any],
     settings: Settings,
 ) -> Certificate:  # fmt: skip
     encoded, model_bytes = coded.encoded, sum(file.counted_bytes for file in coded.files)
     ideal_bits = float(encoded.bits.sum())
     is_possible = math.isfinite(ideal_bits)
-    needed = ideal_bits if is_possible else 8 * len(encoded.data)
-    replaced = coded.tokens.facts["replaced_bytes"]
-    explained = claims.explain(claim, raw, len(coded.symbols), replaced, needed) if claim else None
     phases = {"tokenize": coded.tokens, "encode": encoded, "decode": coded.decoded}
     return Certificate(
         created_utc=utc_now(),
@@ -172,9 +206,7 @@ def _certificate(
         rule=RULE,
         normalised=settings.normalise,
         score=score,
-        claim=explained,
-        budget=None,
-        trained_on=[],
+        **answers,
         isolation=isolation(encoded, knows_files=coded.knows_files),
         refused_imports=encoded.facts["refused_imports"],
         packages=_packages(encoded.facts["modules"]),

@@ -60,3 +60,33 @@ def test_what_cannot_be_proven_is_one_line(tmp_path: Path, text_file: Path, run:
 @pytest.mark.parametrize("argv", [(), ("a.py",), ("a.py", "b", "--claim", "0")])
 def test_wrong_usage(argv: tuple[str, ...], run: Run) -> None:
     assert run("prove", *argv).code == 2
+
+
+def test_questions_are_answered(tmp_path: Path, text_file: Path, run: Run) -> None:
+    """A text that was trained on is what decoding cannot see."""
+    write(tmp_path, "", "merges.txt").write_bytes(bytes(5000))
+    source = f"""{COUNTS}
+class Predictor(Counts):
+    def tokenize(self, raw):
+        open("merges.txt").close()
+        return raw
+"""
+    predictor, training = write(tmp_path, source), tmp_path / "training.txt"
+    training.write_bytes(b"x" + text_file.read_bytes())
+    proof = tmp_path / "proof.json"
+
+    result = run(
+        "prove", predictor, text_file, "-o", proof, "--claim", "0.0001", "--budget", "5000",
+        "--trained-on", training, "--trained-on", predictor.parent,
+    )  # fmt: skip
+
+    _, claim, budget, seen, unseen = result.stdout.decode().splitlines()
+    found = json.loads(proof.read_bytes())
+    assert "no usual miscount explains it" in claim
+    assert budget.startswith(f"code, tokenizer and weights have {5000 + len(source):,} bytes and")
+    assert budget.endswith("do not fit into 5,000")
+    assert seen.startswith("training.txt holds 100.00 % of the text in pieces of 64 bytes")
+    assert unseen == "predictor holds no piece of 64 bytes of the text"
+    assert found["budget"]["fits"] is False
+    assert found["model_bytes"] == len(source) + len("predictor.py")  # the decoder needs no merges
+    assert run("prove", "--check", proof, predictor).code == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lmcompress.errors import NotProvenError
+from lmcompress.prove.proving import Questions
 from tests.support.predictors import COUNTS, ORACLE, SETTINGS, TEXT, UNIFORM, proven
 
 NORMALISED = dataclasses.replace(SETTINGS, normalise=True)
@@ -291,7 +292,12 @@ def test_a_claim_is_explained_by_what_it_counts(
 ) -> None:
     ideal = 8 * len(raw)
 
-    found = proven(tmp_path, UNIFORM + "class Predictor(Uniform): pass", raw, claim=ideal / count)
+    found = proven(
+        tmp_path,
+        UNIFORM + "class Predictor(Uniform): pass",
+        raw,
+        questions=Questions(claim=ideal / count),
+    )
 
     assert found.claim is not None
     assert re.search(explanation, found.claim["explanation"])

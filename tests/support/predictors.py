@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lmcompress.prove.certificate import Certificate
 from lmcompress.prove.processes import Settings
-from lmcompress.prove.proving import prove
+from lmcompress.prove.proving import Questions, prove
 
 TEXT = b"It was the best of times, it was the worst of times. " * 6
 SETTINGS = Settings(time_limit=120.0)
@@ -82,9 +82,9 @@ def write(folder: Path, source: str, name: str = "predictor.py") -> Path:
 
 def proven(
     folder: Path, source: str, raw: bytes = TEXT, settings: Settings = SETTINGS,
-    claim: float | None = None,
+    questions: Questions | None = None,
 ) -> Certificate:  # fmt: skip
     """Proves a predictor on a text; both are written into the folder."""
     text = folder / "text.txt"
     text.write_bytes(raw)
-    return prove(str(write(folder, source)), text, settings, claim)
+    return prove(str(write(folder, source)), text, settings, questions)
