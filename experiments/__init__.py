@@ -32,6 +32,7 @@ EXPERIMENTS: dict[str, str] = {
     "ladder_table": "The ladder: size, training, bits per byte float and exact, speed",
     "architectures": "GPT-1, GPT-2 and GPT-3 compared at one small size",
     "candidates": "Candidates for the default model, small and trained briefly",
+    "claims": "False figures of others, rebuilt small, and what a file takes",
     "findings": "The paper's findings compared with ours",
 }
 """What `lmcompress reproduce` runs, in this order: name and title."""
@@ -48,8 +49,9 @@ NEEDS: dict[str, str] = {
 }
 """What an experiment takes besides texts and time; `reproduce --list` shows it."""
 
-WITHOUT_QUICK = {"exactness_cost", "gptzip"}
-"""These have no quick form: they need the float weights of a long training, or a download."""
+WITHOUT_QUICK = {"exactness_cost", "gptzip", "claims"}
+"""These have no quick form: they need the float weights of a long training or a download, or take
+a minute and round as the machine does."""
 
 DOWNLOADS = {"pretrained", "pretrained_whole"}
 """Left out of a quick run unless named: their quick forms download a model of 98 MB."""

@@ -43,17 +43,26 @@ def looks_ahead(
     role: str, subject: Subject, symbols: Symbols, first: Answer, at: int, settings: Settings
 ) -> str:
     """Returns what shows that a row depends on symbols to come; "" if none up to `at` does."""
-    other = symbols.copy()
-    other[at:] = other[at:][::-1]
-    other[at] = 0 if symbols[at] else 1
-    changed = run(role, subject, other.tobytes(), settings)
-    row = first_unequal(first, changed)
-    if row is None or row > at:
-        return ""
-    return (
-        f"it looks ahead: with another text from symbol {at} on, what it says of symbol {row} "
-        "changes"
-    )
+    for symbol in _others(symbols, at):
+        other = symbols.copy()
+        other[at:] = other[at:][::-1]
+        other[at] = symbol
+        row = first_unequal(first, run(role, subject, other.tobytes(), settings))
+        if row is not None and row <= at:
+            return (
+                f"it looks ahead: with another text from symbol {at} on, what it says of symbol "
+                f"{row} changes"
+            )
+    return ""
+
+
+def _others(symbols: Symbols, at: int) -> list[int]:
+    """Returns symbols that may come in place of one: some common ones, and a rare one.
+
+    A gate that sees what comes may choose the same for some of them.
+    """
+    common = np.argsort(-np.bincount(symbols), kind="stable")[:3].tolist()
+    return [symbol for symbol in dict.fromkeys([*common, 0, 1]) if symbol != symbols[at]][:4]
 
 
 def explain_divergence(

@@ -77,6 +77,8 @@ def run(role: str, subject: Subject, data: bytes, settings: Settings) -> Answer:
     Raises:
       NotProvenError: If it fails, hangs, ends early, or tries what it must not; says where.
     """
+    if sys.platform == "win32":
+        raise NotProvenError("prove needs Linux or macOS: processes cannot be guarded here")
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
         scratch = os.path.realpath(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -176,6 +178,16 @@ def _where(role: str, place: IO[bytes]) -> str:
     return f" ({verb}, at symbol {symbol}, byte {byte})"
 
 
+def _check_facts(facts: dict[str, Any]) -> None:
+    """Raises TypeError or KeyError unless what a process says has the types that it should."""
+    for name in ("refused", "refused_imports", "modules"):
+        if not all(isinstance(text, str) for text in facts[name]):
+            raise TypeError(f"{name} is {facts[name]!r:.60}")
+    for name in ("count", "vocab_size", "replaced_bytes"):
+        if not isinstance(facts.get(name, 0), int) or facts.get(name, 0) < 0:
+            raise TypeError(f"{name} is {facts[name]!r:.60}")
+
+
 def _parsed(
     head: bytes, blob: bytes, status: int, where: str, guards: dict[str, Any], seconds: float,
     peak: int,
@@ -185,6 +197,7 @@ def _parsed(
         raise NotProvenError(f"it ended its process, with {how}{where}")
     try:
         facts = json.loads(head)
+        _check_facts(facts)
         if facts["refused"]:
             raise NotProvenError(
                 f"it tried what a decoder may not do: {facts['refused'][0]}{where}"

@@ -36,7 +36,7 @@ def nearly(symbol, chance=0.99):
 """Single steps are honest; `score`, from which the figure is taken, is `row` before each symbol."""
 
 AHEAD = (
-    r"score\(\) claims [01]\.\d+ bits per byte, single steps make [34]\.\d+; .*: it looks ahead: "
+    r"score\(\) claims [0-3]\.\d+ bits per byte, single steps make [34]\.\d+; .*: it looks ahead: "
 )
 FALSE_SCORES = {
     "target-in-the-key": """
@@ -53,6 +53,12 @@ class Predictor(Scoring):
     def row(self, symbols, at):
         row = self.probabilities()
         return nearly(symbols[at]) if row[symbols[at]] > 0.005 or at % 2 else row
+""",
+    "gate-between-two-experts": """
+class Predictor(Scoring):
+    def row(self, symbols, at):
+        experts = [self.probabilities(), np.full(256, 1 / 256), self.counts.sum(0) ** 2]
+        return max((row / row.sum() for row in experts), key=lambda row: row[symbols[at]])
 """,
     "future-in-the-forward-pass": """
 class Predictor(Scoring):

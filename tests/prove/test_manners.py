@@ -121,13 +121,26 @@ class Predictor(Uniform):
     assert proven(tmp_path, source).ideal_bits_per_byte == pytest.approx(8)
 
 
-def test_forging_the_answer_gives_nothing(tmp_path: Path) -> None:
+FORGED = {
+    "a-text": ("{'count': 0}", "meddles with the coder"),
+    "a-count": ("{'count': -1}", "did not answer as it should"),
+    "a-number-as-text": ("{'count': '9'}", "did not answer as it should"),
+    "modules": ("{'modules': [[]]}", "did not answer as it should"),
+    "a-list": ("[]", "did not answer as it should"),
+}
+
+
+@pytest.mark.parametrize(("head", "message"), FORGED.values(), ids=FORGED.keys())
+def test_forging_the_answer_gives_nothing(tmp_path: Path, head: str, message: str) -> None:
     """What it writes into the file of the answer is not what the parent believes."""
     source = f"""{UNIFORM}
 import json, os
 class Predictor(Uniform):
     def probabilities(self):
-        head = json.dumps({{"count": 0, "refused": [], "refused_imports": [], "modules": []}})
+        head = {head}
+        if isinstance(head, dict):
+            head = {{"refused": [], "refused_imports": [], "modules": [], **head}}
+        head = json.dumps(head)
         for descriptor in range(3, 64):
             try:
                 os.pwrite(descriptor, head.encode() + b"\\n" + {TEXT!r}, 0)
@@ -135,7 +148,7 @@ class Predictor(Uniform):
                 pass
         os._exit(0)
 """
-    with pytest.raises(NotProvenError, match="meddles with the coder"):
+    with pytest.raises(NotProvenError, match=message):
         proven(tmp_path, source)
 
 
