@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+SUFFICIENT = 3
+"""The version that also refuses to truncate files; seccomp has what later ones add."""
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 """The same numbers on all architectures."""
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3

@@ -18,7 +18,7 @@ import lmcompress
 from lmcompress.benchmark.provenance import machine_name, utc_now
 from lmcompress.errors import NotProvenError
 from lmcompress.metrics import bits_per_byte
-from lmcompress.prove import claims, diagnosis
+from lmcompress.prove import claims, diagnosis, landlock
 from lmcompress.prove.certificate import Certificate, ModelFile, file_sha256
 from lmcompress.prove.opened import OpenedFiles
 from lmcompress.prove.overlap import find_overlap
@@ -168,7 +168,7 @@ def isolation(answer: Answer, *, knows_files: bool) -> dict[str, Any]:
     version, has_seccomp = answer.guards["landlock"], answer.guards["seccomp"]
     kernel = [f"Landlock {version}"] * bool(version) + ["seccomp"] * bool(has_seccomp)
     level = " and ".join(kernel) or "audit hook only"
-    if not (version >= 6 and has_seccomp):
+    if not (version >= landlock.SUFFICIENT and has_seccomp):
         level += " (weak: what it tries in C or Rust may go unseen)"
     return {
         "level": level,

@@ -138,9 +138,12 @@ def test_examples_are_proven(name: str, text: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_of_transformers_is_proven(tmp_path: Path, text: Path) -> None:
+def test_a_model_of_the_hub_is_proven(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its context fills up several times, and the cache begins anew."""
     transformers = pytest.importorskip("transformers")
+    hub = pytest.importorskip("huggingface_hub")
     folder = tmp_path / "llama"
     tokenizer = tokenizer_json()
     (folder).mkdir()
@@ -153,8 +156,11 @@ def test_a_model_of_transformers_is_proven(tmp_path: Path, text: Path) -> None:
     network = transformers.AutoModelForCausalLM.from_config(config)
     network.save_pretrained(folder)
 
-    found = prove(str(folder), text, SETTINGS)
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(folder))
 
+    found = prove("hf:owner/llama", text, SETTINGS)
+
+    assert found.predictor == "hf:owner/llama"
     assert found.num_symbols > 2 * 24
     assert found.vocab_size == 600 + 256
     assert found.packages["transformers"] == transformers.__version__

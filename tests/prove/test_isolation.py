@@ -18,7 +18,9 @@ from tests.support.predictors import ORACLE, SETTINGS, proven
 HOOK_ONLY = dataclasses.replace(SETTINGS, kernel=False)
 HEADER = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 
-needs_landlock = pytest.mark.skipif(landlock.version() < 6, reason="needs Landlock 6 (Linux 6.12)")
+needs_landlock = pytest.mark.skipif(
+    landlock.version() < landlock.SUFFICIENT, reason="needs Landlock 3 (Linux 6.2)"
+)
 needs_seccomp = pytest.mark.skipif(
     sys.platform != "linux" or os.uname().machine != "x86_64", reason="needs seccomp on x86-64"
 )
