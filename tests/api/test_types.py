@@ -66,7 +66,6 @@ def test_a_users_script_runs(
     runpy.run_path("script.py")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 def test_a_type_checker_accepts_a_users_script_and_refuses_typos(
     tmp_path: Path, request: pytest.FixtureRequest

@@ -44,7 +44,6 @@ def test_what_once_went_wrong_goes_right(path: Path, setting: Setting) -> None:
     assert reasons(run([case], setting, Report())) == []
 
 
-@pytest.mark.slow
 def test_damaged_and_forged_inputs_give_right_bytes_or_an_error() -> None:
     """Most of its minute goes into tables of the adaptive stage, and into reading models."""
     command = [sys.executable, "-m", "tests.fuzz", "--cases", str(CASES), "--seed", "test"]
