@@ -17,7 +17,7 @@ from lmcompress.jit.compiler import lean_kernel
 from lmcompress.jit.prefetch import prefetch
 
 _CONTEXTS = len(CONTEXTS)
-_WAYS = 4
+WAYS = 4
 """Places that a bucket may be in."""
 _CHECK, _RUN_SHIFT = 0xFFFF, 16
 
@@ -52,7 +52,7 @@ def _find(S, h, run, c0):
     slots = S.slots
     mask, check = np.int64(slots.shape[0] // BUCKET - 2), np.uint32((h >> 28) & _CHECK)
     chosen, least = np.int64(0), np.int64(1 << 32)
-    for way in range(_WAYS):
+    for way in range(WAYS):
         at = ((h & mask) ^ way) * BUCKET
         if slots[at] & _CHECK == check:
             return at
