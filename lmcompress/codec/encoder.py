@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+import numpy.typing as npt
+
 from lmcompress.codec.config import Progress
 from lmcompress.codec.memory import check_memory, memory_needed
 from lmcompress.codec.noise import is_noise
 from lmcompress.codec.segments import encode_segment
-from lmcompress.codec.session import Session
+from lmcompress.codec.session import Opened, Session
 from lmcompress.errors import LmcompressError
 from lmcompress.format.frame import Method
 from lmcompress.format.wire import encode_varint
+from lmcompress.range_coder import RangeEncoder
 from lmcompress.tokenizer.bpe import broken_bytes
 
 MAX_BROKEN = 1 / 8
@@ -25,6 +29,8 @@ class Coded:
     method: Method
     lanes: int
     payload: bytes
+    length_bytes: int
+    """Bytes at its beginning that hold the lengths of lanes."""
 
 
 class SegmentEncoder:
@@ -64,11 +70,19 @@ class SegmentEncoder:
         check_memory(session, lanes, len(raw))
         lengths, methods = session.lane_bytes(symbols, lanes), session.methods
         with session.open_encoder(lanes) as opened:
-            coders = encode_segment(symbols, lengths, opened, methods, progress)
+            coders = self._coders(symbols, lengths, opened, progress)
         short = session.config.compact
         payloads = [coder.short_payload() if short else coder.payload() for coder in coders]
         method, payload = min(zip(methods, payloads, strict=True), key=lambda p: len(p[1]))
-        return Coded(method, lanes, self._written_lengths(lengths) + payload)
+        prefix = self._written_lengths(lengths)
+        return Coded(method, lanes, prefix + payload, len(prefix))
+
+    def _coders(
+        self, symbols: npt.NDArray[np.int32], lengths: list[int], opened: Opened,
+        progress: Progress | None,
+    ) -> list[RangeEncoder]:  # fmt: skip
+        """Returns the coder of each method with the encoded segment."""
+        return encode_segment(symbols, lengths, opened, self.session.methods, progress)
 
     def _leaves(self, raw: bytes) -> bool:
         """Whether the model need not read what it would not make smaller."""

@@ -130,13 +130,8 @@ class FrameCompressor:
             self._write(raw, coded)
 
     def _write(self, raw: bytes, coded: Coded | None) -> None:
-        if coded is not None and self._is_smaller(coded, raw):
-            checksum = raw_checksum(raw)
-            self._writer.write_coded(len(raw), coded.lanes, coded.payload, checksum, coded.method)
-            self._payload_bytes += len(coded.payload)
-        else:
-            self._writer.write_stored(raw)
-            self._payload_bytes += len(raw)
+        written = write_smaller(self._writer, raw, coded)
+        self._payload_bytes += len(raw if written is None else written.payload)
         self._raw_bytes += len(raw)
 
     def finish(self, progress: Progress | None = None) -> Sizes:
@@ -146,9 +141,17 @@ class FrameCompressor:
         self._writer.finish()
         return Sizes(self._raw_bytes, self._payload_bytes, self._writer.bytes_written)
 
-    def _is_smaller(self, coded: Coded, raw: bytes) -> bool:
+
+def write_smaller(writer: Writer, raw: bytes, coded: Coded | None) -> Coded | None:
+    """Writes a segment as it was coded; stores it, and returns None, where that is no larger."""
+    if coded is not None:
         size = len(coded.payload)
-        return size + self._writer.coding_overhead(coded.lanes, size) < len(raw)
+        if size + writer.coding_overhead(coded.lanes, size) < len(raw):
+            checksum = raw_checksum(raw)
+            writer.write_coded(len(raw), coded.lanes, coded.payload, checksum, coded.method)
+            return coded
+    writer.write_stored(raw)
+    return None
 
 
 def decompress_stream(
