@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from lmcompress.api.incremental import LmcCompressor, LmcDecompressor
     from lmcompress.api.info import FileInfo, FrameInfo, SegmentInfo, info
     from lmcompress.api.models import ModelInfo, fetch, list_models
-    from lmcompress.api.one_shot import compress, decompress, score
+    from lmcompress.api.one_shot import byte_costs, compress, decompress, score
     from lmcompress.codec.config import CodecConfig
+    from lmcompress.codec.costs import ByteCosts
     from lmcompress.codec.prompt import Prompt
     from lmcompress.codec.scoring import Score
     from lmcompress.models.store import Model, load_model
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ByteCosts",
     "CodecConfig",
     "CorpusError",
     "CorruptFrameError",
@@ -65,6 +67,7 @@ __all__ = [
     "TruncatedFrameError",
     "UnsupportedModelError",
     "UnsupportedVersionError",
+    "byte_costs",
     "compress",
     "decompress",
     "fetch",
@@ -76,6 +79,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ByteCosts": "codec.costs",
     "CodecConfig": "codec.config",
     "FileInfo": "api.info",
     "FrameInfo": "api.info",
@@ -86,6 +90,7 @@ _HOMES = {
     "Prompt": "codec.prompt",
     "Score": "codec.scoring",
     "SegmentInfo": "api.info",
+    "byte_costs": "api.one_shot",
     "compress": "api.one_shot",
     "decompress": "api.one_shot",
     "fetch": "api.models",

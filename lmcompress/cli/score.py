@@ -16,6 +16,7 @@ from lmcompress.cli.options import (
     codec_config,
     device_options,
     files_argument,
+    force_option,
     json_option,
     model_option,
     prompt_option,
@@ -23,7 +24,8 @@ from lmcompress.cli.options import (
     size_options,
 )
 from lmcompress.cli.progress import byte_progress
-from lmcompress.cli.streams import open_input
+from lmcompress.cli.streams import open_input, open_output
+from lmcompress.cli.tables import check_can_write, write_table
 from lmcompress.format.wire import read_all
 
 if TYPE_CHECKING:
@@ -56,11 +58,19 @@ if TYPE_CHECKING:
     metavar="N",
     help="With --float: tokens per window that are scored; the others are context.",
 )
+@click.option(
+    "--per-byte",
+    metavar="OUT",
+    help="Also write a table with a row for each byte: what it costs in the compressed file, what "
+    "the model alone would take, which bytes were likeliest, and what spoke for it. OUT ends in "
+    ".parquet, .csv or .npz. Takes one FILE, and several times as long.",
+)
+@force_option
 @json_option
 @quiet_option
 def score(
     files: tuple[str, ...], model: str, as_json: bool, quiet: bool, as_float: bool,
-    window: int | None, stride: int | None, **options: Any,
+    window: int | None, stride: int | None, per_byte: str | None, force: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Measure how well a model predicts each FILE, without compressing it.
 
@@ -73,6 +83,8 @@ def score(
     cannot compress: floating-point results differ between machines, so a file might not decode.
     """
     if as_float:
+        if per_byte:
+            raise click.UsageError("--per-byte shows what the coder does: leave out --float")
         given = {name for name in ("lanes", "segment_bytes", "prompt") if options[name] is not None}
         if given or options["adaptive"] == "off":
             raise click.UsageError("--float has no lanes, segments, prompt or adaptive stage")
@@ -83,7 +95,43 @@ def score(
         return _score_in_float(files, model, window, stride, options["device"], as_json=as_json)
     if window or stride:
         raise click.UsageError("--window and --stride are for --float")
+    if per_byte:
+        if len(files) > 1:
+            raise click.UsageError(f"--per-byte takes one FILE, found {len(files)}")
+        args = files[0], model, per_byte, options
+        return _score_bytes(*args, force=force, as_json=as_json, quiet=quiet)
     return _score(files, model, options, as_json=as_json, quiet=quiet)
+
+
+def _score_bytes(
+    file: str, model: str, output: str, options: dict[str, Any], *, force: bool, as_json: bool,
+    quiet: bool,
+) -> int:  # fmt: skip
+    from lmcompress.codec import scoring
+    from lmcompress.codec.costs import byte_costs
+    from lmcompress.models.store import load_model
+
+    check_can_write(output)
+    config, loaded = codec_config(**options), load_model(model)
+
+    def measure(name: str) -> tuple[dict[str, Any], str]:
+        with open_input(name) as source:
+            raw = read_all(source)
+        # Refused before the work, if it cannot be written, and not there until it is complete.
+        with open_output(output, source=name, force=force) as sink:
+            with byte_progress(name, 2 * len(raw), quiet=quiet) as progress:
+                costs = byte_costs(raw, loaded, config, progress)
+                scored = scoring.score(raw, loaded, config, progress)
+            write_table(costs.columns(), output, sink)
+        row = _row(name, scored) | {
+            "cost_bits": costs.cost_bits,
+            "payload_bytes": costs.payload_bytes,
+            "per_byte": output,
+        }
+        line = f"{_line(name, scored)}, each byte in {click.format_filename(output)}"
+        return row, line
+
+    return _report_each((file,), measure, as_json=as_json)
 
 
 def _score(
