@@ -24,6 +24,7 @@ from lmcompress.cli.completion import complete_files, completion
 from lmcompress.cli.compress import compress
 from lmcompress.cli.decompress import decompress, test
 from lmcompress.cli.errors import error_line, is_user_error
+from lmcompress.cli.explain import explain
 from lmcompress.cli.fetch import fetch
 from lmcompress.cli.info import info
 from lmcompress.cli.models import models
@@ -75,8 +76,8 @@ def lmcompress(verbose: bool) -> None:
 
 
 for _command in (
-    compress, decompress, test, info, score, prove, models, fetch, train, bench, demo, reproduce,
-    report, completion,
+    compress, decompress, test, info, score, explain, prove, models, fetch, train, bench, demo,
+    reproduce, report, completion,
 ):  # fmt: skip
     lmcompress.add_command(_command)
 

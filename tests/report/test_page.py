@@ -18,7 +18,7 @@ from lmcompress.report.results import frame_of, read_results
 from tests.support.command_line import Run, assert_one_line_error
 
 ROOT = Path(__file__).resolve().parents[2]
-VOID = {"meta", "br", "img", "hr"}
+VOID = {"meta", "br", "img", "hr", "input"}
 ROW = {
     "corpus": "a.txt", "corpus_sha256": "c0ffee" * 10 + "abcd", "raw_bytes": 1234567,
     "codec": "tiny", "codec_version": "format 1", "fingerprint": "beef" * 8,

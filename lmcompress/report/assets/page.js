@@ -11,9 +11,8 @@ const compare = (a, b) => {
 };
 
 // On a small screen the contents would fill the first page.
-if (window.matchMedia("(max-width: 48rem)").matches) {
-  document.querySelector("nav details").open = false;
-}
+const contents = document.querySelector("nav details");
+if (contents && window.matchMedia("(max-width: 48rem)").matches) contents.open = false;
 
 for (const table of document.querySelectorAll("table")) {
   const headings = [...table.tHead.rows[0].cells];

@@ -1,0 +1,133 @@
+"""The page of `explain` in a real browser: it loads, tells what it should, and fits the screen.
+
+Needs playwright and Chromium; screenshots are kept in the folder that LMCOMPRESS_SCREENSHOTS names.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lmcompress import CodecConfig
+from lmcompress.codec.costs import ByteCosts, byte_costs
+from lmcompress.models.store import Model
+from lmcompress.report.explaining.page import build_page
+from tests.report.test_explaining import HOSTILE
+from tests.support.command_line import TEXT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SCREENS = {
+    "desktop": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
+    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
+}
+RAW = b"Call me Ishmael. Some years ago, call me Ishmael.\n" * 3 + TEXT + HOSTILE * 2
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def costs(tiny_model: Model) -> list[ByteCosts]:
+    return [byte_costs(RAW, name, CodecConfig(lanes=1)) for name in ("tiny", "none")]
+
+
+def opened(browser: Any, path: Path, built: str, **screen: Any) -> tuple[Any, list[str]]:
+    """Returns the page once its text is shown, and a list that fills with its errors."""
+    path.write_text(built, "utf-8")
+    shown, errors = browser.new_page(**screen), []
+    shown.on("pageerror", lambda error: errors.append(str(error)))
+    shown.on("console", lambda said: said.type == "error" and errors.append(said.text))
+    shown.on("dialog", lambda dialog: errors.append(dialog.message))
+    shown.goto(path.as_uri())
+    shown.wait_for_selector("body[data-ready=yes]", state="attached")
+    return shown, errors
+
+
+def keep(shown: Any, name: str) -> None:
+    if folder := os.environ.get("LMCOMPRESS_SCREENSHOTS"):
+        shown.screenshot(path=Path(folder) / f"explain-{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("show", ["0", "1", "both", "difference"])
+def test_a_hostile_text_is_shown_whole_and_fits(
+    browser: Any, costs: list[ByteCosts], tmp_path: Path, screen: str, show: str
+) -> None:
+    built = build_page("a.txt", costs)
+    shown, errors = opened(browser, tmp_path / "page.html", built, **SCREENS[screen])
+
+    shown.locator(f"input[name=show][value='{show}']").check()
+    shown.locator("#text").scroll_into_view_if_needed()
+
+    assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert shown.locator("#text script, #text img").count() == 0
+    text = shown.locator("#text").inner_text()
+    assert "<script>alert(1)</script>" in text
+    assert "⟨U+202E⟩" in text
+    assert "⟨FF⟩" in text
+    keep(shown, f"{screen}-{show}")
+    assert errors == []
+    shown.close()
+
+
+@pytest.mark.parametrize("unit", ["character", "word", "line"])
+def test_pieces_cover_the_text_and_their_costs_are_those_on_record(
+    browser: Any, costs: list[ByteCosts], tmp_path: Path, unit: str
+) -> None:
+    built = build_page("a.txt", costs[:1])
+    shown, errors = opened(browser, tmp_path / "page.html", built, **SCREENS["desktop"])
+    shown.locator(f"input[name=unit][value='{unit}']").check()
+
+    edges = shown.locator("#text .unit").evaluate_all(
+        "all => all.map(one => [Number(one.dataset.from), Number(one.dataset.to)])"
+    )
+    assert [edges[0][0], edges[-1][1]] == [0, len(RAW)]
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(edges))
+
+    sums = np.concatenate(([0.0], np.cumsum(costs[0].trace.bits)))
+    for k in (0, 3, len(edges) - 1):
+        shown.locator("#text .unit").nth(k).hover()
+        start, stop = edges[k]
+        said = shown.locator("#said").inner_text()
+        bits = float(said.split(" bits")[0].split()[-1])
+        assert bits == pytest.approx(sums[stop] - sums[start], abs=0.06)
+    assert errors == []
+    shown.close()
+
+
+def test_arrow_keys_move_from_piece_to_piece(
+    browser: Any, costs: list[ByteCosts], tmp_path: Path
+) -> None:
+    built = build_page("a.txt", costs[:1])
+    shown, errors = opened(browser, tmp_path / "page.html", built, **SCREENS["desktop"])
+
+    shown.locator("#text").focus()
+    seen = []
+    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowLeft", "End"):
+        shown.keyboard.press(key)
+        seen.append(shown.locator("#said").inner_text())
+
+    assert "Call" in seen[0]
+    assert "space" in seen[1]
+    assert "me" in seen[2]
+    assert seen[3] == seen[1]
+    assert f"{len(RAW) - 1:,}" in seen[4]
+    assert shown.locator(".unit.at").count() == 1
+    assert errors == []
+    shown.close()
