@@ -148,7 +148,7 @@ def byte_costs(
 ) -> ByteCosts:
     """Returns what each byte of data costs in the file that `compress` makes of it, and why.
 
-    Takes some ten times as long as `compress`, and 150 bytes of memory a byte.
+    Takes several times as long as `compress`, and 150 bytes of memory a byte.
 
     Args:
       data: Any bytes.

@@ -54,7 +54,7 @@ def explain(
     Point at a piece, or tap it, to see its bits, the bytes that were likeliest, and who predicted
     it: the network, the order, word or match. The costs are those of the real file, and add up to
     it. With two models, the page compares them. It works offline and without other files, and FILE
-    may hold anything: nothing in it is run. Takes some ten times as long as compressing.
+    may hold anything: nothing in it is run. Takes several times as long as compressing.
     """
     from lmcompress.codec.costs import byte_costs
     from lmcompress.models.store import load_model

@@ -100,9 +100,9 @@ def test_tables_divide_all_bits(tiny_model: Model) -> None:
 
     for k, one in enumerate(costs):
         assert sum(part.bits[k] for part in kinds) == pytest.approx(one.cost_bits)
-        assert sum(part.count for part in summary.predictors(one)) == len(one.raw)
+        assert sum(part.num_bytes for part in summary.predictors(one)) == len(one.raw)
         assert sum(p.bits[0] for p in summary.predictors(one)) == pytest.approx(one.cost_bits)
-    assert sum(part.count for part in kinds) == len(costs[0].raw)
+    assert sum(part.num_bytes for part in kinds) == len(costs[0].raw)
 
 
 def test_words_are_counted_wherever_they_stand(tiny_model: Model) -> None:

@@ -131,3 +131,15 @@ def test_arrow_keys_move_from_piece_to_piece(
     assert shown.locator(".unit.at").count() == 1
     assert errors == []
     shown.close()
+
+
+def test_without_a_network_its_share_cannot_be_asked_for(
+    browser: Any, costs: list[ByteCosts], tmp_path: Path
+) -> None:
+    for one, is_offered in zip(costs, (True, False), strict=True):
+        built = build_page("a.txt", [one])
+        shown, errors = opened(browser, tmp_path / "page.html", built, **SCREENS["desktop"])
+
+        assert shown.locator("#alone-choice").is_visible() is is_offered
+        assert errors == []
+        shown.close()

@@ -7,7 +7,7 @@ const made = (tag, className, ...children) => {
   return node;
 };
 const bits = (value) => (value < 10 ? value.toFixed(2) : value.toFixed(1));
-const percent = (p) => (p > 0.9995 ? "> 99.9 %" : `${(100 * p).toFixed(p < 0.1 ? 2 : 1)} %`);
+const percent = (p) => (p > 0.9995 ? "> 99.9\u00a0%" : `${(100 * p).toFixed(p < 0.1 ? 2 : 1)}\u00a0%`);
 
 // Bits per byte at which the colors begin, and differences between two models.
 const RATES = [0.1, 0.5, 1, 1.75, 2.5, 3.5, 5, 7.5];
@@ -108,7 +108,7 @@ const voices = (model, at) =>
   model.voices
     .map((plane, k) => [plane[at], model.shares[k][at]])
     .filter(([who]) => who !== layout.nobody)
-    .map(([who, share]) => `${layout.speakers[who]} (${Math.round((100 * share) / layout.shareSteps)} %)`);
+    .map(([who, share]) => `${layout.speakers[who]} (${Math.round((100 * share) / layout.shareSteps)}\u00a0%)`);
 
 const row = (...cells) => made("tr", "", ...cells.map((cell) => made("td", "", cell)));
 const headed = (headings, rows) => {

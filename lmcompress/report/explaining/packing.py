@@ -63,7 +63,8 @@ def _planes(costs: ByteCosts) -> list[Bytes]:
 def steps_of(bits: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
     """Returns costs (n,) in steps, of which every partial sum is rounded to the nearest."""
     sums = np.rint(np.concatenate(([0.0], np.cumsum(bits))) * COST_STEPS)
-    return np.minimum(np.diff(sums), 0xFFFE).astype(np.uint16)
+    steps: npt.NDArray[np.uint16] = np.minimum(np.diff(sums), 0xFFFE).astype(np.uint16)
+    return steps
 
 
 def _halves(values: npt.NDArray[np.uint16]) -> list[Bytes]:

@@ -40,7 +40,7 @@ class Part(NamedTuple):
     """Some of the bytes, under one model or more."""
 
     name: str
-    count: int
+    num_bytes: int
     bits: tuple[float, ...]
 
 
@@ -81,12 +81,15 @@ def kinds_of_bytes(costs: Sequence[ByteCosts]) -> list[Part]:
         chosen = list(members)
         totals = tuple(float(of_model[chosen].sum()) for of_model in bits)
         parts.append(Part(name, int(counts[chosen].sum()), totals))
-    return [part for part in parts if part.count]
+    return [part for part in parts if part.num_bytes]
 
 
 def _by_byte(costs: ByteCosts) -> npt.NDArray[np.float64]:
     raw = np.frombuffer(costs.raw, np.uint8)
-    return np.bincount(raw, weights=costs.trace.bits, minlength=256)
+    sums: npt.NDArray[np.float64] = np.bincount(
+        raw, weights=costs.trace.bits, minlength=256
+    ).astype(np.float64)
+    return sums
 
 
 def predictors(costs: ByteCosts) -> list[Part]:
@@ -97,7 +100,7 @@ def predictors(costs: ByteCosts) -> list[Part]:
         Part(str(name), int(count), (float(total),))
         for name, count, total in zip(names, counts, bits, strict=True)
     ]
-    return sorted(parts, key=lambda part: -part.count)
+    return sorted(parts, key=lambda part: -part.num_bytes)
 
 
 def curve(costs: ByteCosts) -> list[float]:
