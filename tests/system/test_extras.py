@@ -14,9 +14,11 @@ from tests.support.command_line import Run, assert_one_line_error
 
 EXTRAS = (
     "brotli", "bzip3", "datasets", "gguf", "huggingface_hub", "jinja2", "markdown_it", "markupsafe",
-    "matplotlib", "pandas", "PIL", "pyppmd", "scipy", "soundfile", "tokenizers", "transformers",
-    "zpaq", "zstandard",
+    "matplotlib", "pandas", "PIL", "playwright", "pyarrow", "pyppmd", "scipy", "soundfile",
+    "tokenizers", "transformers", "zpaq", "zstandard",
 )  # fmt: skip
+PAGES = ("lmcompress.report.page", "lmcompress.report.explaining.page")
+"""Modules that need an extra to be imported."""
 
 
 @pytest.mark.parametrize(
@@ -26,8 +28,10 @@ EXTRAS = (
         (["report"], "markdown_it", "report"),
         (["demo"], "matplotlib", "bench"),
         (["bench", "book.txt", "--plot", "plot.svg"], "matplotlib", "bench"),
+        (["explain", "book.txt"], "jinja2", "report"),
+        (["score", "book.txt", "--per-byte", "costs.parquet"], "pyarrow", "tables"),
     ],
-    ids=["report-jinja2", "report-markdown", "demo", "bench"],
+    ids=["report-jinja2", "report-markdown", "demo", "bench", "explain", "score"],
 )
 def test_a_missing_package_is_one_line_that_names_its_extra(
     argv: list[str],
@@ -39,7 +43,8 @@ def test_a_missing_package_is_one_line_that_names_its_extra(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, hidden, None)
-    monkeypatch.delitem(sys.modules, "lmcompress.report.page", raising=False)
+    for page in PAGES:
+        monkeypatch.delitem(sys.modules, page, raising=False)
 
     result = run(*argv)
 
@@ -68,7 +73,7 @@ for name in {EXTRAS}:
     sys.modules[name] = None
 import lmcompress
 for module in pkgutil.walk_packages(lmcompress.__path__, "lmcompress."):
-    if module.name not in ("lmcompress.report.page", "lmcompress.__main__"):
+    if module.name not in {PAGES} + ("lmcompress.__main__",):
         if not module.name.startswith("lmcompress.gpt.cuda."):
             importlib.import_module(module.name)
 raw = b"It was the best of times, it was the worst of times; " * 9
