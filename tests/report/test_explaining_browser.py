@@ -143,3 +143,17 @@ def test_without_a_network_its_share_cannot_be_asked_for(
         assert shown.locator("#alone-choice").is_visible() is is_offered
         assert errors == []
         shown.close()
+
+
+def test_a_wide_table_shows_that_it_goes_on(
+    browser: Any, costs: list[ByteCosts], tmp_path: Path
+) -> None:
+    built = build_page("a.txt", costs)
+    shown, errors = opened(browser, tmp_path / "page.html", built, **SCREENS["phone"])
+    box = shown.locator(".scroll[aria-label='Sums']")
+
+    assert "more" in str(box.get_attribute("class"))
+    box.evaluate("box => box.scrollTo(box.scrollWidth, 0)")
+    shown.wait_for_selector(".scroll[aria-label='Sums']:not(.more)")
+    assert errors == []
+    shown.close()

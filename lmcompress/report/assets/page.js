@@ -31,3 +31,13 @@ for (const table of document.querySelectorAll("table")) {
     });
   });
 }
+
+// A box that is wider than its place fades out where it goes on.
+const showRest = (box) =>
+  box.classList.toggle("more", box.scrollWidth - box.clientWidth - box.scrollLeft > 1);
+const boxes = [...document.querySelectorAll(".scroll")];
+for (const box of boxes) {
+  showRest(box);
+  box.addEventListener("scroll", () => showRest(box), { passive: true });
+}
+window.addEventListener("resize", () => boxes.forEach(showRest));
