@@ -22,6 +22,7 @@ from numba.core import config
 from numba.extending import intrinsic
 
 from lmcompress.jit.compiler import device_function
+from lmcompress.jit.prefetch import emit_prefetch
 from lmcompress.jit.simd import (
     BYTES,
     I8,
@@ -146,8 +147,13 @@ def _emit_tile(builder: Any, isa: Instructions, rows: int, args: Sequence[Any]) 
     q_rows, p_rows = ([builder.gep(base, [o]) for o in offsets] for base in (q, p))
     registers, sums_type = (1, ir.VectorType(I32, 16)) if isa is VNNI else (2, SUMS)
 
+    step_bytes = COLUMNS * isa.group
+    following = builder.gep(w, [builder.mul(groups, _i64(step_bytes))])
+
     def body(k: Any, sums: Sequence[Any]) -> list[Any]:
-        weights = load_weights(builder.gep(w, [builder.mul(k, _i64(COLUMNS * isa.group))]))
+        offset = builder.mul(k, _i64(step_bytes))
+        emit_prefetch(builder, builder.gep(following, [offset]))
+        weights = load_weights(builder.gep(w, [offset]))
         at = builder.mul(k, _i64(isa.group * isa.item_bytes))
         results = []
         for m in range(rows):
