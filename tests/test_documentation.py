@@ -144,6 +144,13 @@ def test_commands_page_is_what_help_prints() -> None:
     assert cli_page.page_text(page) == page, "run python -m tools.cli_page"
 
 
+def test_files_that_help_names_exist() -> None:
+    named = set(re.findall(r"\bexamples/[\w./-]+", PAGES["docs/cli.md"]))
+
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_man_page_is_what_help_prints() -> None:
     assert man_page.PAGE.read_text("utf-8") == man_page.page_text(), "run python -m tools.man_page"
 

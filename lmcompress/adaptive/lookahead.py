@@ -78,7 +78,7 @@ def look_ahead(S, lanes, k, room, likeliest, chances):
         search.tried[depth] += 1
         chance = search.chance[depth] * (one if y else 1 - one)
         if chance <= chances[k, LIKELIEST - 1]:
-            search.tried[depth] = 2  # the other bit is no likelier
+            search.tried[depth] = 2  # the other bit is at most as likely
         elif depth == 7:
             _insert(likeliest, chances, k, (search.c0[7] << 1 | y) & 255, chance)
         else:

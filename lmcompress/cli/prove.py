@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Show that a predictor's bits per byte are those of a file.",
-    epilog="Example: lmcompress prove examples/prove/order2.py book.txt -o proof.json",
+    epilog="Example: lmcompress prove examples/prove/ngram.py book.txt -o proof.json",
 )
 @click.argument("predictor", required=False, metavar="[PREDICTOR]", shell_complete=complete_files)
 @click.argument("file", required=False, metavar="[FILE]", shell_complete=complete_files)
@@ -95,12 +95,12 @@ def _check(path: str, predictor: str | None, file: str | None, settings: Setting
     from lmcompress.prove.checking import check
 
     checked = check(Path(path), settings, predictor, None if file is None else Path(file))
-    if checked.anew is None:
+    if checked.proven_again is None:
         click.echo(shown(f"decoded again: {checked.certificate.line}"))
         return 0
-    before, after = checked.certificate, checked.anew
+    before, after = checked.certificate, checked.proven_again
     click.echo(
-        "proven anew, since floats differ here: "
+        "proven again, since floats differ here: "
         f"{after.compressed_bytes:,} bytes, {before.compressed_bytes:,} in the certificate; "
         f"{after.bits_per_byte:.4f} bits per byte, {before.bits_per_byte:.4f} in the certificate"
     )

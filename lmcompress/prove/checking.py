@@ -21,7 +21,7 @@ class Checked:
     """A certificate that holds here."""
 
     certificate: Certificate
-    anew: Certificate | None
+    proven_again: Certificate | None
     """A new proof, where the floats of this machine are others than those of the certificate."""
     isolation: str
 
@@ -36,7 +36,7 @@ def check(
       settings: How the process runs; whether rows are normalised is taken from the certificate.
       predictor: Where the predictor is; by default where the certificate says, seen from the
         current folder or from that of the certificate.
-      text: The text, from which to prove anew if what is decoded here is not it.
+      text: The text, from which to prove the figure again if what is decoded here is not it.
 
     Raises:
       NotProvenError: If it is damaged or forged, or its file decodes to something else and no
@@ -57,7 +57,7 @@ def check(
         return Checked(certificate, None, level)
     if text is None:
         raise NotProvenError(_other_floats(certificate))
-    return Checked(certificate, _anew(certificate, name, text, settings), level)
+    return Checked(certificate, _proven_again(certificate, name, text, settings), level)
 
 
 def _check_files(certificate: Certificate, subject: Subject) -> None:
@@ -102,12 +102,14 @@ def _other_floats(certificate: Certificate) -> str:
     made = f"; it was made on {certificate.machine}" + "".join(f"; {text}" for text in differing)
     return (
         "what it decodes to here is not the text of the certificate: either this machine rounds "
-        f"otherwise, or the certificate is forged{made}. To tell, prove it anew: give PREDICTOR "
+        f"otherwise, or the certificate is forged{made}. To tell, prove it again: give PREDICTOR "
         "and FILE, too"
     )
 
 
-def _anew(certificate: Certificate, name: str, text: Path, settings: Settings) -> Certificate:
+def _proven_again(
+    certificate: Certificate, name: str, text: Path, settings: Settings
+) -> Certificate:
     if file_sha256(text) != certificate.raw_sha256:
         raise NotProvenError(
             f"{text} is not the text of the certificate: its sha256 is another one"

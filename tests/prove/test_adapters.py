@@ -58,7 +58,7 @@ def test_a_certificate_of_a_model_names_it_and_is_checked(
     text.unlink()
 
     assert check(proof, SETTINGS).certificate.predictor == "tiny"
-    assert check(proof, SETTINGS, str(tiny_model.folder)).anew is None
+    assert check(proof, SETTINGS, str(tiny_model.folder)).proven_again is None
 
 
 @pytest.mark.slow
@@ -141,7 +141,7 @@ def test_examples_are_proven(name: str, text: Path) -> None:
 def test_a_model_of_the_hub_is_proven(
     tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its context fills up several times, and the cache begins anew."""
+    """Its context fills up several times, and the cache begins again."""
     transformers = pytest.importorskip("transformers")
     hub = pytest.importorskip("huggingface_hub")
     folder = tmp_path / "llama"

@@ -45,7 +45,7 @@ def test_a_certificate_holds_without_the_text(proof: Path, certificate: Certific
     checked = check(proof, SETTINGS)
 
     assert checked.certificate == certificate
-    assert checked.anew is None
+    assert checked.proven_again is None
 
 
 def test_every_changed_byte_is_found(proof: Path) -> None:
@@ -140,20 +140,20 @@ def elsewhere(proof: Path, certificate: Certificate, tmp_path: Path) -> tuple[Pa
     return proof, text
 
 
-def test_where_floats_differ_it_is_proven_anew(
+def test_where_floats_differ_it_is_proven_again(
     elsewhere: tuple[Path, Path], certificate: Certificate
 ) -> None:
     proof, text = elsewhere
 
     checked = check(proof, SETTINGS, str(proof.with_name("predictor.py")), text)
 
-    assert checked.anew is not None
-    assert checked.anew.compressed_bytes == certificate.compressed_bytes
-    with pytest.raises(NotProvenError, match=r"prove it anew: give PREDICTOR and FILE, too"):
+    assert checked.proven_again is not None
+    assert checked.proven_again.compressed_bytes == certificate.compressed_bytes
+    with pytest.raises(NotProvenError, match=r"prove it again: give PREDICTOR and FILE, too"):
         check(proof, SETTINGS)
 
 
-def test_proven_anew_is_only_the_same_text(elsewhere: tuple[Path, Path]) -> None:
+def test_proven_again_is_only_the_same_text(elsewhere: tuple[Path, Path]) -> None:
     proof, text = elsewhere
     text.write_bytes(TEXT[::-1])
 
