@@ -17,9 +17,9 @@ from lmcompress.adaptive.evidence import SPEAKERS
 from lmcompress.adaptive.lookahead import LIKELIEST
 from lmcompress.codec.config import CodecConfig, Progress
 from lmcompress.codec.encoder import Coded, SegmentEncoder
-from lmcompress.codec.lanes import segment_blocks
 from lmcompress.codec.recording import Recording, Trace
 from lmcompress.codec.requirements import new_writer
+from lmcompress.codec.segments import segment_rounds
 from lmcompress.codec.session import Opened, Session
 from lmcompress.codec.stream import write_smaller
 from lmcompress.format.frame import Method
@@ -171,15 +171,9 @@ class _WatchedEncoder(SegmentEncoder):
         progress: Progress | None,
     ) -> list[RangeEncoder]:  # fmt: skip
         recordings = [Recording(method, lengths, opened) for method in self.session.methods]
-        args = opened.lanes, opened.block, opened.predictor, opened.first_token
-        for tokens, coming in segment_blocks(symbols, *args):
-            done = 0
-            for rounds in opened.predictor.spell(tokens, coming):
-                for recording in recordings:
-                    recording.take(rounds)
-                done += len(rounds.symbols)
-            if progress:
-                progress(done)
+        for rounds in segment_rounds(symbols, opened, progress):
+            for recording in recordings:
+                recording.take(rounds)
         self._recordings = recordings
         return [recording.encoder for recording in recordings]
 

@@ -63,11 +63,13 @@ class SegmentEncoder:
                 f"found more than {session.config.segment_bytes} bytes, a compact frame is one "
                 "segment: leave out compact, or raise segment_bytes (--segment-bytes)"
             )
-        if self._leaves(raw):
+        if session.model.tokens and broken_bytes(raw) > MAX_BROKEN * len(raw):
             return None
         symbols = session.symbols_of(raw)
         lanes = session.lanes_for(len(symbols))
         check_memory(session, lanes, len(raw))
+        if self._may_test(session) and is_noise(raw, progress):
+            return None
         lengths, methods = session.lane_bytes(symbols, lanes), session.methods
         with session.open_encoder(lanes) as opened:
             coders = self._coders(symbols, lengths, opened, progress)
@@ -84,14 +86,10 @@ class SegmentEncoder:
         """Returns the coder of each method with the encoded segment."""
         return encode_segment(symbols, lengths, opened, self.session.methods, progress)
 
-    def _leaves(self, raw: bytes) -> bool:
-        """Whether the model need not read what it would not make smaller."""
-        session = self.session
-        if session.model.tokens and broken_bytes(raw) > MAX_BROKEN * len(raw):
-            return True
-        # A prompt may hold the very bytes; and without a model, the test would be the work.
-        can_test = session.model.weights is not None and session.config.prompt is None
-        return can_test and is_noise(raw)
+    @staticmethod
+    def _may_test(session: Session) -> bool:
+        """Whether to look for noise: a prompt may hold the bytes; without a GPT, it is the work."""
+        return session.model.weights is not None and session.config.prompt is None
 
     def _written_lengths(self, lengths: list[int]) -> bytes:
         """Returns the lanes' lengths, where a decoder does not know them, as a payload begins."""

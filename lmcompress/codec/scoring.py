@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.codec.config import CodecConfig, Progress
-from lmcompress.codec.lanes import segment_blocks
 from lmcompress.codec.predictor import Logits
-from lmcompress.codec.segments import new_stage
+from lmcompress.codec.segments import new_stage, segment_rounds
 from lmcompress.codec.session import Session
 from lmcompress.models.store import DEFAULT_MODEL, AnyModel, as_model
 from lmcompress.range_coder import PRECISION_BITS
@@ -69,13 +68,9 @@ def _score_segment(raw: bytes, session: Session, progress: Progress | None) -> t
     totals = dict.fromkeys(methods, 0.0)
     with session.open_encoder(lanes) as opened:
         stages = {method: new_stage(method, lengths, opened) for method in methods}
-        args = lanes, opened.block, opened.predictor, opened.first_token
-        for tokens, coming in segment_blocks(symbols, *args):
-            for rounds in opened.predictor.spell(tokens, coming, ideal.add):
-                for method, stage in stages.items():
-                    totals[method] += stage.code_length(rounds)
-                if progress:
-                    progress(len(rounds.symbols))
+        for rounds in segment_rounds(symbols, opened, progress, ideal.add):
+            for method, stage in stages.items():
+                totals[method] += stage.code_length(rounds)
     quantized = min(totals.values())
     # The stage's own probabilities are what the coder gets: no rounding comes after them.
     return min(ideal.bits, quantized), quantized

@@ -7,7 +7,7 @@ methods tried on a segment share the predictor's output.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.codec.config import Progress
 from lmcompress.codec.lanes import segment_blocks
+from lmcompress.codec.predictor import OnLogits
 from lmcompress.codec.session import Opened
 from lmcompress.errors import CorruptFrameError
 from lmcompress.format.frame import Method
@@ -114,17 +115,34 @@ def encode_segment(
       progress: Called with the number of bytes done since its last call.
     """
     coders = [(RangeEncoder(), new_stage(method, lengths, opened)) for method in methods]
-    predictor = opened.predictor
-    args = opened.lanes, opened.block, predictor, opened.first_token
+    for rounds in segment_rounds(symbols, opened, progress):
+        for encoder, stage in coders:
+            stage.encode(encoder, rounds)
+    return [encoder for encoder, _ in coders]
+
+
+def segment_rounds(
+    symbols: npt.NDArray[np.int32],
+    opened: Opened,
+    progress: Progress | None = None,
+    on_logits: OnLogits | None = None,
+) -> Iterator[Rounds]:
+    """Yields what a new predictor says of a segment's bytes, in the order of the codec.
+
+    Args:
+      symbols: Bytes or tokens (n,), at least one for each lane.
+      opened: The predictor.
+      progress: Called with the number of bytes of each block that was taken.
+      on_logits: See `Predictor.spell`.
+    """
+    args = opened.lanes, opened.block, opened.predictor, opened.first_token
     for tokens, coming in segment_blocks(symbols, *args):
         done = 0
-        for rounds in predictor.spell(tokens, coming):
-            for encoder, stage in coders:
-                stage.encode(encoder, rounds)
+        for rounds in opened.predictor.spell(tokens, coming, on_logits):
+            yield rounds
             done += len(rounds.symbols)
         if progress:
             progress(done)
-    return [encoder for encoder, _ in coders]
 
 
 def decode_segment(

@@ -38,3 +38,18 @@ def test_a_gpt_does_not_read_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert len(compressed) < len(raw) + 80
     assert lmcompress.decompress(compressed, model) == raw
+
+
+def test_noise_is_tested_only_within_the_memory_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmcompress.codec.encoder.is_noise", None)  # it cannot run
+
+    with pytest.raises(lmcompress.LimitExceededError):
+        lmcompress.compress(noise(MIN_NOISE_BYTES), "lmc-3m", memory_limit=1)
+
+
+def test_a_test_for_noise_can_be_stopped() -> None:
+    def stop(_count: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        is_noise(noise(MIN_NOISE_BYTES), stop)
