@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import os
 import platform
 from pathlib import Path
+
+import numpy as np
 
 from lmcompress.errors import NotProvenError
 from lmcompress.metrics import bits_per_byte
 from lmcompress.prove.certificate import Certificate, file_sha256, read_certificate, refuse
 from lmcompress.prove.predictors import bare_copy, found_predictor
 from lmcompress.prove.processes import Answer, Settings, Subject, run
-from lmcompress.prove.proving import isolation, prove, prover_sha256
+from lmcompress.prove.proving import ideal_bits_per_byte, isolation, prove, prover_sha256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +89,23 @@ def _check_figures(certificate: Certificate, decoded: Answer) -> None:
         "compressed_bytes": compressed_bytes,
         "model_bytes": model_bytes,
         "num_symbols": len(decoded.checks),
+        "impossible_symbols": int(np.isinf(decoded.bits).sum()),
         "bits_per_byte": bits_per_byte(compressed_bytes, raw_bytes),
         "bits_per_byte_with_model": bits_per_byte(compressed_bytes + model_bytes, raw_bytes),
     }
     for name, value in found.items():
         if getattr(certificate, name) != value:
             raise refuse(f"{name} is {value}, it says {getattr(certificate, name)}")
+    ideal, claimed = ideal_bits_per_byte(decoded.bits, raw_bytes), certificate.ideal_bits_per_byte
+    if not _agree(ideal, claimed):
+        raise refuse(f"ideal_bits_per_byte is {ideal}, it says {claimed}")
+
+
+def _agree(found: float | None, claimed: float | None) -> bool:
+    """Whether two sums of logarithms do; their last bits may differ where no float of a row does."""
+    if found is None or claimed is None:
+        return found is claimed
+    return math.isclose(found, claimed, rel_tol=1e-9)
 
 
 def _other_floats(certificate: Certificate) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import lmcompress
 from lmcompress.benchmark.provenance import machine_name, utc_now
@@ -183,8 +184,6 @@ def _certificate(
     settings: Settings,
 ) -> Certificate:  # fmt: skip
     encoded, model_bytes = coded.encoded, sum(file.counted_bytes for file in coded.files)
-    ideal_bits = float(encoded.bits.sum())
-    is_possible = math.isfinite(ideal_bits)
     phases = {"tokenize": coded.tokens, "encode": encoded, "decode": coded.decoded}
     return Certificate(
         created_utc=utc_now(),
@@ -201,7 +200,7 @@ def _certificate(
         model_files=[dataclasses.asdict(file) for file in coded.files],
         bits_per_byte=bits_per_byte(len(encoded.data), len(raw)),
         bits_per_byte_with_model=bits_per_byte(len(encoded.data) + model_bytes, len(raw)),
-        ideal_bits_per_byte=ideal_bits / len(raw) if is_possible else None,
+        ideal_bits_per_byte=ideal_bits_per_byte(encoded.bits, len(raw)),
         impossible_symbols=int(np.isinf(encoded.bits).sum()),
         rule=RULE,
         normalised=settings.normalise,
@@ -216,6 +215,12 @@ def _certificate(
         seconds={phase: round(answer.seconds, 2) for phase, answer in phases.items()},
         peak_bytes={phase: answer.peak_bytes for phase, answer in phases.items()},
     )
+
+
+def ideal_bits_per_byte(bits: npt.NDArray[np.float64], raw_bytes: int) -> float | None:
+    """Returns the predictor's own code length a byte; None if it held what came for impossible."""
+    total = float(bits.sum())
+    return total / raw_bytes if math.isfinite(total) else None
 
 
 def prover_sha256() -> str:
