@@ -46,14 +46,24 @@ def multiply_byte_pairs(builder: Any, a: Any, b: Any) -> Any:
     return builder.call(multiply, [a, b])
 
 
-def broadcast(builder: Any, source: Any, offset: int | None, vector: Any) -> Any:
-    """Emits a register full of one value, or of the 4 bytes at an offset from a pointer."""
-    if offset is not None:
-        at = builder.gep(source, [ir.Constant(I64, offset)])
-        source = builder.load(builder.bitcast(at, ir.PointerType(I32)), align=1)
+def with_signs(builder: Any, values: Any, signs: Any) -> Any:
+    """Emits `vpsignb`: each of 32 bytes times the sign of another, which may be 0."""
+    sign = declare(builder, "llvm.x86.avx2.psign.b", MORE_BYTES, [MORE_BYTES] * 2)
+    return builder.call(sign, [values, signs])
+
+
+def broadcast_load(builder: Any, pointer: Any, vector: Any, offset: int = 0) -> Any:
+    """Emits a register full of the 4 bytes at an offset from a pointer to bytes."""
+    at = builder.gep(pointer, [ir.Constant(I64, offset)]) if offset else pointer
+    found = builder.load(builder.bitcast(at, ir.PointerType(I32)), align=1)
+    return broadcast(builder, found, vector)
+
+
+def broadcast(builder: Any, value: Any, vector: Any) -> Any:
+    """Emits a register full of one value of 32 bits."""
     count = 16 if vector == ir.VectorType(I32, 16) else 8
-    full = ir.VectorType(source.type, count)
-    first = builder.insert_element(ir.Constant(full, ir.Undefined), source, ir.Constant(I32, 0))
+    full = ir.VectorType(value.type, count)
+    first = builder.insert_element(ir.Constant(full, ir.Undefined), value, ir.Constant(I32, 0))
     return builder.bitcast(builder.shuffle_vector(first, first, shuffle([0] * count)), vector)
 
 

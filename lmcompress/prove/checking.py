@@ -102,7 +102,7 @@ def _check_figures(certificate: Certificate, decoded: Answer) -> None:
 
 
 def _agree(found: float | None, claimed: float | None) -> bool:
-    """Whether two sums of logarithms do; their last bits may differ where no float of a row does."""
+    """Whether two sums of logarithms do: their last bits may differ though no row does."""
     if found is None or claimed is None:
         return found is claimed
     return math.isclose(found, claimed, rel_tol=1e-9)

@@ -27,6 +27,7 @@ from lmcompress.jit.simd import (
     SUMS,
     WORDS,
     broadcast,
+    broadcast_load,
     declare,
     integers,
     load,
@@ -35,6 +36,7 @@ from lmcompress.jit.simd import (
     multiply_pairs,
     reals,
     store,
+    with_signs,
 )
 
 _CHUNK = 64
@@ -57,11 +59,11 @@ def dots(head_dim: int, together: int) -> Any:
                 _emit_prefetches(builder, following, offset, together * block_bytes)
                 totals = [ir.Constant(SUMS, None)] * together
                 for c in range(0, head_dim, 4):
-                    sign = broadcast(builder, query, c, MORE_BYTES)
-                    size = broadcast(builder, magnitudes, c, MORE_BYTES)
+                    sign = broadcast_load(builder, query, MORE_BYTES, c)
+                    size = broadcast_load(builder, magnitudes, MORE_BYTES, c)
                     for i, total in enumerate(totals):
                         key = load(builder, block, MORE_BYTES, i * block_bytes + c * BLOCK)
-                        pairs = multiply_byte_pairs(builder, size, _signed(builder, key, sign))
+                        pairs = multiply_byte_pairs(builder, size, with_signs(builder, key, sign))
                         totals[i] = builder.add(total, multiply_pairs(builder, pairs, ones))
                 at = builder.gep(z, [builder.mul(j, ir.Constant(I64, 4 * BLOCK))])
                 for i, total in enumerate(totals):
@@ -76,12 +78,6 @@ def dots(head_dim: int, together: int) -> Any:
     return dots
 
 
-def _signed(builder: Any, values: Any, sign: Any) -> Any:
-    """Emits `vpsignb`: each byte times the sign of another."""
-    name = "llvm.x86.avx2.psign.b"
-    return builder.call(declare(builder, name, MORE_BYTES, [MORE_BYTES] * 2), [values, sign])
-
-
 @intrinsic
 def exponents(_typing, z, scales, count, scale, first, stop):
     """As `attention_plain.exponents`; count is a multiple of 8."""
@@ -89,8 +85,8 @@ def exponents(_typing, z, scales, count, scale, first, stop):
     def codegen(context, builder, _signature, args):
         z, scales = _pointers(builder, args[:2])
         count, scale, first, stop = args[2:]
-        scale = broadcast(builder, scale, None, REALS)
-        first, stop = (broadcast(builder, builder.trunc(x, I32), None, SUMS) for x in (first, stop))
+        scale = broadcast(builder, scale, REALS)
+        first, stop = (broadcast(builder, builder.trunc(x, I32), SUMS) for x in (first, stop))
         top, magic = reals(MAX_EXPONENT), reals(MAGIC)
 
         def body(j: Any, carried: Sequence[Any]) -> list[Any]:
@@ -102,7 +98,7 @@ def exponents(_typing, z, scales, count, scale, first, stop):
             low = builder.fneg(top)
             t = builder.select(builder.fcmp_ordered(">", t, low), t, low)
             found = builder.fptosi(builder.fsub(builder.fadd(t, magic), magic), SUMS)
-            index = broadcast(builder, builder.trunc(j, I32), None, SUMS)
+            index = broadcast(builder, builder.trunc(j, I32), SUMS)
             index = builder.add(index, integers(range(8)))
             is_seen = builder.and_(
                 builder.icmp_signed(">=", index, first), builder.icmp_signed("<", index, stop)
@@ -124,7 +120,7 @@ def softmax(_typing, z, largest, table, scales, f, count):
 
     def codegen(context, builder, signature, args):
         z, table, scales, f = _pointers(builder, (args[0], *args[2:5]))
-        largest = broadcast(builder, args[1], None, SUMS)
+        largest = broadcast(builder, args[1], SUMS)
         gather = declare(
             builder, "llvm.x86.avx2.gather.d.d.256", SUMS, [SUMS, I8.as_pointer(), SUMS, SUMS, I8]
         )
@@ -161,7 +157,7 @@ def quantize(_typing, f, inverse, p, count):
 
     def codegen(context, builder, _signature, args):
         f, p = _pointers(builder, (args[0], args[2]))
-        inverse, magic = broadcast(builder, args[1], None, REALS), reals(MAGIC)
+        inverse, magic = broadcast(builder, args[1], REALS), reals(MAGIC)
 
         def body(j: Any, _carried: Sequence[Any]) -> list[Any]:
             at = builder.gep(f, [builder.mul(j, ir.Constant(I64, 4))])
@@ -213,7 +209,7 @@ def _emit_chunk(
 
     def body(j: Any, sums: Sequence[Any]) -> list[Any]:
         pair = builder.gep(p, [builder.mul(j, ir.Constant(I64, 4))])
-        weights = broadcast(builder, pair, 0, WORDS)
+        weights = broadcast_load(builder, pair, WORDS)
         offset = builder.mul(j, ir.Constant(I64, 2 * head_dim))
         row = builder.gep(values, [offset])
         if channels[0] == 0:

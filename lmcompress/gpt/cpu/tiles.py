@@ -31,13 +31,14 @@ from lmcompress.jit.simd import (
     MORE_BYTES,
     SUMS,
     WORDS,
-    broadcast,
+    broadcast_load,
     declare,
     load,
     loop,
     multiply_byte_pairs,
     multiply_pairs,
     store,
+    with_signs,
 )
 
 COLUMNS = 16
@@ -192,7 +193,7 @@ def _vnni_emitters(builder: Any) -> tuple[_LoadWeights, _Multiply]:
         return [builder.bitcast(load(builder, at, many), sums)]
 
     def multiply_add(totals: Sequence[Any], factors: list[Any], weights: list[Any]) -> list[Any]:
-        p = broadcast(builder, factors[1], 0, sums)
+        p = broadcast_load(builder, factors[1], sums)
         return [builder.call(multiply, [totals[0], p, weights[0]])]
 
     return load_weights, multiply_add
@@ -202,17 +203,16 @@ def _avx2_emitters(builder: Any, isa: Instructions) -> tuple[_LoadWeights, _Mult
     ones = ir.Constant(WORDS, [ir.Constant(ir.IntType(16), 1)] * 16)
     is_words, is_signed = isa is AVX2_WORDS, isa is AVX2
     size = BYTES if is_words else MORE_BYTES
-    sign = declare(builder, "llvm.x86.avx2.psign.b", MORE_BYTES, [MORE_BYTES] * 2)
 
     def load_weights(at: Any) -> list[Any]:
         halves = [load(builder, at, size, i * size.count) for i in range(2)]
         return [builder.sext(half, WORDS) for half in halves] if is_words else halves
 
     def multiply_add(totals: Sequence[Any], factors: list[Any], weights: list[Any]) -> list[Any]:
-        p = broadcast(builder, factors[1], 0, WORDS if is_words else MORE_BYTES)
+        p = broadcast_load(builder, factors[1], WORDS if is_words else MORE_BYTES)
         if is_signed:
-            q = broadcast(builder, factors[0], 0, MORE_BYTES)
-            weights = [builder.call(sign, [w, q]) for w in weights]
+            q = broadcast_load(builder, factors[0], MORE_BYTES)
+            weights = [with_signs(builder, w, q) for w in weights]
         if not is_words:
             pairs = [multiply_byte_pairs(builder, p, w) for w in weights]
             terms = [multiply_pairs(builder, pair, ones) for pair in pairs]
