@@ -32,6 +32,7 @@ EXPERIMENTS: dict[str, str] = {
     "ladder_table": "The ladder: size, training, bits per byte float and exact, speed",
     "architectures": "GPT-1, GPT-2 and GPT-3 compared at one small size",
     "candidates": "Candidates for the default model, small and trained briefly",
+    "certificates": "The README's figures of lmcompress, certified by prove",
     "claims": "False figures of others, rebuilt small, and what a file takes",
     "findings": "The paper's findings compared with ours",
 }

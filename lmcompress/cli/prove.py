@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     help="Decode the file in a certificate again. That takes no FILE.",
 )  # fmt: skip
 @click.option(
+    "--adaptive", type=click.Choice(("on", "off")), default="on", show_default=True,
+    help="For a model of ours: on proves the file that compress writes, off the GPT alone.",
+)  # fmt: skip
+@click.option(
     "--normalise", is_flag=True,
     help="Divide the probabilities by their sum, to see what is left of the figure.",
 )  # fmt: skip
@@ -59,13 +63,14 @@ if TYPE_CHECKING:
 @force_option
 def prove(
     predictor: str | None, file: str | None, output: str | None, certificate: str | None,
-    normalise: bool, claim: float | None, trained_on: tuple[str, ...], budget: int | None,
-    time_limit: float, threads: int, force: bool,
+    adaptive: str, normalise: bool, claim: float | None, trained_on: tuple[str, ...],
+    budget: int | None, time_limit: float, threads: int, force: bool,
 ) -> int:  # fmt: skip
     """Encode FILE with PREDICTOR, decode it in a fresh process, and certify what it took.
 
-    PREDICTOR is a Python file with a class Predictor, package.module, a model's name or folder,
-    or hf:OWNER/NAME, in floating point. The process that decodes gets the compressed file and the
+    PREDICTOR is a Python file with a class Predictor (or Codec, for a compressor with its own
+    coder), package.module, a model's name or folder, none (the adaptive stage alone), or
+    hf:OWNER/NAME, in floating point. The process that decodes gets the compressed file and the
     files that the encoder opened in the predictor's folder, nothing else; on Linux, the kernel
     sees to that. docs/prove.md says what a Predictor needs, and what no such proof can show.
 
@@ -83,7 +88,8 @@ def prove(
         raise click.UsageError("give PREDICTOR and FILE, or --check PROOF")
     questions = Questions(claim, tuple(map(Path, trained_on)), budget)
     with _opened(output, force=force) as sink:
-        proof = prove_figure(predictor, Path(file), settings, questions)
+        is_adaptive = adaptive == "on"
+        proof = prove_figure(predictor, Path(file), settings, questions, adaptive=is_adaptive)
         if sink is not None:
             sink.write(to_json(proof))
     for line in (f"proven: {proof.line}", *proof.answers):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from lmcompress.errors import LmcompressError, NotProvenError, UnsupportedVersionError
+from lmcompress.prove.loading import CODEC, PREDICTOR
 from lmcompress.prove.overlap import Overlap
 
 SCHEMA_VERSION = 1
@@ -58,7 +59,10 @@ class Certificate:
     """As it was given, without folders of the machine."""
     raw_bytes: int
     raw_sha256: str
+    kind: str
+    """Predictor or Codec: which class it has."""
     num_symbols: int
+    """That were predicted: 0 for a codec."""
     vocab_size: int
     compressed_bytes: int
     compressed_base64: str
@@ -68,8 +72,8 @@ class Certificate:
     bits_per_byte: float
     bits_per_byte_with_model: float
     ideal_bits_per_byte: float | None
-    """By the predictor's own floats; None if it held impossible what came. The file may be smaller:
-    no symbol costs it more than 24 bits."""
+    """By the predictor's own floats; None if it held impossible what came, and for a codec. The
+    file may be smaller: no symbol costs it more than 24 bits."""
     impossible_symbols: int
     """How many came to which the predictor gave probability 0."""
     rule: str
@@ -115,10 +119,11 @@ class Certificate:
     def line(self) -> str:
         """What it says, for people, in a line."""
         ideal = self.ideal_bits_per_byte
+        shown = f"; ideal {'infinite' if ideal is None else f'{ideal:.4f}'}"
         return (
             f"{self.bits_per_byte:.4f} bits per byte, {self.bits_per_byte_with_model:.4f} with the "
             f"model: {self.raw_bytes:,} -> {self.compressed_bytes:,} bytes, the model has "
-            f"{self.model_bytes:,}; ideal {'infinite' if ideal is None else f'{ideal:.4f}'}; "
+            f"{self.model_bytes:,}{shown if self.kind == PREDICTOR else ''}; "
             f"isolation: {self.isolation['level']}"
         )
 
@@ -162,6 +167,8 @@ def _from_fields(fields: dict[str, Any], path: Path) -> Certificate:
         if not isinstance(fields[name], kind) or is_stray_bool:
             raise NotProvenError(f"{path} is not a certificate: {name} is {fields[name]!r:.60}")
     certificate = Certificate(**fields)
+    if certificate.kind not in (PREDICTOR, CODEC):
+        raise NotProvenError(f"{path} is not a certificate: kind is {certificate.kind!r:.60}")
     try:
         _ = certificate.files, certificate.compressed, certificate.line, certificate.answers
     except (TypeError, KeyError, AttributeError, binascii.Error) as exc:

@@ -14,9 +14,11 @@ import numpy as np
 from lmcompress.errors import NotProvenError
 from lmcompress.metrics import bits_per_byte
 from lmcompress.prove.certificate import Certificate, file_sha256, read_certificate, refuse
+from lmcompress.prove.coding import ROLES
+from lmcompress.prove.loading import CODEC
 from lmcompress.prove.predictors import bare_copy, found_predictor
 from lmcompress.prove.processes import Answer, Settings, Subject, run
-from lmcompress.prove.proving import ideal_bits_per_byte, isolation, prove, prover_sha256
+from lmcompress.prove.proving import ideal_bits, isolation, prove, prover_sha256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +52,11 @@ def check(
         settings, normalise=certificate.normalised, threads=certificate.num_threads
     )
     name = predictor or certificate.predictor
-    with found_predictor(name, [path.parent]) as subject:
+    is_codec = certificate.kind == CODEC
+    with found_predictor(name, [path.parent], adaptive=is_codec) as subject:
         _check_files(certificate, subject)
         with bare_copy(subject, [file.path for file in certificate.files]) as bare:
-            decoded = run("decode", bare, certificate.compressed, settings)
+            decoded = run(ROLES[certificate.kind][1], bare, certificate.compressed, settings)
     level = isolation(decoded, knows_files=True)["level"]
     if hashlib.sha256(decoded.data).hexdigest() == certificate.raw_sha256:
         _check_figures(certificate, decoded)
@@ -96,9 +99,10 @@ def _check_figures(certificate: Certificate, decoded: Answer) -> None:
     for name, value in found.items():
         if getattr(certificate, name) != value:
             raise refuse(f"{name} is {value}, it says {getattr(certificate, name)}")
-    ideal, claimed = ideal_bits_per_byte(decoded.bits, raw_bytes), certificate.ideal_bits_per_byte
-    if not _agree(ideal, claimed):
-        raise refuse(f"ideal_bits_per_byte is {ideal}, it says {claimed}")
+    ideal, claimed = ideal_bits(decoded.bits), certificate.ideal_bits_per_byte
+    if not _agree(ideal, None if claimed is None else claimed * raw_bytes):
+        found_ideal = None if ideal is None else ideal / raw_bytes
+        raise refuse(f"ideal_bits_per_byte is {found_ideal}, it says {claimed}")
 
 
 def _agree(found: float | None, claimed: float | None) -> bool:
@@ -128,4 +132,4 @@ def _proven_again(
         raise NotProvenError(
             f"{text} is not the text of the certificate: its sha256 is another one"
         )
-    return prove(name, text, settings)
+    return prove(name, text, settings, adaptive=certificate.kind == CODEC)

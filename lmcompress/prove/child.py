@@ -77,8 +77,11 @@ def _work(job: dict[str, Any], folder: Path, data: bytes) -> tuple[dict[str, Any
     from lmcompress.prove import roles
 
     entry, role = job["entry"], job["role"]
-    if role == "tokenize":
-        return roles.tokenize(folder, entry, data)
+    if role == "compress":
+        return {}, roles.compress(folder, entry, data)
+    whole = {"tokenize": roles.tokenize, "decompress": roles.decompress}
+    if role in whole:
+        return whole[role](folder, entry, data)
     steps = _new_steps(job)
     if role == "decode":
         return roles.decode(folder, entry, data, steps)

@@ -1,4 +1,4 @@
-"""Loads a predictor in its own process, from its folder."""
+"""Loads a predictor or codec in its own process, from its folder."""
 
 from __future__ import annotations
 
@@ -18,31 +18,57 @@ from types import ModuleType
 from typing import Any
 
 from lmcompress.errors import NotProvenError
+from lmcompress.prove.protocol import Codec
 from lmcompress.prove.rows import MAX_SYMBOLS
 
-CLASS = "Predictor"
+PREDICTOR, CODEC = "Predictor", "Codec"
+"""The class that a file has, and with it the kind of what is proven."""
+_METHODS = {
+    PREDICTOR: ("symbols", "reset", "probabilities", "push"),
+    CODEC: ("compress", "decompress"),
+}
 
 
-def load_predictor(folder: Path, entry: str) -> tuple[Any, list[bytes]]:
-    """Returns a new predictor and the bytes of each of its symbols.
+def load_any(folder: Path, entry: str) -> tuple[str, Any]:
+    """Returns what a file has, PREDICTOR or CODEC, and a new one of it.
 
     Args:
       folder: Its folder; for a package, that of the package itself.
       entry: The name of its file there, or `package.module`.
 
     Raises:
-      NotProvenError: If there is no class Predictor, or its symbols are not what they must be.
+      NotProvenError: If it has neither class, or the class lacks a method.
     """
     module = _load_module(folder, entry)
-    if not hasattr(module, CLASS):
-        raise NotProvenError(f"{entry} has no class {CLASS}: see docs/prove.md for what it needs")
-    predictor = getattr(module, CLASS)()
-    missing = [
-        n for n in ("symbols", "reset", "probabilities", "push") if not hasattr(predictor, n)
-    ]
+    kind = next((kind for kind in _METHODS if hasattr(module, kind)), None)
+    if kind is None:
+        raise NotProvenError(
+            f"{entry} has no class {PREDICTOR} or {CODEC}: see docs/prove.md for what it needs"
+        )
+    made = getattr(module, kind)()
+    missing = [name for name in _METHODS[kind] if not hasattr(made, name)]
     if missing:
-        raise NotProvenError(f"class {CLASS} lacks {', '.join(missing)}")
+        raise NotProvenError(f"class {kind} lacks {', '.join(missing)}")
+    return kind, made
+
+
+def load_predictor(folder: Path, entry: str) -> tuple[Any, list[bytes]]:
+    """Returns a new predictor and the bytes of each of its symbols; see `load_any`."""
+    predictor = _load_kind(folder, entry, PREDICTOR)
     return predictor, symbol_table(predictor.symbols)
+
+
+def load_codec(folder: Path, entry: str) -> Codec:
+    """Returns a new codec; see `load_any`."""
+    codec: Codec = _load_kind(folder, entry, CODEC)
+    return codec
+
+
+def _load_kind(folder: Path, entry: str, kind: str) -> Any:
+    found, made = load_any(folder, entry)
+    if found != kind:
+        raise NotProvenError(f"{entry} has a class {found}, expected {kind}")
+    return made
 
 
 def symbol_table(symbols: Any) -> list[bytes]:

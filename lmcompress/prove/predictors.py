@@ -1,39 +1,49 @@
-"""Finds the predictor that an argument names, without importing it.
+"""Finds the predictor or codec that an argument names, without importing it.
 
-A model becomes a predictor in a folder of its own: the model's files beside a line of Python that
-imports an adapter. So its files are counted and hashed as those of any other.
+A model becomes one in a folder of its own: the model's files beside a line of Python that imports
+an adapter. So its files are counted and hashed as those of any other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lmcompress.errors import NotProvenError
 from lmcompress.models.manifest import read_manifest
 from lmcompress.models.sources import HUB, opened_source
-from lmcompress.models.store import folders
+from lmcompress.models.store import NO_MODEL, folders
+from lmcompress.prove.loading import CODEC, PREDICTOR
 from lmcompress.prove.processes import Subject
 
 STUB = "predictor.py"
+_SUFFIXES = (".json", ".safetensors")
+_WITH_KERNELS = ("codec", "exact")
+"""Adapters that run our kernels, which a guarded process could compile but not keep."""
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 
 
 @contextlib.contextmanager
-def found_predictor(name: str, places: Sequence[Path] = ()) -> Iterator[Subject]:
-    """Yields the predictor of a name.
+def found_predictor(
+    name: str, places: Sequence[Path] = (), *, adaptive: bool = True
+) -> Iterator[Subject]:
+    """Yields the predictor or codec of a name.
 
     Args:
       name: As the user gives it, or as a certificate has it: a Python file, `package.module` of
-        the current folder, a model of ours by name or folder, a folder of transformers, or
-        hf:OWNER/NAME.
+        the current folder, a model of ours by name or folder, "none" for the adaptive stage alone,
+        a folder of transformers, or hf:OWNER/NAME.
       places: Folders to look in besides the current one.
+      adaptive: Whether a model of ours is the codec that it is with the adaptive stage, or the GPT
+        alone as a predictor.
 
     Raises:
       NotProvenError: If there is none.
@@ -44,11 +54,14 @@ def found_predictor(name: str, places: Sequence[Path] = ()) -> Iterator[Subject]
             if subject := _python_file(place / name) or _module(place, name):
                 yield subject
                 return
+        if name == NO_MODEL:
+            yield stack.enter_context(_staged("codec", []))
+            return
         if name.startswith(HUB):
             folder, _ = stack.enter_context(opened_source(name, Path()))
         else:
             folder = _model_folder(name, places)
-        yield stack.enter_context(_model(folder))
+        yield stack.enter_context(_model(folder, adaptive=adaptive))
 
 
 def _model_folder(name: str, places: Sequence[Path]) -> Path:
@@ -63,28 +76,33 @@ def _model_folder(name: str, places: Sequence[Path]) -> Path:
     )
 
 
+def _model(folder: Path, *, adaptive: bool) -> AbstractContextManager[Subject]:
+    """Returns a model as a predictor or codec, in a folder that holds only what it consists of."""
+    files = (path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES)
+    return _staged(_adapter_of(folder, adaptive=adaptive), filter(Path.is_file, files))
+
+
 @contextlib.contextmanager
-def _model(folder: Path) -> Iterator[Subject]:
-    """Yields a model as a predictor, in a folder that holds only what a model consists of."""
-    adapter = _adapter_of(folder)
-    if adapter == "exact":
-        from lmcompress.prove.adapters.exact import compile_kernels
-
-        compile_kernels(folder)
+def _staged(adapter: str, files: Iterable[Path]) -> Iterator[Subject]:
+    """Yields a new folder with some files, and a line of Python that imports an adapter."""
     with tempfile.TemporaryDirectory() as temporary:
-        staged = Path(os.path.realpath(temporary))
-        for path in sorted(folder.iterdir()):
-            if path.suffix in (".json", ".safetensors") and path.is_file():
-                _link_or_copy(path.resolve(), staged / path.name)
-        line = f"from lmcompress.prove.adapters.{adapter} import Predictor as Predictor\n"
-        (staged / STUB).write_text(line, "utf-8")
-        yield Subject(staged, STUB, uses_kernels=adapter == "exact")
+        folder = Path(os.path.realpath(temporary))
+        for path in files:
+            _link_or_copy(path.resolve(), folder / path.name)
+        module = f"lmcompress.prove.adapters.{adapter}"
+        if has_kernels := adapter in _WITH_KERNELS:
+            importlib.import_module(module).compile_kernels(folder)
+        kind = CODEC if adapter == "codec" else PREDICTOR
+        (folder / STUB).write_text(f"from {module} import {kind} as {kind}\n", "utf-8")
+        yield Subject(folder, STUB, uses_kernels=has_kernels)
 
 
-def _adapter_of(folder: Path) -> str:
+def _adapter_of(folder: Path, *, adaptive: bool) -> str:
     if not (folder / "model.json").is_file():
         return "causal"
-    return "exact" if read_manifest(folder)["format"] == "exact" else "floats"
+    if read_manifest(folder)["format"] != "exact":
+        return "floats"
+    return "codec" if adaptive else "exact"
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.errors import NotProvenError
+from lmcompress.prove.loading import CODEC, PREDICTOR
 from lmcompress.prove.steps import PLACE, unpack_steps
 from lmcompress.system.cache import cache_home
 
@@ -31,11 +32,13 @@ _START = (
 _CACHES = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "MPLCONFIGDIR", "HF_HOME")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _POLL_SECONDS = 0.005
+_WHOLE = {"tokenize": "tokenized", "compress": "compressed", "decompress": "decompressed"}
+"""Roles that take no single steps, and what a process did in them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A predictor where it lies, ready to be run."""
+    """A predictor or codec where it lies, ready to be run."""
 
     folder: Path
     """Its folder, without symbolic links; for a package, that of the package itself."""
@@ -72,7 +75,7 @@ class Answer:
 
 
 def run(role: str, subject: Subject, data: bytes, settings: Settings) -> Answer:
-    """Runs a process that tokenizes, encodes, decodes or scores `data`.
+    """Runs a process in one of the roles of roles.py on `data`.
 
     Raises:
       NotProvenError: If it fails, hangs, ends early, or tries what it must not; says where.
@@ -170,8 +173,8 @@ def _guards(report: int) -> dict[str, Any]:
 
 
 def _where(role: str, place: IO[bytes]) -> str:
-    if role == "tokenize":
-        return " (while it tokenized)"
+    if role in _WHOLE:
+        return f" (while it {_WHOLE[role]})"
     place.seek(0)
     symbol, byte = PLACE.unpack(place.read(PLACE.size))
     verb = {"encode": "encoding", "decode": "decoding", "score": "scoring"}[role]
@@ -186,6 +189,8 @@ def _check_facts(facts: dict[str, Any]) -> None:
     for name in ("count", "vocab_size", "replaced_bytes"):
         if not isinstance(facts.get(name, 0), int) or facts.get(name, 0) < 0:
             raise TypeError(f"{name} is {facts[name]!r:.60}")
+    if facts.get("kind", PREDICTOR) not in (PREDICTOR, CODEC):
+        raise TypeError(f"kind is {facts['kind']!r:.60}")
 
 
 def _parsed(

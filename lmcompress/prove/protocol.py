@@ -7,7 +7,8 @@
         def probabilities(self): ...               # an array of floats, one for each symbol
         def push(self, symbol): ...                # the symbol that came
 
-It needs to import nothing of lmcompress. docs/prove.md explains it with examples.
+It needs to import nothing of lmcompress. docs/prove.md explains it with examples. A compressor with
+a coder of its own is a class Codec instead.
 """
 
 from __future__ import annotations
@@ -52,3 +53,14 @@ class Scores(Protocol):
 
     def score(self, symbols: Sequence[int]) -> Iterable[Row]:
         """Returns the row before each symbol, (n, vocab_size): a claim, which is checked."""
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """A whole compressor, proven by the file that it writes itself."""
+
+    def compress(self, raw: bytes) -> bytes:
+        """Returns the file."""
+
+    def decompress(self, compressed: bytes) -> bytes:
+        """Returns the text of a file, from that file and the codec's own files alone."""

@@ -1,4 +1,4 @@
-"""Proves a predictor's figure on a text: tokenize, encode, decode bare, compare."""
+"""Proves a figure on a text, that of a predictor or of a codec, and certifies it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from lmcompress.benchmark.provenance import machine_name, utc_now
 from lmcompress.errors import NotProvenError
 from lmcompress.metrics import bits_per_byte
 from lmcompress.prove import claims, diagnosis, landlock
-from lmcompress.prove.certificate import Certificate, ModelFile, file_sha256
-from lmcompress.prove.opened import OpenedFiles
+from lmcompress.prove.certificate import Certificate
+from lmcompress.prove.coding import Coded, code
+from lmcompress.prove.loading import PREDICTOR
 from lmcompress.prove.overlap import find_overlap
-from lmcompress.prove.predictors import bare_copy, found_predictor, shown_name
-from lmcompress.prove.processes import Answer, Settings, Subject, run
+from lmcompress.prove.predictors import found_predictor, shown_name
+from lmcompress.prove.processes import Answer, Settings, Subject
 from lmcompress.prove.readable import readable_paths
-from lmcompress.prove.roles import split_file
-from lmcompress.prove.rows import RULE
+from lmcompress.prove.rows import NO_RULE, RULE
 
 _PROVER = (
     "range_coder.py",
@@ -51,32 +51,18 @@ class Questions:
     """Bytes that code, tokenizer and weights may take."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Coded:
-    """A text that was encoded and decoded."""
-
-    tokens: Answer
-    encoded: Answer
-    decoded: Answer
-    symbols: diagnosis.Symbols
-    files: list[ModelFile]
-    """Those that the encoder opened."""
-    all_bytes: int
-    """Of the files that were opened to tokenize or to encode."""
-    knows_files: bool
-    """Whether the kernel said which files were opened."""
-
-
 def prove(
-    predictor: str, path: Path, settings: Settings, questions: Questions | None = None
-) -> Certificate:
-    """Returns the certificate of a predictor on a text.
+    predictor: str, path: Path, settings: Settings, questions: Questions | None = None, *,
+    adaptive: bool = True,
+) -> Certificate:  # fmt: skip
+    """Returns the certificate of a predictor or codec on a text.
 
     Args:
       predictor: What `found_predictor` takes.
       path: The text; it lies outside the predictor's folder.
       settings: How the processes run.
       questions: What else to find out.
+      adaptive: Whether a model of ours is proven as the codec that it is with the adaptive stage.
 
     Raises:
       NotProvenError: If no file shows its figure; says why.
@@ -85,9 +71,9 @@ def prove(
     raw = path.read_bytes()
     if not raw:
         raise NotProvenError(f"{path} is empty: there is nothing to predict")
-    with found_predictor(predictor) as subject:
+    with found_predictor(predictor, adaptive=adaptive) as subject:
         _refuse_readable(path, subject)
-        coded = _code(subject, path, raw, settings)
+        coded = code(subject, path, raw, settings)
         score = None
         if coded.tokens.facts.get("has_score"):
             args = subject, coded.symbols, len(raw), coded.encoded, settings
@@ -101,8 +87,8 @@ def _answers(questions: Questions, raw: bytes, coded: Coded) -> dict[str, Any]:
     claim, budget = questions.claim, questions.budget
     explained = None
     if claim is not None:
-        bits = float(coded.encoded.bits.sum())
-        needed = bits if math.isfinite(bits) else 8.0 * len(coded.encoded.data)
+        ideal = ideal_bits(coded.encoded.bits)
+        needed = 8.0 * len(coded.encoded.data) if ideal is None else ideal
         replaced = coded.tokens.facts["replaced_bytes"]
         explained = claims.explain(claim, raw, len(coded.symbols), replaced, needed)
     found = [dataclasses.asdict(find_overlap(raw, path)) for path in questions.trained_on]
@@ -126,42 +112,6 @@ def _refuse_readable(path: Path, subject: Subject) -> None:
             f"{path} lies where Python's libraries are, which a predictor may read: no proof is "
             "possible on it"
         )
-
-
-def _code(subject: Subject, path: Path, raw: bytes, settings: Settings) -> Coded:
-    with OpenedFiles(subject.folder) as opened:
-        tokens = run("tokenize", subject, raw, settings)
-        for_tokens = opened.paths()
-    symbols = np.frombuffer(tokens.data, np.int32)
-    with OpenedFiles(subject.folder) as opened, OpenedFiles(path) as readers:
-        encoded = run("encode", subject, tokens.data, settings)
-        paths = opened.paths()
-        if split_file(encoded.data)[0] != len(symbols):
-            raise NotProvenError("the file does not hold the symbols: it meddles with the coder")
-        names = sorted(file.relative_to(subject.folder).as_posix() for file in paths)
-        with bare_copy(subject, names) as bare:
-            decoded = run("decode", bare, encoded.data, settings)
-        _refuse_readers(readers, encoded)
-        files = [ModelFile(n, *_size_and_hash(subject.folder / n)) for n in names]
-        all_bytes = sum(file.stat().st_size for file in {*paths, *for_tokens})
-        coded = Coded(tokens, encoded, decoded, symbols, files, all_bytes, opened.is_known)
-    if decoded.data != raw:
-        args = subject, symbols, raw, encoded, decoded, settings
-        raise diagnosis.explain_divergence(*args)
-    return coded
-
-
-def _refuse_readers(readers: OpenedFiles, encoded: Answer) -> None:
-    """Raises NotProvenError if the text was opened and nothing kept the predictor from doing so."""
-    if not encoded.guards["landlock"] and readers.is_known and readers.paths():
-        raise NotProvenError(
-            "somebody opened the text while the predictor ran: close other programs that may, or "
-            "it cheats"
-        )
-
-
-def _size_and_hash(path: Path) -> tuple[int, str]:
-    return path.stat().st_size, file_sha256(path)
 
 
 def isolation(answer: Answer, *, knows_files: bool) -> dict[str, Any]:
@@ -192,6 +142,7 @@ def _certificate(
         predictor=name,
         raw_bytes=len(raw),
         raw_sha256=hashlib.sha256(raw).hexdigest(),
+        kind=coded.kind,
         num_symbols=len(coded.symbols),
         vocab_size=coded.tokens.facts["vocab_size"],
         compressed_bytes=len(encoded.data),
@@ -200,9 +151,9 @@ def _certificate(
         model_files=[dataclasses.asdict(file) for file in coded.files],
         bits_per_byte=bits_per_byte(len(encoded.data), len(raw)),
         bits_per_byte_with_model=bits_per_byte(len(encoded.data) + model_bytes, len(raw)),
-        ideal_bits_per_byte=ideal_bits_per_byte(encoded.bits, len(raw)),
+        ideal_bits_per_byte=None if (bits := ideal_bits(encoded.bits)) is None else bits / len(raw),
         impossible_symbols=int(np.isinf(encoded.bits).sum()),
-        rule=RULE,
+        rule=RULE if coded.kind == PREDICTOR else NO_RULE,
         normalised=settings.normalise,
         score=score,
         **answers,
@@ -217,10 +168,13 @@ def _certificate(
     )
 
 
-def ideal_bits_per_byte(bits: npt.NDArray[np.float64], raw_bytes: int) -> float | None:
-    """Returns the predictor's own code length a byte; None if it held what came for impossible."""
+def ideal_bits(bits: npt.NDArray[np.float64]) -> float | None:
+    """Returns the predictor's own code length, in bits.
+
+    None if it held impossible what came, and for a codec, which says nothing of single symbols.
+    """
     total = float(bits.sum())
-    return total / raw_bytes if math.isfinite(total) else None
+    return total if len(bits) and math.isfinite(total) else None
 
 
 def prover_sha256() -> str:

@@ -1,7 +1,8 @@
-"""What the processes do: tokenize, encode, decode, score. Only one of them runs in each process.
+"""What the processes do. Only one of these functions runs in each process.
 
 Encoder and decoder take single steps and differ in one call. The one that encodes never gets the
-text, so that `tokenize` cannot remember it; the one that decodes gets the file alone.
+text, so that `tokenize` cannot remember it; the one that decodes gets the file alone. A codec
+compresses in one process and decompresses in another, which gets the file alone, too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from lmcompress.errors import NotProvenError
 from lmcompress.format.wire import ByteReader, encode_varint, read_all
-from lmcompress.prove.loading import load_predictor
+from lmcompress.prove.loading import CODEC, load_any, load_codec, load_predictor, symbol_table
 from lmcompress.prove.protocol import Scores, Tokenizes
 from lmcompress.prove.rows import to_freqs
 from lmcompress.prove.steps import Steps, first_difference
@@ -36,12 +37,15 @@ def split_file(compressed: bytes) -> tuple[int, bytes]:
 
 
 def tokenize(folder: Path, entry: str, raw: bytes) -> tuple[dict[str, Any], bytes]:
-    """Returns facts about the tokens, and the tokens as int32.
+    """Returns facts about the tokens, and the tokens as int32; of a codec, which has none, facts.
 
     Raises:
       NotProvenError: If the tokens' bytes are not the text.
     """
-    predictor, table = load_predictor(folder, entry)
+    kind, predictor = load_any(folder, entry)
+    if kind == CODEC:
+        return {"kind": kind, "vocab_size": 0, "replaced_bytes": _replaced_bytes([raw])}, b""
+    table = symbol_table(predictor.symbols)
     tokens = predictor.tokenize(raw) if isinstance(predictor, Tokenizes) else raw
     symbols = [int(symbol) for symbol in tokens]
     if symbols and not 0 <= min(symbols) <= max(symbols) < len(table):
@@ -56,13 +60,18 @@ def tokenize(folder: Path, entry: str, raw: bytes) -> tuple[dict[str, Any], byte
             f"the tokens' bytes are not the text: they first differ at byte {at}, "
             f"{spelled[at : at + 12]!r} for {raw[at : at + 12]!r}"
         )
-    with_replacements = sum(len(table[s].decode(errors="replace").encode()) for s in symbols)
     facts = {
+        "kind": kind,
         "vocab_size": len(table),
         "has_score": isinstance(predictor, Scores),
-        "replaced_bytes": with_replacements,
+        "replaced_bytes": _replaced_bytes(table[symbol] for symbol in symbols),
     }
     return facts, np.array(symbols, np.int32).tobytes()
+
+
+def _replaced_bytes(pieces: Iterable[bytes]) -> int:
+    """Returns the bytes of pieces that are decoded one by one, with U+FFFD for what is no UTF-8."""
+    return sum(len(piece.decode(errors="replace").encode()) for piece in pieces)
 
 
 def encode(folder: Path, entry: str, data: bytes, steps: NewSteps) -> bytes:
@@ -108,3 +117,24 @@ def score(folder: Path, entry: str, data: bytes, steps: NewSteps) -> bytes:
     if len(noted.bits) != len(symbols):
         raise NotProvenError(f"score() gives {len(noted.bits)} rows for {len(symbols)} symbols")
     return noted.packed()
+
+
+def compress(folder: Path, entry: str, raw: bytes) -> bytes:
+    """Returns the file that a codec makes of a text."""
+    return _checked_bytes("compress", load_codec(folder, entry).compress(raw))
+
+
+def decompress(folder: Path, entry: str, compressed: bytes) -> tuple[dict[str, Any], bytes]:
+    """Returns what a codec makes of its file; if it raises, that and nothing."""
+    codec = load_codec(folder, entry)
+    try:
+        found = codec.decompress(compressed)
+    except Exception as exc:  # what went astray shows when bytes are compared
+        return {"stopped": f"{type(exc).__name__}: {exc}"}, b""
+    return {}, _checked_bytes("decompress", found)
+
+
+def _checked_bytes(method: str, found: Any) -> bytes:
+    if not isinstance(found, bytes):
+        raise NotProvenError(f"{method}() returned {type(found).__name__}, expected bytes")
+    return found

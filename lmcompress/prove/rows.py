@@ -20,6 +20,7 @@ RULE = (
     "u = floor(p * 2**38); w = u * (2**24 - V) // sum(u); the rest to the first largest p; "
     "frequency (1 + w) / 2**24"
 )
+NO_RULE = "none: a codec has a coder of its own"
 SUM_TOLERANCE = 1e-4
 """How far a row's sum may be from 1: a softmax in float32 stays within 5e-6, one in bfloat16 does
 not stay within 1e-3."""

@@ -38,7 +38,7 @@ def test_a_model_of_ours_is_proven_at_its_score(tiny_model: Model, text: Path) -
     """By the codec's own way of scoring: many steps in one pass."""
     scored = score(TEXT, tiny_model, CodecConfig(lanes=1, adaptive=False))
 
-    found = prove("tiny", text, SETTINGS)
+    found = prove("tiny", text, SETTINGS, adaptive=False)
 
     assert found.ideal_bits_per_byte == pytest.approx(
         scored.quantized_code_length_bits / len(TEXT), rel=1e-12
@@ -63,7 +63,7 @@ def test_a_certificate_of_a_model_names_it_and_is_checked(
 
 @pytest.mark.slow
 def test_a_model_of_tokens_is_proven(token_model: Model, text: Path) -> None:
-    found = prove(str(token_model.folder), text, SETTINGS)
+    found = prove(str(token_model.folder), text, SETTINGS, adaptive=False)
 
     assert found.num_symbols < len(TEXT)
     assert found.vocab_size == len(token_model.tokens.spellings)  # type: ignore[union-attr]
