@@ -54,7 +54,7 @@ def code(subject: Subject, path: Path, raw: bytes, settings: Settings) -> Coded:
     with OpenedFiles(subject.folder) as opened:
         tokens = run("tokenize", subject, raw, settings)
         for_tokens = opened.paths()
-    kind, symbols = tokens.facts.get("kind", PREDICTOR), np.frombuffer(tokens.data, np.int32)
+    kind, symbols = tokens.facts["kind"], np.frombuffer(tokens.data, np.int32)
     if kind == CODEC and settings.normalise:
         raise NotProvenError("a Codec has no probabilities: leave out --normalise")
     encode, decode = ROLES[kind]

@@ -34,6 +34,8 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 _POLL_SECONDS = 0.005
 _WHOLE = {"tokenize": "tokenized", "compress": "compressed", "decompress": "decompressed"}
 """Roles that take no single steps, and what a process did in them."""
+_UNSAID = {"kind": PREDICTOR, "count": 0, "vocab_size": 0, "replaced_bytes": 0}
+"""Facts that a process need not state, and those that one which forges its answer leaves out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,9 +189,9 @@ def _check_facts(facts: dict[str, Any]) -> None:
         if not all(isinstance(text, str) for text in facts[name]):
             raise TypeError(f"{name} is {facts[name]!r:.60}")
     for name in ("count", "vocab_size", "replaced_bytes"):
-        if not isinstance(facts.get(name, 0), int) or facts.get(name, 0) < 0:
+        if not isinstance(facts[name], int) or facts[name] < 0:
             raise TypeError(f"{name} is {facts[name]!r:.60}")
-    if facts.get("kind", PREDICTOR) not in (PREDICTOR, CODEC):
+    if facts["kind"] not in (PREDICTOR, CODEC):
         raise TypeError(f"kind is {facts['kind']!r:.60}")
 
 
@@ -201,7 +203,7 @@ def _parsed(
         how = f"signal {-status}" if status < 0 else f"status {status}"
         raise NotProvenError(f"it ended its process, with {how}{where}")
     try:
-        facts = json.loads(head)
+        facts = {**_UNSAID, **json.loads(head)}
         _check_facts(facts)
         if facts["refused"]:
             raise NotProvenError(
@@ -209,7 +211,7 @@ def _parsed(
             )
         if "error" in facts:
             raise NotProvenError(f"{facts['error']}{where}")
-        count = facts.get("count", 0)
+        count = facts["count"]
         bits, checks = unpack_steps(blob, count)
     except (ValueError, KeyError, TypeError, IndexError) as exc:
         raise NotProvenError(f"its process did not answer as it should{where}: {exc}") from exc

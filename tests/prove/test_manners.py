@@ -152,6 +152,24 @@ class Predictor(Uniform):
         proven(tmp_path, source)
 
 
+def test_forging_the_tokens_gives_nothing(tmp_path: Path) -> None:
+    """The answer says too little, and its symbols are not the text."""
+    source = f"""{UNIFORM}
+import json, os
+class Predictor(Uniform):
+    def tokenize(self, raw):
+        head = json.dumps({{"refused": [], "refused_imports": [], "modules": []}}).encode()
+        for descriptor in range(3, 64):
+            try:
+                os.pwrite(descriptor, head + b"\\n" + bytes(4), 0)
+            except OSError:
+                pass
+        os._exit(0)
+"""
+    with pytest.raises(NotProvenError, match="the decoder's bytes differ at byte 0"):
+        proven(tmp_path, source)
+
+
 def test_an_interrupted_proof_leaves_nothing(tmp_path: Path) -> None:
     """Ctrl-C ends the predictor's process, too."""
     predictor = write(tmp_path, f"{UNIFORM}{AT_100}        import time; time.sleep(3600)\n")
