@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from lmcompress.benchmark.records import Record
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models.store import DEFAULT_MODEL
+from lmcompress.report.speeds import STAGE, Speeds
 from lmcompress.report.tables import markdown_table
-from tools.headline import LABELS, STAGE, Speeds
+from tools.headline import LABELS
 
 NAME = "headline"
 CODECS = (DEFAULT_MODEL, "zpaq-5", STAGE, "xz-9e", "zstd-22", "gzip-9")

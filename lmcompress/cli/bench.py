@@ -50,7 +50,11 @@ _HAS_NOT_SEEN_DEMO = "lmc-3m"
 @device_options
 @json_option
 @click.option("--csv", metavar="OUT.csv", help="Write the records as CSV.")
-@click.option("--plot", metavar="OUT.svg", help="Plot bits per byte.")
+@click.option(
+    "--plot", metavar="OUT.svg|png",
+    help="Plot bits per byte, a bar for each codec and file, and below them, for all files "
+    "together, against speed.",
+)  # fmt: skip
 @force_option
 @quiet_option
 def bench(
@@ -67,7 +71,7 @@ def bench(
         raise LmcompressError("no codec and no model to compare: name some, or pass --codecs all")
     for target in (csv, plot):
         _check_target(target, force=force)
-    from lmcompress.report.figures import check_plot, plot_bits_per_byte
+    from lmcompress.report.figures import check_plot, plot_benchmark
 
     if plot:
         check_plot(Path(plot))
@@ -87,7 +91,7 @@ def bench(
     if csv:
         to_csv(records, Path(csv), overwrite=force)
     if plot:
-        plot_bits_per_byte(records, Path(plot), overwrite=force)
+        plot_benchmark(records, Path(plot), overwrite=force)
     return errors.exit_code
 
 
@@ -103,7 +107,7 @@ def demo(quiet: bool, **options: Any) -> int:
     find_model(DEFAULT_MODEL)
     raw = _demo_text()
     from lmcompress.benchmark.harness import run_benchmark
-    from lmcompress.report.figures import check_plot, plot_bits_per_byte
+    from lmcompress.report.figures import check_plot, plot_benchmark
 
     check_plot(DEMO_PLOT)
     click.echo(
@@ -118,7 +122,7 @@ def demo(quiet: bool, **options: Any) -> int:
         records = run_benchmark(texts, ["all"], [DEFAULT_MODEL], config, _progress(quiet))
     click.echo(_tables(records))
     DEMO_PLOT.parent.mkdir(exist_ok=True)
-    plot_bits_per_byte(records, DEMO_PLOT)
+    plot_benchmark(records, DEMO_PLOT)
     click.echo()
     click.echo(f"Every codec restored the text exactly. Plot: {DEMO_PLOT}")
     return 0
