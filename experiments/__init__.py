@@ -3,40 +3,99 @@
 EXPERIMENTS: dict[str, str] = {
     "default_against_classical": "The default model and classical codecs on ten files",
     "languages_and_logs": "The default model, zpaq and PPMd on languages and logs",
-    "round_trips": "Files of all kinds through the command line, bit for bit",
+    "round_trips": "Files of all kinds come back bit for bit",
     "non_text": "Executables, images and sound, with and without the adaptive stage",
     "prompt_records": "Small files with and without a prompt",
     "adaptive_ablation": "What each part of the adaptive stage is worth",
-    "adaptive_lanes": "What lanes cost in bits",
-    "mix_shift": "Bits per byte of the GPT, the stage and both, by position in the file",
+    "adaptive_lanes": "What it costs in bits to read a file in several lanes at once",
+    "mix_shift": "What the GPT and the adaptive stage take along a file, alone and together",
     "adaptive_speed": "Speed of the adaptive stage",
-    "speed": "Speed of the exact engine and of classical codecs",
-    "step_profile": "Where the time of one step goes",
-    "gptzip": "gptzip on the same weights",
+    "speed": "Speed and memory of lmcompress and of classical codecs",
+    "step_profile": "Where the time of one prediction goes",
+    "gptzip": "gptzip, another compressor that uses a GPT, on the same weights",
     "lane_speed": "Bits per byte and speed by number of lanes",
     "levels": "Bits per byte and speed of the compression levels",
     "start_up": "Start-up time of commands",
     "growth": "Time and memory by file size",
     "cores": "Several cores against one, for a file of several segments",
     "random_access": "Reading from the middle of a file, by segment size",
-    "exactness_cost": "The float network compared with its exact form",
-    "pretrained": "SmolLM2-135M: files, exactness, windows, characters",
-    "pretrained_whole": "SmolLM2-135M on whole texts: lanes, threads, float32",
+    "exactness_cost": "What exact arithmetic costs in bits",
+    "pretrained": "SmolLM2-135M, a published model, as a compressor",
+    "pretrained_whole": "SmolLM2-135M on whole texts",
     "model_sizes": "Bits per byte by model size, compared with classical codecs",
-    "table_1": "Table 1: raw and adjusted rates of codecs and models, four modalities",
-    "figure_2": "Figure 2: adjusted rate by model size and size of the data set",
+    "table_1": "Table 1: codecs and models on text, images, speech and noise",
+    "figure_2": "Figure 2: rates that count the model's bytes, by its size and the data's",
     "figure_3": "Figure 3: compressors and models continue text, images and speech",
-    "figure_4": "Figure 4: rate by sequence length, classical codecs and models",
-    "table_2": "Table 2: tokenizers and model sizes",
-    "scaling_law": "Bits per byte by parameters and by bytes seen in training",
-    "ladder_table": "The ladder: size, training, bits per byte float and exact, speed",
+    "figure_4": "Figure 4: rates by length of the sequence",
+    "table_2": "Table 2: do larger vocabularies help?",
+    "scaling_law": "How bits per byte fall with parameters and with text read in training",
+    "ladder_table": "The ladder of models: how each was trained, what it reaches and how fast",
     "architectures": "GPT-1, GPT-2 and GPT-3 compared at one small size",
     "candidates": "Candidates for the default model, small and trained briefly",
     "certificates": "The README's figures of lmcompress, certified by prove",
-    "claims": "False figures of others, rebuilt small, and what a file takes",
+    "claims": "False figures of others, rebuilt small, and what their files take",
     "findings": "The paper's findings compared with ours",
 }
 """What `lmcompress reproduce` runs, in this order: name and title."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Compared with other compressors": (
+        "default_against_classical", "languages_and_logs", "round_trips", "non_text",
+        "prompt_records", "pretrained", "pretrained_whole", "model_sizes", "gptzip",
+    ),
+    "Speed and memory": (
+        "speed", "levels", "lane_speed", "growth", "start_up", "adaptive_speed", "step_profile",
+        "cores", "random_access",
+    ),
+    "What each part is worth": (
+        "mix_shift", "adaptive_ablation", "adaptive_lanes", "exactness_cost", "architectures",
+        "candidates", "ladder_table", "scaling_law",
+    ),
+    "The paper, measured again": (
+        "findings", "table_1", "figure_2", "figure_3", "figure_4", "table_2",
+    ),
+    "Proofs and false figures": ("certificates", "claims"),
+}  # fmt: skip
+"""The contents of the page of results: heading -> experiments. The paper is Delétang et al. (2024),
+"Language Modeling Is Compression"."""
+
+CAPTIONS: dict[str, str] = {
+    "adaptive_lanes/lanes": "Bits per byte of three files by number of lanes: the GPT alone, with "
+    "an adaptive stage for each lane, and with one that all lanes share. Sharing costs least.",
+    "architectures/curves": "Bits per byte while training, of text not seen before: GPT-1, GPT-2 "
+    "and GPT-3 at the same small size. The legend has their bits per byte on held-out text.",
+    "candidates/curves": "Bits per byte while training, of text not seen before: networks that "
+    "might become the default model, each different from the base in one thing.",
+    "claims/claims": "For each false figure of others, rebuilt small: the bits per byte that it "
+    "claims, and those of a file that can be decoded.",
+    "default_against_classical/bits-per-byte": "Bits per byte of each file: lmcompress in blue, "
+    "classical codecs in grey, the codec with the best total on top. Shorter is better.",
+    "figure_2/adjusted-rate-by-size": "Compression rates that count the model's bytes, by "
+    "parameters, for data sets of several sizes: the larger the data, the larger the best model.",
+    "figure_3/images": "Patches of images whose right half each compressor or model filled in, "
+    "byte by byte, from what it expects.",
+    "figure_3/speech": "Speech that each compressor or model continued: grey is what it was given, "
+    "blue what it drew, byte by byte, from what it expects.",
+    "figure_3/text": "Text that each compressor or model continued, byte by byte, from what it "
+    "expects. Above: what was given, and what really follows.",
+    "figure_4/rate-by-length": "Compression rates of the first bytes of a chunk, by how many these "
+    "are, with standard errors: classical codecs and models.",
+    "lane_speed/lane-speed": "Bits per byte against speed; the number at each point is that of "
+    "lanes. More lanes are faster to decode and cost bits.",
+    "mix_shift/along-the-file": "Bits per byte along four files: the GPT alone, the adaptive stage "
+    "alone, and both mixed, which is what lmcompress does.",
+    "model_sizes/model-sizes": "Bits per byte by the model's parameters, alone and with the "
+    "adaptive stage. Horizontal lines: classical codecs.",
+    "scaling_law/scaling-law": "Left: bits per byte of the finished models by parameters, and the "
+    "power law fitted to them. Right: their training curves, and a law fitted to both.",
+    "speed/rate-against-speed": "Bits per byte against speed, on a log axis, each codec a dot: "
+    "lower is smaller, farther to the right is faster.",
+    "table_1/rates": "Compressed size in percent of the raw size, chunks compressed alone: "
+    "lmcompress's models, classical codecs, and figures that others published.",
+    "table_2/by-vocabulary": "Bits per byte of held-out text by the size of the tokenizer's "
+    "vocabulary, for networks of two widths.",
+}
+"""Experiment and stem of a figure's file -> what a reader sees in it, for the page of results."""
 
 NEEDS: dict[str, str] = {
     "gptzip": "installs gptzip into the user's cache and downloads a model",

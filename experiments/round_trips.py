@@ -124,7 +124,7 @@ def table(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     text = markdown_table(header, cells, alignment="lrrrl")
-    return f"{text}\nThe fingerprint of the model: {rows[0]['fingerprint']}\n"
+    return f"{text}\n\nThe fingerprint of the model: {rows[0]['fingerprint']}\n"
 
 
 def rows_to_show(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """How fast is the exact engine, against floating point, other ways to decode, and other codecs?
 
-    python -m experiments.speed [--quick] [--repeats N]
+    python -m experiments.speed [--quick] [--repeats N] [--derive]
 
 Everything runs in turns in one process, and medians are shown. Ratios carry over to other machines,
 speeds do not. The float network has the default model's shape and random weights, which cost the
@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -24,9 +25,10 @@ import torch
 
 from experiments.support import speed_codecs
 from experiments.support.eager_decoder import CachedDecoder, prefix_step
+from experiments.support.figures import new_figure, write_derived
 from experiments.support.records import Row, provenance, replace_rows, result_folder
 from experiments.support.speed_codecs import Timed, coding
-from experiments.support.tables import markdown_of, write_texts
+from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig, corpora
 from lmcompress.benchmark.harness import ModelCodec
 from lmcompress.benchmark.records import read_rows
@@ -36,6 +38,11 @@ from lmcompress.gpt.cpu import matmul
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.reference import int8_product_is_usable
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
+from lmcompress.report.rate_against_speed import draw_rate_against_speed
+from lmcompress.report.speeds import Speed, labelled, speeds_of_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAME = "speed"
 COLUMNS = ("what", "kB/s", "of float32 scoring")
@@ -163,40 +170,56 @@ def all_ways(raw: bytes) -> tuple[dict[str, Timed], dict[str, Row]]:
 @click.command()
 @click.option("--quick", is_flag=True, help="50 kB, once, into results/quick.")
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(min=1))
-def main(quick: bool, repeats: int) -> None:
+@click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
+def main(quick: bool, repeats: int, derive: bool) -> None:
     """Measures the engine against floating point and against other ways to decode."""
-    with result_folder(NAME, quick) as folder:
-        raw = corpora.load(CORPUS)
-        raw = raw[:50_000] if quick else raw[:1_000_000]
-        timed, about = all_ways(raw)
-        speeds: dict[str, list[float]] = {name: [] for name in timed}
-        for _ in range(1 if quick else repeats):
-            for name, run in timed.items():
-                seconds, done = run()
-                speeds[name].append(done / seconds / 1000)
-                click.echo(f"{name}: {speeds[name][-1]:.2f} kB/s", err=True)
-        medians = {name: statistics.median(found) for name, found in speeds.items()}
-        reference = medians["float32 scoring"]
-        rows = [
-            {
-                "what": name,
-                "kB/s": round(found, 2),
-                "of float32 scoring": round(found / reference, 3),
-                **about.get(name, {}),
-            }
-            for name, found in medians.items()
-        ]
-        more = {
-            "corpus": CORPUS,
-            "corpus_sha256": hashlib.sha256(raw).hexdigest(),
-            "default_fingerprint": load_model(DEFAULT_MODEL).fingerprint.hex(),
-            "raw_bytes": len(raw),
-            "threads": resolve_threads(None),
+    with result_folder(NAME, quick, derive=derive) as folder:
+        path = folder / "records.jsonl"
+        if not derive:
+            replace_rows(with_others(measure(quick, repeats), folder), path)
+        records = read_rows(path)
+        drawing = functools.partial(draw, speeds_of_rows(records).rows)
+        write_derived(folder, {"table.md": tables(records)}, {"rate-against-speed": drawing})
+
+
+def measure(quick: bool, repeats: int) -> list[Row]:
+    """Returns a record for each thing that is timed, the median of all repeats."""
+    raw = corpora.load(CORPUS)
+    raw = raw[:50_000] if quick else raw[:1_000_000]
+    timed, about = all_ways(raw)
+    speeds: dict[str, list[float]] = {name: [] for name in timed}
+    for _ in range(1 if quick else repeats):
+        for name, run in timed.items():
+            seconds, done = run()
+            speeds[name].append(done / seconds / 1000)
+            click.echo(f"{name}: {speeds[name][-1]:.2f} kB/s", err=True)
+    medians = {name: statistics.median(found) for name, found in speeds.items()}
+    reference = medians["float32 scoring"]
+    rows = [
+        {
+            "what": name,
+            "kB/s": round(found, 2),
+            "of float32 scoring": round(found / reference, 3),
+            **about.get(name, {}),
         }
-        here = {"instructions": instructions()}
-        records = with_others([{**row, **more, **here, **provenance(NAME)} for row in rows], folder)
-        replace_rows(records, folder / "records.jsonl")
-        write_texts({"table.md": tables(records)}, folder)
+        for name, found in medians.items()
+    ]
+    more = {
+        "corpus": CORPUS,
+        "corpus_sha256": hashlib.sha256(raw).hexdigest(),
+        "default_fingerprint": load_model(DEFAULT_MODEL).fingerprint.hex(),
+        "raw_bytes": len(raw),
+        "threads": resolve_threads(None),
+        "instructions": instructions(),
+    }
+    return [{**row, **more, **provenance(NAME)} for row in rows]
+
+
+def draw(speeds: Sequence[Speed]) -> Figure:
+    """Returns the figure of rates against speeds."""
+    figure = new_figure(8.6, 3.8)
+    draw_rate_against_speed(figure, labelled(speeds))
+    return figure
 
 
 def instructions() -> str:

@@ -18,9 +18,9 @@ from lmcompress.benchmark.records import read_rows
 from lmcompress.cli.main import lmcompress as program
 from lmcompress.cli.main import main
 from lmcompress.report.tables import replace_between_markers
+from lmcompress.report.totals import break_even_bytes
 from tools import cli_page, man_page, readme, readme_picture
 from tools.headline import read_rates, read_speeds
-from tools.readme_table import break_even_bytes
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -201,7 +201,7 @@ def test_readme_shows_the_size_on_record() -> None:
 
 def test_break_even_by_hand() -> None:
     """At 44 MB a file takes as much with lmc-3m and its bytes as with xz."""
-    raw = break_even_bytes(read_rates(), "xz-9e")
+    raw = break_even_bytes(read_rates(), "lmc-3m", "xz-9e")
     totals = {"lmc-3m": 1_010_422, "xz-9e": 1_516_260}  # of the ten files, 6,726,761 bytes
     ours, xz = (totals[codec] * raw / 6_726_761 for codec in totals)
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmcompress.benchmark.records import Record, latest, read_jsonl, read_rows
-from lmcompress.models.store import DEFAULT_MODEL
-from lmcompress.report.speeds import STAGE, Speeds, speeds_of_rows
+from lmcompress.report.speeds import Speeds, speeds_of_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-LABELS = {DEFAULT_MODEL: f"lmcompress ({DEFAULT_MODEL})", STAGE: "lmcompress -m none"}
 
 
 def read_rates() -> list[Record]:

@@ -5,15 +5,13 @@ One text, one machine, one run.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmcompress.models.store import DEFAULT_MODEL
 from lmcompress.report.figures import write_figure
 from lmcompress.report.rate_against_speed import Theme, draw_rate_against_speed
-from lmcompress.report.speeds import STAGE, Speeds
+from lmcompress.report.speeds import Speeds, labelled
 from tools.headline import ROOT
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ THEMES = (
     Theme("light", ink="#1f2328", faint="#d1d9e0", ours="#0072b2", classical="#6e7781"),
     Theme("dark", ink="#e6edf3", faint="#3d444d", ours="#56b4e9", classical="#9198a1"),
 )
-_LABELS = {DEFAULT_MODEL: "lmcompress", STAGE: "-m none"}
 
 
 def paths(folder: Path = FOLDER) -> dict[Theme, Path]:
@@ -43,9 +40,6 @@ def draw(speeds: Speeds, theme: Theme) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.6, 3.8), layout="constrained")
-    rows = [
-        dataclasses.replace(row, codec=_LABELS.get(row.codec, row.codec)) for row in speeds.rows
-    ]
-    draw_rate_against_speed(figure, rows, theme)
+    draw_rate_against_speed(figure, labelled(speeds.rows), theme)
     figure.patch.set_alpha(0)
     return figure

@@ -5,14 +5,13 @@ Everything is computed from the records; a model's bytes are counted once for al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from lmcompress.benchmark.records import Record
-from lmcompress.metrics import bits_per_byte
 from lmcompress.models.store import DEFAULT_MODEL
-from lmcompress.report.speeds import STAGE, Speeds
+from lmcompress.report.speeds import LABELS, STAGE, Speeds
 from lmcompress.report.tables import markdown_table
-from tools.headline import LABELS
+from lmcompress.report.totals import break_even_bytes, model_bytes, rate_of_all
 
 NAME = "headline"
 CODECS = (DEFAULT_MODEL, "zpaq-5", STAGE, "xz-9e", "zstd-22", "gzip-9")
@@ -46,24 +45,14 @@ def _with_model(num_files: int) -> str:
     return f"{num_files} files + model"
 
 
-def break_even_bytes(rates: Iterable[Record], rival: str) -> float:
-    """Returns the raw bytes from which on the model pays for its own bytes.
-
-    At the rates over all files, which do not fall with size as those of real files would.
-    """
-    rates = list(rates)
-    gain = _rate(rates, rival) - _rate(rates, DEFAULT_MODEL)
-    return 8 * _model_bytes(rates, DEFAULT_MODEL) / gain
-
-
 def _row(codec: str, rates: Sequence[Record], speeds: Speeds) -> list[str]:
     speed = next(row for row in speeds.rows if row.codec == codec)
     found = [record for record in rates if record.codec == codec]
     of_file = {record.corpus: record.bits_per_byte for record in found}
     columns = [
         *(of_file[corpus] for corpus in FILES.values()),
-        _rate(found, codec),
-        _rate(found, codec, _model_bytes(found, codec)),
+        rate_of_all(found, codec),
+        rate_of_all(found, codec, model_bytes(found, codec)),
     ]
     cells = [f"{rate:.3f}" for rate in columns]
     return [LABELS.get(codec, codec), *cells, _speed(speed.compress), _speed(speed.decompress)]
@@ -73,28 +62,18 @@ def _speed(speed: float) -> str:
     return f"{speed:,.0f}" if speed >= 100 else f"{speed:.0f}"
 
 
-def _rate(rates: Iterable[Record], codec: str, extra_bytes: int = 0) -> float:
-    """Returns the bits of all files over the bytes of all files."""
-    found = [record for record in rates if record.codec == codec]
-    compressed = sum(record.compressed_bytes or 0 for record in found)
-    return bits_per_byte(compressed + extra_bytes, sum(record.raw_bytes for record in found))
-
-
-def _model_bytes(rates: Iterable[Record], codec: str) -> int:
-    return next(record.model_bytes for record in rates if record.codec == codec)
-
-
 def _note(rates: Sequence[Record], speeds: Speeds) -> str:
     ours = [record for record in rates if record.codec == DEFAULT_MODEL]
     raw = sum(record.raw_bytes for record in ours)
     sizes = " and ".join(
-        f"with {rival} at {break_even_bytes(rates, rival) / 1e6:.0f} MB" for rival in RIVALS
+        f"with {rival} at {break_even_bytes(rates, DEFAULT_MODEL, rival) / 1e6:.0f} MB"
+        for rival in RIVALS
     )
     kinds = ", ".join(f"{name} is `{corpus}`" for name, corpus in FILES.items())
     return (
         "Lower is better; 8 is the uncompressed file. **The model's bytes are not included**, "
         f'except in "{_with_model(len(ours))}", which adds the '
-        f"{_model_bytes(rates, DEFAULT_MODEL):,} bytes of {DEFAULT_MODEL} once to the "
+        f"{model_bytes(rates, DEFAULT_MODEL):,} bytes of {DEFAULT_MODEL} once to the "
         f"{raw / 1e6:.1f} MB of all files. Counted that way, lmcompress breaks even {sizes} "
         "of such data.\n\n"
         f"The files, as `lmcompress bench` names them: {kinds}; `@START+LENGTH` is a part of "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def derived_texts(records: Sequence[Record]) -> dict[str, str]:
     shown = current(records)
     lines = [*lines_of(records), *published_lines()]
     raw = [_raw_row(line) for whole in (False, True) for line in lines if line.is_chunked == whole]
-    adjusted = [row for line in lines if line.num_parameters for row in _adjusted_rows(line)]
+    adjusted = [_adjusted_row(line) for line in lines if line.num_parameters]
     tables = [
         markdown_of(raw, f"## Raw compression rate\n\n{_raw_note(shown)}"),
         markdown_of(adjusted, f"## Adjusted compression rate\n\n{_ADJUSTED_NOTE}"),
@@ -129,22 +129,15 @@ def _head(line: Line) -> dict[str, Any]:
     }
 
 
-def _adjusted_rows(line: Line) -> Iterator[dict[str, Any]]:
-    if line.is_published:
-        yield _adjusted_row(line, "2 bytes a parameter, 1 GB", line.adjusted)
-        return
-    sizes = {
-        "2 bytes a parameter": (line.half_precision_bytes, line.raw_bytes),
-        "stored model": (line.model_bytes, line.raw_bytes),
-        "2 bytes a parameter, projected to 1 GB": (line.half_precision_bytes, PROJECTED_BYTES),
+def _adjusted_row(line: Line) -> dict[str, Any]:
+    added = adjusted_compression_rate(0, line.half_precision_bytes, PROJECTED_BYTES)
+    ours = {name: found + added for name, found in line.rates.items()}
+    shown = line.adjusted if line.is_published else ours
+    return {
+        **_head(line),
+        "source": "published" if line.is_published else "projected",
+        **_cells(line, shown),
     }
-    for label, (model_bytes, raw_bytes) in sizes.items():
-        added = adjusted_compression_rate(0, model_bytes, raw_bytes)
-        yield _adjusted_row(line, label, {name: r + added for name, r in line.rates.items()})
-
-
-def _adjusted_row(line: Line, label: str, rates: dict[str, float]) -> dict[str, Any]:
-    return _head(line) | {"model counted as": label} | _cells(line, rates)
 
 
 def _raw_note(records: Sequence[Record]) -> str:
@@ -168,7 +161,9 @@ def _raw_note(records: Sequence[Record]) -> str:
 
 
 _ADJUSTED_NOTE = (
-    "The raw rate plus the model's bytes over the raw bytes, in percent; without a model it is the "
-    "raw rate. The samples are small compared with the models; the third row of each takes the "
-    "rate measured on the sample for that of 1 GB, the paper's size: **projected**, not measured."
+    f"The raw rate plus the model's bytes, two for each parameter, over {PROJECTED_BYTES // 10**9} "
+    "GB, in percent; without a model it is the raw rate. 1 GB is what the paper compresses. Our "
+    "samples are smaller than most models, which would add more than the sample has bytes, so the "
+    "rates measured on them are taken for those of 1 GB: **projected**, not measured. What a model "
+    "adds to the sample itself is in summary.csv."
 )

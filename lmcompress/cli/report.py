@@ -31,8 +31,8 @@ _CHECKOUT_RESULTS = Path(__file__).resolve().parents[2] / "results"
 def report(output: str, folder: Path | None, force: bool, quiet: bool) -> int:
     """Write one HTML page with the tables, figures and sources of all experiments.
 
-    The page is self-contained: it works offline and without other files. Experiments without
-    results are listed with the command that runs them.
+    The page opens on a summary of what was found. It is self-contained: it works offline and
+    without other files. Experiments without results are listed with the command that runs them.
     """
     from lmcompress.report.page import build_page
     from lmcompress.report.results import has_results, read_results

@@ -7,37 +7,54 @@ are inlined, and a content security policy in the page forbids the browser to lo
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import lmcompress
-from lmcompress.report import summary
-from lmcompress.report.results import Experiment, Results
+from lmcompress.report import provenance
+from lmcompress.report.markdown import has_published_rows, html, inline_html
+from lmcompress.report.results import Experiment, Figure, Results
+from lmcompress.report.summary import Summary, summary_of
 from lmcompress.report.svg import inline_svg
 from lmcompress.system.extras import needs_extra
 
-with needs_extra("report", "the page", "jinja2", "markdown_it", "markupsafe"):
+with needs_extra("report", "the page", "jinja2", "markupsafe"):
     import jinja2
-    from markdown_it import MarkdownIt
-    from markdown_it.token import Token
     from markupsafe import Markup
 
 _ASSETS = "assets"
-_PUBLISHED = re.compile(r"\bpublished\b", re.IGNORECASE)
-_PUBLISHED_ROW = '<tr class="published">'
-_FOLDER_LINK = re.compile(r"(?:results/)?(\w+)/(?:table\.md)?")
+_DOCUMENTS = {"README.md": "How to read the numbers", "LOG.md": "What was tried and did not help"}
+"""File -> title on the page."""
 
 
 class Section(NamedTuple):
     """What the template shows about an experiment."""
 
     experiment: Experiment
+    finding: Markup
+    """Empty if no sentence says what it found."""
     method: Markup
     table: Markup
     figures: Sequence[tuple[str, Markup]]
     """Caption and element."""
+
+
+class Chapter(NamedTuple):
+    """Sections under one heading of the contents."""
+
+    heading: str
+    sections: Sequence[Section]
+
+
+class Opening(NamedTuple):
+    """What the template shows above all sections."""
+
+    facts: Summary
+    table: Markup
+    figures: Sequence[tuple[str, Markup]]
+    findings: Sequence[tuple[str, Markup, Experiment]]
+    """Lead, sentence, where it comes from."""
 
 
 class Document(NamedTuple):
@@ -54,22 +71,25 @@ def build_page(results: Results) -> str:
     Raises:
       LmcompressError: If a figure cannot be read.
     """
-    rows = [row for one in results.experiments for row in one.rows]
     names = {one.name for one in results.experiments}
-    sections = [_section(one, names) for one in results.experiments]
+    facts = summary_of(results)
+    found = {finding.experiment.name: inline_html(finding.text) for finding in facts.findings}
+    chapters = [
+        Chapter(group.heading, [_section(one, names, found) for one in group.experiments])
+        for group in results.groups
+    ]
+    tables = [section.table for chapter in chapters for section in chapter.sections]
     return (
         _environment()
         .get_template("page.html")
         .render(
-            sections=sections,
-            has_published=any(_PUBLISHED_ROW in section.table for section in sections),
+            opening=_opening(facts),
+            chapters=chapters,
+            has_published=any(map(has_published_rows, tables)),
             missing=results.missing,
-            documents=[_document(text, names) for text in results.documents],
-            num_records=len(rows),
-            num_decoded=summary.num_decoded(rows),
-            last_date=summary.last_date(rows),
+            documents=[_document(name, text, names) for name, text in results.documents.items()],
             version=lmcompress.__version__,
-            summary=summary,
+            provenance=provenance,
             inlined=_inlined,
         )
     )
@@ -90,105 +110,41 @@ def _inlined(name: str) -> Markup:
     return Markup((Path(__file__).parent / _ASSETS / name).read_text("utf-8"))
 
 
-def _section(experiment: Experiment, names: set[str]) -> Section:
-    return Section(
-        experiment,
-        method=_html(experiment.method, names),
-        table=_html(experiment.table, names, experiment.title, breaks=True),
-        figures=[_figure(path, experiment) for path in experiment.figures],
+def _opening(facts: Summary) -> Opening:
+    return Opening(
+        facts,
+        html(facts.table, (), "Rates and speeds of all codecs"),
+        [_drawn(figure, one, "summary-") for one, figure in facts.figures],
+        [(one.lead, inline_html(one.text), one.experiment) for one in facts.findings],
     )
 
 
-def _figure(path: Path, experiment: Experiment) -> tuple[str, Markup]:
-    caption = path.stem.replace("-", " ").replace("_", " ")
-    label = f"{experiment.title}: {caption}."
+def _section(
+    experiment: Experiment, names: Collection[str], findings: dict[str, Markup]
+) -> Section:
+    return Section(
+        experiment,
+        finding=findings.get(experiment.name, Markup()),
+        method=html(experiment.method, names),
+        table=html(experiment.table, names, experiment.title, breaks=True),
+        figures=[_drawn(figure, experiment) for figure in experiment.figures],
+    )
+
+
+def _drawn(figure: Figure, experiment: Experiment, prefix: str = "") -> tuple[str, Markup]:
+    """Returns a caption and an element; `prefix` tells apart two places of one figure."""
+    path, caption = figure
+    label = f"{experiment.title}: {caption}"
     if path.suffix == ".svg":
-        prefix = f"{experiment.name}-{path.stem}-"
+        prefix = f"{prefix}{experiment.name}-{path.stem}-"
         return caption, Markup(inline_svg(path.read_text("utf-8"), prefix, label))
     encoded = base64.b64encode(path.read_bytes()).decode()
     image = Markup('<img src="data:image/png;base64,{}" alt="{}">')
     return caption, image.format(encoded, label)
 
 
-def _document(text: str, names: set[str]) -> Document:
-    """Returns a text under its first heading, the other headings one level lower."""
-    heading, _, rest = text.lstrip().partition("\n")
-    title = heading.lstrip("# ")
-    return Document(f"document-{title.lower()}", title, _html(rest, names))
-
-
-def _html(
-    text: str,
-    names: set[str],
-    table_label: str = "table",
-    *,
-    top_heading: int = 3,
-    breaks: bool = False,
-) -> Markup:
-    """Returns markdown as HTML.
-
-    Args:
-      text: Markdown; HTML in it is shown as text, comments are left out.
-      names: The experiments, which are the targets of links.
-      table_label: What tables show, for screen readers.
-      top_heading: The level of the highest headings.
-      breaks: Whether to keep the line breaks of the text.
-    """
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": breaks}).enable("table")
-    tokens = parser.parse(_without_comments(text))
-    levels = [int(token.tag[1]) for token in tokens if token.type == "heading_open"]
-    shift = top_heading - min(levels, default=top_heading)
-    for i, token in enumerate(tokens):
-        if token.type.startswith("heading"):
-            token.tag = f"h{min(int(token.tag[1]) + shift, 6)}"
-        elif token.type == "inline":
-            _relink(token.children or [], names)
-        elif token.type == "tr_open":
-            _mark_row(tokens[i:])
-        elif token.type == "table_open":
-            token.meta["label"] = table_label
-    parser.add_render_rule("table_open", _open_table)
-    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
-    return Markup(parser.renderer.render(tokens, parser.options, {}))
-
-
-def _without_comments(text: str) -> str:
-    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-
-
-def _open_table(_renderer: object, tokens: Sequence[Token], i: int, *_: object) -> str:
-    """Opens a table in a box that scrolls, also by keyboard."""
-    box = Markup('<div class="scroll" role="region" aria-label="{}" tabindex="0"><table>\n')
-    return box.format(tokens[i].meta["label"])
-
-
-def _mark_row(tokens: Sequence[Token]) -> None:
-    """Makes a row's first cell its heading, and marks rows of published figures."""
-    end = next(i for i, token in enumerate(tokens) if token.type == "tr_close")
-    row = tokens[:end]
-    if any(token.type == "th_open" for token in row):
-        for token in row:
-            if token.type == "th_open":
-                token.attrSet("scope", "col")
-        return
-    for token in row[1:4:2]:  # the first cell's opening and closing tag, with its text between them
-        token.tag = "th"
-    row[1].attrSet("scope", "row")
-    if any(_PUBLISHED.search(token.content) for token in row):
-        row[0].attrJoin("class", "published")
-
-
-def _relink(tokens: Sequence[Token], names: set[str]) -> None:
-    """Points links to files in results/ to their place on the page and drops other links."""
-    for token in tokens:
-        href = str(token.attrGet("href") or "")
-        if token.type != "link_open" or href.startswith(("https:", "http:", "#")):
-            continue
-        folder = _FOLDER_LINK.fullmatch(href)
-        document = re.fullmatch(r"(?:results/)?(README|LOG)\.md", href)
-        if folder and folder[1] in names:
-            token.attrSet("href", f"#{folder[1]}")
-        elif document:
-            token.attrSet("href", f"#document-{'log' if document[1] == 'LOG' else 'results'}")
-        else:
-            del token.attrs["href"]
+def _document(name: str, text: str, names: Collection[str]) -> Document:
+    """Returns a text without its first heading, the other headings one level lower."""
+    _, _, rest = text.lstrip().partition("\n")
+    anchor = f"document-{name.removesuffix('.md').lower()}"
+    return Document(anchor, _DOCUMENTS[name], html(rest, names))

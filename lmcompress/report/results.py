@@ -1,31 +1,38 @@
 """Reads results/: one folder per experiment.
 
-A folder counts if it has records.jsonl or table.md. The question that an experiment asks is in the
-docstring of its script; scripts are parsed and never run.
+A folder counts if it has records.jsonl or table.md. Titles and captions are in the scripts of the
+checkout, if the folder is part of one.
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmcompress.benchmark.records import read_rows
 from lmcompress.errors import LmcompressError
+from lmcompress.report.declared import Declared, declared_beside
 from lmcompress.system.extras import needs_extra
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = Mapping[str, Any]
-FIRST = (
-    "table_1", "figure_2", "figure_3", "figure_4", "table_2", "scaling_law", "ladder_table",
-    "model_sizes",
-)  # fmt: skip
-"""The paper's tables and figures come first, then other declared experiments, then the rest."""
 _RECORDS, _TABLE = "records.jsonl", "table.md"
+_DOCUMENTS = ("README.md", "LOG.md")
+UNGROUPED = "Other experiments"
+
+
+class Figure(NamedTuple):
+    """A drawing of an experiment."""
+
+    path: Path
+    """The SVG if there is one, else the PNG."""
+    caption: str
+    """What a reader sees in it; the name of the file if no script says so."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,40 +48,61 @@ class Experiment:
     table: str
     """Markdown; empty if there is no table.md yet."""
     rows: Sequence[Row]
-    figures: Sequence[Path]
-    """One file for each figure: the SVG if there is one, else the PNG."""
+    figures: Sequence[Figure]
+
+
+class Group(NamedTuple):
+    """Experiments under one heading."""
+
+    heading: str
+    experiments: Sequence[Experiment]
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
     """All experiments with results, and those without."""
 
-    experiments: Sequence[Experiment]
+    groups: Sequence[Group]
     missing: Mapping[str, str]
     """Name -> title of declared experiments without results."""
-    documents: Sequence[str]
-    """README.md and LOG.md of the folder, markdown, if they exist."""
+    documents: Mapping[str, str]
+    """File name -> markdown: README.md and LOG.md of the folder, if they exist."""
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """All experiments with results, in the order of the groups."""
+        return [one for group in self.groups for one in group.experiments]
 
 
 def read_results(folder: Path) -> Results:
-    """Returns the contents of a results folder, the paper's tables and figures first.
+    """Returns the contents of a results folder, in the groups that the scripts declare.
+
+    Experiments that are in no group come last.
 
     Raises:
       LmcompressError: If no experiment has results there, or a record is damaged.
     """
-    scripts = _scripts_beside(folder)
-    declared = _declared(scripts)
+    declared = declared_beside(folder)
     found = {path.name: path for path in _experiment_folders(folder)}
     if not found:
         raise LmcompressError(
             f"found no results in {folder}, expected folders with {_RECORDS} or {_TABLE}: run "
             "`lmcompress reproduce` in a checkout, or name another folder"
         )
-    order = [name for name in dict.fromkeys((*FIRST, *declared, *sorted(found))) if name in found]
+    grouped = set(itertools.chain.from_iterable(declared.groups.values()))
+    rest = [name for name in dict.fromkeys((*declared.titles, *found)) if name not in grouped]
+    groups = [
+        Group(heading, [_read(found[name], declared) for name in names if name in found])
+        for heading, names in {**declared.groups, UNGROUPED: rest}.items()
+    ]
     return Results(
-        [_read(found[name], declared.get(name), scripts) for name in order],
-        {name: title for name, title in declared.items() if name not in found},
-        [path.read_text("utf-8") for path in _documents(folder) if path.is_file()],
+        [group for group in groups if group.experiments],
+        {name: title for name, title in declared.titles.items() if name not in found},
+        {
+            name: (folder / name).read_text("utf-8")
+            for name in _DOCUMENTS
+            if (folder / name).is_file()
+        },
     )
 
 
@@ -99,54 +127,29 @@ def _experiment_folders(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _documents(folder: Path) -> Iterator[Path]:
-    return (folder / name for name in ("README.md", "LOG.md"))
-
-
-def _read(folder: Path, title: str | None, scripts: Path | None) -> Experiment:
+def _read(folder: Path, declared: Declared) -> Experiment:
     table = folder / _TABLE
-    question, method = _docstring(scripts / f"{folder.name}.py") if scripts else ("", "")
+    question, method = declared.docstring(folder.name)
     return Experiment(
         name=folder.name,
-        title=title or folder.name.replace("_", " ").capitalize(),
+        title=declared.titles.get(folder.name) or _spelled(folder.name).capitalize(),
         question=question,
         method=method,
         table=table.read_text("utf-8") if table.is_file() else "",
         rows=read_rows(folder / _RECORDS),
-        figures=_figures(folder),
+        figures=[
+            Figure(path, declared.captions.get(f"{folder.name}/{path.stem}") or _spelled(path.stem))
+            for path in _drawings(folder)
+        ],
     )
 
 
-def _figures(folder: Path) -> list[Path]:
+def _spelled(name: str) -> str:
+    return name.replace("-", " ").replace("_", " ")
+
+
+def _drawings(folder: Path) -> list[Path]:
+    """Returns one file for each figure, sorted by name."""
     by_stem = {path.stem: path for path in sorted(folder.glob("*.png"))}
     by_stem |= {path.stem: path for path in sorted(folder.glob("*.svg"))}
     return [by_stem[stem] for stem in sorted(by_stem)]
-
-
-def _scripts_beside(folder: Path) -> Path | None:
-    """Returns experiments/ of the checkout that a results folder belongs to."""
-    for parent in folder.resolve().parents:
-        if (parent / "experiments" / "__init__.py").is_file():
-            return parent / "experiments"
-    return None
-
-
-def _declared(scripts: Path | None) -> dict[str, str]:
-    """Returns EXPERIMENTS of experiments/__init__.py: name -> title."""
-    if scripts is None:
-        return {}
-    for node in _parsed(scripts / "__init__.py").body:
-        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "EXPERIMENTS":
-            return dict(ast.literal_eval(node.value)) if node.value else {}
-    return {}
-
-
-def _docstring(script: Path) -> tuple[str, str]:
-    """Returns the first line of a script's docstring, and the rest."""
-    text = ast.get_docstring(_parsed(script)) if script.is_file() else None
-    question, _, method = (text or "").partition("\n")
-    return question.strip(), method.strip("\n")
-
-
-def _parsed(script: Path) -> ast.Module:
-    return ast.parse(script.read_text("utf-8"), script.name)

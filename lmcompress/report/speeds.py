@@ -15,6 +15,9 @@ from lmcompress.report.results import Row
 Action = Literal["compress", "decompress"]
 ACTIONS: tuple[Action, Action] = ("compress", "decompress")
 STAGE = "adaptive stage alone"
+LABELS = {DEFAULT_MODEL: f"lmcompress ({DEFAULT_MODEL})", STAGE: "lmcompress -m none"}
+_SHORT_LABELS = {DEFAULT_MODEL: "lmcompress", STAGE: "-m none"}
+"""What a reader who knows no records calls them, in tables and beside dots."""
 _DEFAULT_IN_SPEED = "default model"
 
 
@@ -94,6 +97,13 @@ def _of_rows(codec: str, rows: Sequence[Row]) -> Speed:
     name = DEFAULT_MODEL if codec == _DEFAULT_IN_SPEED else codec
     is_ours = codec in (_DEFAULT_IN_SPEED, STAGE)
     return Speed(name, rate, speeds["compress"], speeds["decompress"], is_ours)
+
+
+def labelled(speeds: Iterable[Speed]) -> list[Speed]:
+    """Returns the same with short names for lmcompress, with its default model and without."""
+    return [
+        dataclasses.replace(one, codec=_SHORT_LABELS.get(one.codec, one.codec)) for one in speeds
+    ]
 
 
 def pareto_front(speeds: Iterable[Speed], action: Action) -> list[Speed]:

@@ -1,106 +1,99 @@
-"""A summary of where an experiment's records come from: runs, texts, models, versions."""
+"""What the page of results opens with: the headline table, and the findings in sentences."""
 
 from __future__ import annotations
 
-import collections
-import re
-from collections.abc import Iterable
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Sequence
 
-from lmcompress.report.results import Row
+from lmcompress.benchmark.records import Record
+from lmcompress.errors import LmcompressError
+from lmcompress.report import provenance
+from lmcompress.report.results import Experiment, Figure, Results
+from lmcompress.report.sentences import Finding, findings, records_of
+from lmcompress.report.speeds import LABELS, Speeds, speeds_of_rows
+from lmcompress.report.tables import ABSENT, by_total, markdown_table
+from lmcompress.report.totals import model_bytes, rate_of_all
 
-_PROVENANCE = {"run_id", "git_commit", "command", "machine", "fingerprint", "corpus_sha256"}
+_RATES, _SPEEDS = "default_against_classical", "speed"
 
 
-class Run(NamedTuple):
-    """The records that one command wrote from one commit, on one machine and day."""
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What stands above all sections."""
 
-    date: str
-    command: str
-    commit: str
-    """Twelve digits, followed by "+" if the code differed from the commit."""
-    machine: str
+    num_experiments: int
     num_records: int
+    num_decoded: int
+    last_date: str
+    table: str
+    """Markdown; empty without records of several codecs."""
+    figures: Sequence[tuple[Experiment, Figure]]
+    findings: Sequence[Finding]
 
 
-class Corpus(NamedTuple):
-    """A text that was compressed or scored."""
-
-    name: str
-    raw_bytes: int | None
-    sha256: str
-
-
-def runs_of(rows: Iterable[Row]) -> list[Run]:
-    """Returns the runs, oldest first; rows without a command are left out."""
-    counts = collections.Counter(
-        (_date(row), row["command"], _commit(row), row.get("machine") or "")
-        for row in rows
-        if row.get("command")
+def summary_of(results: Results) -> Summary:
+    """Returns the summary of what is there; a folder may hold any experiments."""
+    rows = [row for one in results.experiments for row in one.rows]
+    speeds = _named(results, _SPEEDS)
+    return Summary(
+        len(results.experiments),
+        len(rows),
+        provenance.num_decoded(rows),
+        provenance.last_date(rows),
+        _headline(_named(results, _RATES), speeds),
+        [(speeds, figure) for figure in speeds.figures] if speeds else [],
+        findings(results),
     )
-    return [Run(*key, num_records=count) for key, count in sorted(counts.items())]
 
 
-def corpora_of(rows: Iterable[Row]) -> list[Corpus]:
-    """Returns each corpus once, in the order of the records."""
-    return list(
-        dict.fromkeys(
-            Corpus(_corpus_name(row), row.get("raw_bytes"), row["corpus_sha256"])
-            for row in rows
-            if row.get("corpus_sha256")
+def _named(results: Results, name: str) -> Experiment | None:
+    return next((one for one in results.experiments if one.name == name), None)
+
+
+def _headline(rates: Experiment | None, speeds: Experiment | None) -> str:
+    """Returns a row for each codec, best first, and what must be known to read them."""
+    records = records_of(rates) if rates else []
+    if not records:
+        return ""
+    try:
+        timed = speeds_of_rows(speeds.rows) if speeds else None
+    except LmcompressError:  # a part of a run, without codecs
+        timed = None
+    num_files = len({record.corpus for record in records})
+    header = [
+        "codec",
+        f"bits per byte, {num_files} files",
+        "with the model's bytes",
+        "compress kB/s",
+        "decompress kB/s",
+    ]
+    codecs = [codec for codec in by_total(records) if codec != "stored"]
+    table = markdown_table(header, [_row(codec, records, timed) for codec in codecs])
+    return f"{table}\n\n{_note(records, timed)}"
+
+
+def _row(codec: str, records: Sequence[Record], speeds: Speeds | None) -> list[str]:
+    found = [row for row in speeds.rows if row.codec == codec] if speeds else []
+    kilobytes = [found[0].compress, found[0].decompress] if found else []
+    cells = [
+        f"{rate_of_all(records, codec):.3f}",
+        f"{rate_of_all(records, codec, model_bytes(records, codec)):.3f}",
+        *([f"{speed:,.0f}" for speed in kilobytes] or [ABSENT] * 2),
+    ]
+    if codec in LABELS:
+        return [f"**{cell}**" for cell in (LABELS[codec], *cells)]
+    return [codec, *cells]
+
+
+def _note(records: Sequence[Record], speeds: Speeds | None) -> str:
+    sizes = {record.corpus: record.raw_bytes for record in records}
+    note = (
+        "`-m none` is lmcompress without its GPT. "
+        f"Sizes: {len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB together."
+    )
+    if speeds:
+        note += (
+            f" Speeds: {speeds.raw_bytes:,} bytes of {speeds.corpus} on {speeds.machine}; "
+            f"lmcompress uses {speeds.threads} threads, classical codecs one."
         )
-    )
-
-
-def models_of(rows: Iterable[Row]) -> dict[str, list[str]]:
-    """Returns fingerprint -> the names that the records have for that model, if any."""
-    names: dict[str, list[str]] = {}
-    for row in rows:
-        fingerprint = row.get("fingerprint") or ""
-        if fingerprint.strip("0"):  # zeros mean no model: the adaptive stage alone
-            known = names.setdefault(fingerprint, [])
-            name = row.get("codec") or row.get("model") or ""
-            if name and name not in known:
-                known.append(name)
-    return names
-
-
-def versions_of(rows: Iterable[Row]) -> list[str]:
-    """Returns the versions of codecs and libraries that the records name, each once."""
-    found = dict.fromkeys(
-        f"{row['codec']}: {row['codec_version']}"
-        for row in rows
-        if row.get("codec_version") and not row.get("fingerprint")
-    )
-    for library in ("lmcompress", "torch", "python"):
-        versions = {row[key] for row in rows if row.get(key := f"{library}_version")}
-        found |= {f"{library} {version}": None for version in sorted(versions)}
-    return list(found)
-
-
-def num_decoded(rows: Iterable[Row]) -> int:
-    """Returns the number of records whose file was decompressed and compared."""
-    return sum(row.get("round_trip_ok") is True for row in rows)
-
-
-def last_date(rows: Iterable[Row]) -> str:
-    """Returns the day of the newest record, or "" if no record has one."""
-    return max(map(_date, rows), default="")
-
-
-def _date(row: Row) -> str:
-    match = re.match(r"(\d{4})-?(\d\d)-?(\d\d)T", row.get("created_utc") or row.get("run_id") or "")
-    return "-".join(match.groups()) if match else ""
-
-
-def _commit(row: Row) -> str:
-    commit = str(row.get("git_commit") or "")[:12]
-    return f"{commit}+" if commit and row.get("git_dirty") else commit
-
-
-def _corpus_name(row: Row) -> str:
-    """Returns a record's corpus, else its first field that is a string."""
-    if row.get("corpus"):
-        return str(row["corpus"])
-    texts = (v for k, v in row.items() if isinstance(v, str) and k not in _PROVENANCE)
-    return next(texts, "")
+    return note

@@ -1,4 +1,4 @@
-"""SVG files inlined in an HTML page: unique ids, and greys that follow the page's theme."""
+"""SVG files inlined in an HTML page: unique ids, greys and blue that follow the page's theme."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from lmcompress.errors import LmcompressError
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _GREY = re.compile(r"#([0-9a-f]{2})\1\1\b", re.IGNORECASE)
+_BLUE = re.compile("#0072b2", re.IGNORECASE)
+"""Too dark on a dark page."""
 _LEFT_OUT = {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"}
 """Matplotlib's style sheet would apply to the whole page, which has an equivalent one."""
 
@@ -54,8 +56,8 @@ def _rename_ids(element: ElementTree.Element, prefix: str) -> None:
 
 
 def _themed(style: str) -> str:
-    """Returns a style with its greys mixed from the page's colors --ink and --paper."""
-    return _GREY.sub(lambda match: _mixed(int(match[1], 16)), style)
+    """Returns a style with the page's --blue, and greys mixed from its --ink and --paper."""
+    return _BLUE.sub("var(--blue)", _GREY.sub(lambda match: _mixed(int(match[1], 16)), style))
 
 
 def _mixed(grey: int) -> str:

@@ -72,7 +72,7 @@ def test_tables_mark_what_is_scored_and_what_is_published(records: list[Record])
     chunked = next(row for row in rows if row[1] == "2,048")
     assert chunked[2] == "measured"
     assert "(scored)" not in chunked[3]
-    adjusted = [row for row in rows if "stored model" in row and row[1] == "2,048"]
+    adjusted = [row for row in rows if row[2] == "projected" and row[1] == "2,048"]
     for row in (chunked, *adjusted):
         assert row[-1].endswith("(scored) |")
     assert len(adjusted) == 1
@@ -81,18 +81,14 @@ def test_tables_mark_what_is_scored_and_what_is_published(records: list[Record])
     assert all("| published |" in line for line in published)
 
 
-def test_adjusted_rates_count_the_model_in_both_ways(
+def test_adjusted_rates_count_the_model_in_a_gigabyte(
     records: list[Record], tiny_model: Model
 ) -> None:
     line = next(line for line in lines_of(records) if line.is_chunked)
     table = derived_texts(records)["table.md"]
 
-    for label, model_bytes in (
-        ("2 bytes a parameter", 2 * tiny_model.num_parameters),
-        ("stored model", tiny_model.model_bytes),
-    ):
-        expected = 100 * (line.rates["text"] + model_bytes / len(RAW))
-        assert f"| tiny | 2,048 | measured | {label} | {expected:,.1f} |" in table
+    expected = 100 * (line.rates["text"] + 2 * tiny_model.num_parameters / 10**9)
+    assert f"| tiny | 2,048 | projected | {expected:,.1f} |" in table
 
 
 def test_published_rows_are_the_papers() -> None:

@@ -6,9 +6,6 @@ Needs playwright and Chromium; screenshots are kept in the folder that LMCOMPRES
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +17,11 @@ from lmcompress.codec.costs import ByteCosts, byte_costs
 from lmcompress.models.store import Model
 from lmcompress.report.explaining.page import build_page
 from tests.report.test_explaining import HOSTILE
+from tests.support import browser as browser_support
+from tests.support.browser import FITS, SCREENS, keep
 from tests.support.command_line import TEXT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SCREENS = {
-    "desktop": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
-    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
-    "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
-}
 RAW = b"Call me Ishmael. Some years ago, call me Ishmael.\n" * 3 + TEXT + HOSTILE * 2
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture
@@ -48,20 +30,7 @@ def costs(tiny_model: Model) -> list[ByteCosts]:
 
 
 def opened(browser: Any, path: Path, built: str, **screen: Any) -> tuple[Any, list[str]]:
-    """Returns the page once its text is shown, and a list that fills with its errors."""
-    path.write_text(built, "utf-8")
-    shown, errors = browser.new_page(**screen), []
-    shown.on("pageerror", lambda error: errors.append(str(error)))
-    shown.on("console", lambda said: said.type == "error" and errors.append(said.text))
-    shown.on("dialog", lambda dialog: errors.append(dialog.message))
-    shown.goto(path.as_uri())
-    shown.wait_for_selector("body[data-ready=yes]", state="attached")
-    return shown, errors
-
-
-def keep(shown: Any, name: str) -> None:
-    if folder := os.environ.get("LMCOMPRESS_SCREENSHOTS"):
-        shown.screenshot(path=Path(folder) / f"explain-{name}.png", full_page=True)
+    return browser_support.opened(browser, path, built, ready="body[data-ready=yes]", **screen)
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -75,13 +44,13 @@ def test_a_hostile_text_is_shown_whole_and_fits(
     shown.locator(f"input[name=show][value='{show}']").check()
     shown.locator("#text").scroll_into_view_if_needed()
 
-    assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert shown.evaluate(FITS)
     assert shown.locator("#text script, #text img").count() == 0
     text = shown.locator("#text").inner_text()
     assert "<script>alert(1)</script>" in text
     assert "⟨U+202E⟩" in text
     assert "⟨FF⟩" in text
-    keep(shown, f"{screen}-{show}")
+    keep(shown, f"explain-{screen}-{show}")
     assert errors == []
     shown.close()
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from lmcompress.cli import report
-from lmcompress.report import summary
+from lmcompress.report import provenance, sentences
+from lmcompress.report.declared import declared_beside
+from lmcompress.report.markdown import FOLDED_ROWS, html
 from lmcompress.report.page import build_page
 from lmcompress.report.results import frame_of, read_results
 from tests.support.command_line import Run, assert_one_line_error
@@ -76,6 +78,8 @@ def checkout(tmp_path: Path) -> Path:
     (scripts / "__init__.py").write_text(
         "EXPERIMENTS: dict[str, str] = "
         "{'speed': 'How fast it is', 'table_1': 'Table 1: rates', 'growth': 'Time by size'}\n"
+        "GROUPS: dict[str, tuple[str, ...]] = {'The paper': ('table_1',), 'Time': ('growth',)}\n"
+        "CAPTIONS: dict[str, str] = {'table_1/rates': 'What each codec takes.'}\n"
     )
     (scripts / "table_1.py").write_text('"""Who is best?\n\n    run me\n\nBy bytes."""\n1 / 0\n')
     results = tmp_path / "results"
@@ -93,8 +97,10 @@ def checkout(tmp_path: Path) -> Path:
     return results
 
 
-def test_paper_first_then_as_declared_then_the_undeclared(checkout: Path) -> None:
+def test_groups_first_then_as_declared_then_the_undeclared(checkout: Path) -> None:
     results = read_results(checkout)
+
+    assert [group.heading for group in results.groups] == ["The paper", "Other experiments"]
 
     assert [one.name for one in results.experiments] == ["table_1", "speed", "aside"]
     titles = ["Table 1: rates", "How fast it is", "Aside"]
@@ -112,7 +118,8 @@ def test_the_question_is_the_scripts_whose_code_does_not_run(checkout: Path) -> 
 def test_a_figure_comes_once_and_as_svg_where_there_is_one(checkout: Path) -> None:
     figures = read_results(checkout).experiments[0].figures
 
-    assert [path.name for path in figures] == ["only.png", "rates.svg"]
+    assert [figure.path.name for figure in figures] == ["only.png", "rates.svg"]
+    assert [figure.caption for figure in figures] == ["only", "What each codec takes."]
 
 
 def test_the_page_has_tables_figures_sources_and_what_is_missing(checkout: Path) -> None:
@@ -122,7 +129,7 @@ def test_the_page_has_tables_figures_sources_and_what_is_missing(checkout: Path)
         "Who is best?", "A note.", '<svg xmlns="http', "data:image/png;base64,cG5n",
         ROW["corpus_sha256"], ROW["fingerprint"], "0123456789ab+", "1,234,567", "a machine",
         "2025-01-02", "python -m experiments.table_1", "lmcompress 9.9.9", "time by size",
-        "lmcompress reproduce growth", "lmcompress reproduce speed",
+        "lmcompress reproduce growth", "lmcompress reproduce speed", "What each codec takes.",
     ):  # fmt: skip
         assert part.lower() in page.lower(), part
 
@@ -175,21 +182,75 @@ def test_the_committed_results_are_all_on_the_page() -> None:
     assert {one.name for one in results.experiments} >= folders
     for one in results.experiments:
         assert f'<section id="{one.name}"' in page
-        assert page.count(f'id="{one.name}-{one.figures[0].stem}-') > 0 if one.figures else True
+        assert (
+            page.count(f'id="{one.name}-{one.figures[0].path.stem}-') > 0 if one.figures else True
+        )
     assert page == build_page(read_results(ROOT / "results"))
+
+
+def test_every_committed_experiment_has_a_title_a_group_and_captions() -> None:
+    results = read_results(ROOT / "results")
+    declared = declared_beside(ROOT / "results")
+    grouped = [name for names in declared.groups.values() for name in names]
+    drawn = {
+        f"{one.name}/{figure.path.stem}" for one in results.experiments for figure in one.figures
+    }
+
+    assert sorted(grouped) == sorted(declared.titles)
+    assert {one.name for one in results.experiments} <= set(declared.titles)
+    assert drawn == set(declared.captions), "each figure needs a caption in experiments/__init__.py"
+    for caption in declared.captions.values():
+        assert caption.endswith(".")
+        assert len(caption.split()) >= 8, f"{caption!r} is no sentence"
+
+
+def test_the_page_opens_on_a_summary_with_links_to_what_it_says(checkout: Path) -> None:
+    page = build_page(read_results(ROOT / "results"))
+
+    assert page.index('<section id="summary"') < page.index('<section id="default_against')
+    opening = page[page.index('<section id="summary"') : page.index('<p class="chapter">')]
+    assert opening.count("<li><b>") == len(sentences._SENTENCES)
+    assert "<b>lmcompress (lmc-3m)</b>" in opening.replace("strong>", "b>")
+    assert "rate-against-speed" in opening
+
+
+def test_a_folder_of_other_experiments_has_a_summary_without_table(checkout: Path) -> None:
+    page = build_page(read_results(checkout))
+
+    opening = page[page.index('<section id="summary"') : page.index('<p class="chapter">')]
+    assert "3 experiments with 2 records, 2 of them" in opening
+    assert "<table>" not in opening
+    assert "What was found" not in opening
+
+
+def test_long_tables_are_folded_under_a_line_that_tells_rows_and_columns() -> None:
+    rows = "".join(f"| codec-{i} | {i} |\n" for i in range(FOLDED_ROWS))
+    short = f"| codec | size |\n| --- | ---: |\n{rows}"
+
+    assert "<details" not in html(short, ())
+    folded = html(f"{short}| one more | 1 |\n", ())
+    assert f"<summary>Show all {FOLDED_ROWS + 1} rows, with codec and size</summary>" in folded
+    Elements(folded)
+
+
+def test_of_many_columns_the_first_are_named() -> None:
+    columns = [f"c{i}" for i in range(9)]
+    line = f"|{'|'.join(columns)}|\n|{'---|' * 9}\n" + f"|{'1|' * 9}\n" * (FOLDED_ROWS + 1)
+
+    assert "with c0, c1, c2, c3, c4, c5 and 3 more columns<" in html(line, ())
 
 
 def test_sources_are_counted_by_run_and_named_once() -> None:
     other = {"file": "b.bin", "corpus_sha256": "d", "fingerprint": "0" * 32, "command": "c"}
     rows = [ROW, ROW, other]
 
-    assert [(run.command, run.num_records) for run in summary.runs_of(rows)] == [
+    assert [(run.command, run.num_records) for run in provenance.runs_of(rows)] == [
         ("c", 1), (ROW["command"], 2),
     ]  # fmt: skip
-    assert [corpus.name for corpus in summary.corpora_of(rows)] == ["a.txt", "b.bin"]
-    assert summary.models_of(rows) == {ROW["fingerprint"]: ["tiny"]}
-    assert summary.num_decoded(rows) == 2
-    assert summary.last_date(rows) == "2025-01-02"
+    assert [corpus.name for corpus in provenance.corpora_of(rows)] == ["a.txt", "b.bin"]
+    assert provenance.models_of(rows) == {ROW["fingerprint"]: ["tiny"]}
+    assert provenance.num_decoded(rows) == 2
+    assert provenance.last_date(rows) == "2025-01-02"
 
 
 def test_a_frame_has_every_record_with_its_experiment(checkout: Path) -> None:

@@ -46,10 +46,11 @@ def test_a_dark_grey_has_much_of_the_pages_ink(grey: str, share_of_ink: int) -> 
     assert fill(grey) == f"color-mix(in srgb, var(--ink) {share_of_ink}%, var(--paper))"
 
 
-def test_black_is_ink_white_is_paper_and_colours_stay() -> None:
+def test_black_is_ink_white_is_paper_blue_the_pages_and_other_colours_stay() -> None:
     assert fill("#000000") == "var(--ink)"
     assert fill("#FFFFFF") == "var(--paper)"
-    assert fill("#0072b2") == "#0072b2"
+    assert fill("#0072B2") == "var(--blue)"
+    assert fill("#e69f00") == "#e69f00"
 
 
 @pytest.mark.parametrize("text", ["", "<svg", "<html/>"])

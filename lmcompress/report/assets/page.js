@@ -10,10 +10,6 @@ const compare = (a, b) => {
   return typeof a === "number" ? a - b : a.localeCompare(b);
 };
 
-// On a small screen the contents would fill the first page.
-const contents = document.querySelector("nav details");
-if (contents && window.matchMedia("(max-width: 48rem)").matches) contents.open = false;
-
 for (const table of document.querySelectorAll("table")) {
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((heading, column) => {
@@ -41,3 +37,33 @@ for (const box of boxes) {
   box.addEventListener("scroll", () => showRest(box), { passive: true });
 }
 window.addEventListener("resize", () => boxes.forEach(showRest));
+
+// The contents say where the reader is. On a small screen they are folded but for that.
+const contents = document.querySelector("nav details");
+if (contents) {
+  const small = window.matchMedia("(max-width: 64rem)");
+  const links = [...contents.querySelectorAll("a")];
+  const sections = links.map((link) => document.getElementById(link.hash.slice(1)));
+  const showWhere = () => {
+    const passed = sections.findLastIndex((section) => section.getBoundingClientRect().top < 120);
+    const here = links[Math.max(passed, 0)];
+    if (here.hasAttribute("aria-current")) return;
+    links.forEach((link) => link.removeAttribute("aria-current"));
+    here.setAttribute("aria-current", "true");
+    document.getElementById("here").textContent = `: ${here.textContent}`;
+    const box = contents.querySelector(".contents");
+    const outside = here.offsetTop - box.offsetTop - box.clientHeight / 2;
+    if (!small.matches) box.scrollTop = outside;
+  };
+  const fold = () => (contents.open = !small.matches);
+  fold();
+  small.addEventListener("change", fold);
+  contents.addEventListener("click", (event) => {
+    if (small.matches && event.target.closest("a")) contents.open = false;
+  });
+  window.addEventListener("scroll", showWhere, { passive: true });
+  window.addEventListener("resize", showWhere);
+  showWhere();
+}
+// What is unfolded has a width only then.
+document.addEventListener("toggle", () => boxes.forEach(showRest), true);
