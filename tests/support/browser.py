@@ -13,6 +13,8 @@ SCREENS = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
 }
+PATIENCE_MS = 120_000
+"""A page of megabytes takes half a minute where other work has all cores."""
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 
@@ -22,6 +24,7 @@ def opened(
     """Returns the page once `ready`, a selector, is there, and a list that gets its errors."""
     path.write_text(built, "utf-8")
     shown, errors = browser.new_page(**screen), []
+    shown.set_default_timeout(PATIENCE_MS)
     shown.on("pageerror", lambda error: errors.append(str(error)))
     shown.on("console", lambda said: said.type == "error" and errors.append(said.text))
     shown.on("dialog", lambda dialog: errors.append(dialog.message))
