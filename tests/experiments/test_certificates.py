@@ -9,7 +9,8 @@ from experiments.support.records import RESULTS
 from lmcompress.benchmark.records import read_rows
 from lmcompress.models.store import DEFAULT_MODEL
 from lmcompress.prove.certificate import read_certificate
-from tools.headline import STAGE, read_rates
+from lmcompress.report.speeds import STAGE
+from tools.headline import read_rates
 from tools.readme_table import FILES
 
 FOLDER = RESULTS / certificates.NAME
