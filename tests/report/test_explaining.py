@@ -105,6 +105,30 @@ def test_tables_divide_all_bits(tiny_model: Model) -> None:
     assert sum(part.num_bytes for part in kinds) == len(costs[0].raw)
 
 
+def test_all_who_predict_are_listed(tiny_model: Model) -> None:
+    with_network, without = (
+        {part.name for part in summary.predictors(byte_costs(TEXT, name))}
+        for name in ("tiny", "none")
+    )
+
+    assert with_network == set(SPEAKERS)
+    assert without == set(SPEAKERS) - {"network"}
+
+
+def test_what_the_network_alone_would_take_is_a_sum(tiny_model: Model) -> None:
+    costs = byte_costs(TEXT, tiny_model)
+
+    assert summary.network_bits(costs) == pytest.approx(costs.trace.model_bits.sum())
+    assert summary.network_bits(byte_costs(TEXT, "none")) is None
+
+
+def test_tokens_can_be_colored_only_where_there_are_some(
+    tiny_model: Model, token_model: Model
+) -> None:
+    assert 'value="token"' in page_of(TEXT, token_model)[0]
+    assert 'value="token"' not in page_of(TEXT, tiny_model)[0]
+
+
 def test_words_are_counted_wherever_they_stand(tiny_model: Model) -> None:
     costs = [byte_costs(b"was it was; was_ was\xff", tiny_model)]
 

@@ -96,8 +96,45 @@ def test_arrow_keys_move_from_piece_to_piece(
     assert "space" in seen[1]
     assert "me" in seen[2]
     assert seen[3] == seen[1]
-    assert f"{len(RAW) - 1:,}" in seen[4]
+    assert f"{len(RAW):,}" in seen[4]
     assert shown.locator(".unit.at").count() == 1
+    assert errors == []
+    shown.close()
+
+
+def test_a_click_on_the_curve_leads_to_its_place(
+    browser: Any, tiny_model: Model, tmp_path: Path
+) -> None:
+    """Also where the blocks on the way have yet to be filled, and their heights were guessed."""
+    raw = (TEXT + b"\n") * 60
+    built = build_page("a.txt", [byte_costs(raw, "none", CodecConfig(lanes=1))])
+    shown, errors = opened(browser, tmp_path / "page.html", built, **SCREENS["desktop"])
+    shown.locator("#text").scroll_into_view_if_needed()
+    box = shown.locator(".along svg").bounding_box()
+
+    shown.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+    shown.wait_for_timeout(500)
+
+    at = int(shown.locator("#said").inner_text().split()[1].replace(",", ""))
+    piece = shown.locator(".unit.at").bounding_box()
+    assert at == pytest.approx(0.8 * len(raw), abs=0.02 * len(raw))
+    assert 0 <= piece["y"] <= 900
+    assert errors == []
+    shown.close()
+
+
+def test_a_mouse_at_rest_does_not_point(
+    browser: Any, costs: list[ByteCosts], tmp_path: Path
+) -> None:
+    built = build_page("a.txt", costs[:1])
+    shown, errors = opened(browser, tmp_path / "page.html", built, **SCREENS["desktop"])
+    shown.locator("#text .unit").nth(4).hover()
+    pointed_at = shown.locator("#said").inner_text()
+
+    shown.evaluate("window.scrollBy(0, 60)")
+    shown.wait_for_timeout(500)
+
+    assert shown.locator("#said").inner_text() == pointed_at
     assert errors == []
     shown.close()
 

@@ -7,7 +7,7 @@ const made = (tag, className, ...children) => {
   return node;
 };
 const bits = (value) => (value < 10 ? value.toFixed(2) : value.toFixed(1));
-const percent = (p) => (p > 0.9995 ? "> 99.9\u00a0%" : `${(100 * p).toFixed(p < 0.1 ? 2 : 1)}\u00a0%`);
+const percent = (p) => (p > 0.995 ? "> 99\u00a0%" : `${(100 * p).toFixed(p < 0.01 ? 2 : p < 0.1 ? 1 : 0)}\u00a0%`);
 
 // Bits per byte at which the colors begin, and differences between two models.
 const RATES = [0.1, 0.5, 1, 1.75, 2.5, 3.5, 5, 7.5];
@@ -98,11 +98,15 @@ const markPiece = () => {
 // What is said of a piece.
 const chanceOf = (code) =>
   1 / (1 + Math.exp(-(code - layout.chanceMiddle) / layout.chanceSteps));
-const guesses = (model, at) =>
+// Chances are packed coarsely; that of the byte that came follows from its cost.
+const guesses = (text, model, at) =>
   model.likeliest
     .map((plane, k) => [plane[at], model.chances[k][at]])
     .filter(([, code]) => code)
-    .map(([byte, code]) => [byte, chanceOf(code)]);
+    .map(([byte, code]) => {
+      const isExact = byte === text.raw[at] && !layout.hasTokens;
+      return [byte, isExact ? 2 ** -costOf(model.costs, at, at + 1) : chanceOf(code)];
+    });
 const byteName = (byte) => (byte === 32 ? "space" : glyph(Uint8Array.of(byte), 0, byte < 128 ? 1 : 0)[0]);
 const voices = (model, at) =>
   model.voices
@@ -120,16 +124,16 @@ const headed = (headings, rows) => {
   return made("table", "", made("thead", "", made("tr", "", ...heads)), made("tbody", "", ...rows));
 };
 
-const aboutByte = (model, at) => {
-  const bars = guesses(model, at).map(([byte, p]) => {
+const aboutByte = (text, model, at) => {
+  const bars = guesses(text, model, at).map(([byte, p]) => {
     const bar = made("span", "bar");
     bar.style.width = `${(6 * p).toFixed(2)}rem`;
     return row(byteName(byte), percent(p), bar);
   });
   const who = voices(model, at);
   return [
-    headed(["likeliest next bytes", "chance", ""], bars),
-    made("p", "", who.length ? `Who spoke for it: ${who.join(", ")}.` : "Nobody spoke for it."),
+    headed(["most expected", "chance", ""], bars),
+    made("p", "", who.length ? `It was supported by: ${who.join(", ")}, in % of all support.` : "No predictor supported it."),
   ];
 };
 const MOST_ROWS = 40;
@@ -137,13 +141,13 @@ const aboutBytes = (text, model, from, to) => {
   const rows = [];
   for (let at = from; at < Math.min(to, from + MOST_ROWS); at++) {
     const cost = costOf(model.costs, at, at + 1);
-    const [guess] = guesses(model, at);
+    const [guess] = guesses(text, model, at);
     const said = guess ? `${byteName(guess[0])} ${percent(guess[1])}` : "–";
     rows.push(row(byteName(text.raw[at]), bits(cost), said, voices(model, at)[0] ?? "–"));
   }
   const rest = to - from - MOST_ROWS;
   const more = rest > 0 ? [made("p", "", `and ${rest} more bytes`)] : [];
-  return [headed(["byte", "bits", "likeliest was", "who spoke for it"], rows), ...more];
+  return [headed(["byte", "bits", "most expected", "main support"], rows), ...more];
 };
 
 const select = (text, from, to) => {
@@ -156,14 +160,16 @@ const select = (text, from, to) => {
     const cost = costOf(model.costs, from, to);
     const name = text.models.length > 1 ? `${model.name}: ` : "";
     const each = to - from > 1 ? `, ${bits(cost / (to - from))} per byte` : `, a probability of ${percent(2 ** -cost)}`;
-    const alone = model.alone ? `; the network alone ${bits(costOf(model.alone, from, to))}` : "";
+    const alone = model.alone ? `; by the network alone ${bits(costOf(model.alone, from, to))}` : "";
     return `${name}${bits(cost)} bits${each}${alone}.`;
   });
-  const place = `Byte ${from.toLocaleString("en")}${to - from > 1 ? ` to ${(to - 1).toLocaleString("en")}` : ""}: `;
+  const place = to - from > 1
+    ? `Bytes ${(from + 1).toLocaleString("en")} to ${to.toLocaleString("en")}: `
+    : `Byte ${(from + 1).toLocaleString("en")}: `;
   element("said").replaceChildren(place, made("b", "", made("bdi", "", shown)), ` ${sentences.join(" ")}`);
   const model = text.models[view.show === "1" ? 1 : 0];
   element("more").replaceChildren(
-    ...(to - from > 1 ? aboutBytes(text, model, from, to) : aboutByte(model, from)),
+    ...(to - from > 1 ? aboutBytes(text, model, from, to) : aboutByte(text, model, from)),
   );
   markPiece();
 };
@@ -179,15 +185,21 @@ const showPlace = () => {
   element("marker").style.left = `${(100 * at) / size}%`;
   if (document.activeElement !== element("position")) element("position").value = at;
 };
-const goTo = (at) => {
+const goTo = (text, at) => {
   const block = blockAt(at);
+  if (!block.isFull) fill(text, block);
   const bar = document.querySelector(".along").offsetHeight + 8;
+  let frames = 8; // until the blocks around it have their true heights
   const reach = () => {
     const box = block.node.getBoundingClientRect();
     window.scrollBy(0, box.top + (box.height * (at - block.from)) / (block.to - block.from) - bar);
+    if (--frames) requestAnimationFrame(reach);
   };
   reach();
-  requestAnimationFrame(reach); // once blocks on the way have their true heights
+};
+const show = (text, at) => {
+  goTo(text, at);
+  select(text, ...pieceFrom(text, at));
 };
 
 const LEGENDS = {
@@ -196,13 +208,14 @@ const LEGENDS = {
     ["m0", "alike"], ["m1", "0.1"], ["m2", "0.5"], ["m3", "1.5"], ["m4", "3 bits per byte cheaper under the second"],
   ],
   rate: () => [
-    ["c0", `below ${RATES[0]} bits per byte`],
-    ...RATES.map((rate, k) => [`c${k + 1}`, k < RATES.length - 1 ? `${rate}` : `${rate} and more`]),
+    ["c0", `below ${RATES[0]}`],
+    ...RATES.map((rate, k) => [`c${k + 1}`, k < RATES.length - 1 ? `${rate} to ${RATES[k + 1]}` : `${rate} and more`]),
   ],
 };
 const showLegend = () => {
   const rows = view.show === "difference" ? LEGENDS.difference() : LEGENDS.rate();
-  element("legend").replaceChildren(...rows.map(([name, label]) => made("span", `unit ${name}`, label)));
+  const unit = made("span", "legend-unit", view.show === "difference" ? "" : "Bits per byte:");
+  element("legend").replaceChildren(unit, ...rows.map(([name, label]) => made("span", `unit ${name}`, label)));
 };
 
 const pieceFrom = (text, at) => {
@@ -228,7 +241,7 @@ const onKey = (text, event) => {
   if (!piece) return;
   event.preventDefault();
   select(text, ...piece);
-  if (!blockAt(piece[0]).isFull) goTo(piece[0]);
+  if (!blockAt(piece[0]).isFull) goTo(text, piece[0]);
   requestAnimationFrame(() => selectedPieces()[0]?.scrollIntoView({ block: "center" }));
 };
 
@@ -237,7 +250,11 @@ const listen = (text) => {
     const piece = event.target.closest?.(".unit");
     if (piece) select(text, Number(piece.dataset.from), Number(piece.dataset.to));
   };
-  element("text").addEventListener("pointerover", (event) => event.pointerType === "mouse" && pick(event));
+  let [x, y] = [-1, -1]; // text that scrolls under a mouse at rest is not pointed at
+  element("text").addEventListener("pointermove", (event) => {
+    if (event.pointerType === "mouse" && (event.clientX !== x || event.clientY !== y)) pick(event);
+    [x, y] = [event.clientX, event.clientY];
+  });
   element("text").addEventListener("click", pick);
   element("text").addEventListener("keydown", (event) => onKey(text, event));
   element("controls").addEventListener("change", () => {
@@ -250,10 +267,10 @@ const listen = (text) => {
     if (view.selected) select(text, view.selected.from, view.selected.to);
   });
   element("controls").addEventListener("submit", (event) => event.preventDefault());
-  element("position").addEventListener("input", (event) => goTo(Number(event.target.value)));
+  element("position").addEventListener("input", (event) => show(text, Number(event.target.value)));
   document.querySelector(".along svg").addEventListener("click", (event) => {
     const box = event.currentTarget.getBoundingClientRect();
-    goTo(Math.min(size - 1, Math.floor(((event.clientX - box.left) / box.width) * size)));
+    show(text, Math.min(size - 1, Math.floor(((event.clientX - box.left) / box.width) * size)));
   });
   window.addEventListener("scroll", showPlace, { passive: true });
 };

@@ -88,11 +88,17 @@ def _voices(evidence: npt.NDArray[np.float32]) -> tuple[Bytes, Bytes]:
     return np.where(shares > 0, order, NOBODY).astype(np.uint8), shares
 
 
+def has_tokens(costs: Sequence[ByteCosts]) -> bool:
+    """Whether some model's symbols have several bytes."""
+    return not all(one.trace.is_token_start.all() for one in costs)
+
+
 def layout(costs: Sequence[ByteCosts]) -> dict[str, object]:
     """Returns what the script must know to read the planes."""
     return {
         "bytes": len(costs[0].raw),
         "models": [one.model.name for one in costs],
+        "hasTokens": has_tokens(costs),
         "speakers": list(SPEAKERS),
         "likeliest": costs[0].trace.likeliest.shape[1],
         "voices": VOICES,

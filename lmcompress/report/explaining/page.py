@@ -14,7 +14,7 @@ import lmcompress
 from lmcompress.codec.costs import STORED, ByteCosts
 from lmcompress.errors import LmcompressError
 from lmcompress.report.explaining import summary
-from lmcompress.report.explaining.packing import layout, packed
+from lmcompress.report.explaining.packing import has_tokens, layout, packed
 from lmcompress.system.extras import needs_extra
 
 with needs_extra("report", "the page", "jinja2", "markupsafe"):
@@ -81,6 +81,10 @@ def build_page(name: str, costs: Sequence[ByteCosts]) -> str:
         raw_bytes=len(raw),
         costs=costs,
         xz_bytes=summary.xz_bytes(raw),
+        networks=[one.model for one in costs if one.model.weights is not None],
+        network_bits=[summary.network_bits(one) for one in costs],
+        has_tokens=has_tokens(costs),
+        has_lengths=any(part.length_bytes for one in costs for part in one.segments),
         words=summary.expensive_words(costs),
         kinds=summary.kinds_of_bytes(costs),
         predictors=[summary.predictors(one) for one in costs],

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lmcompress.adaptive.evidence import SPEAKERS
 from lmcompress.codec.costs import ByteCosts
 
 WORDS_SHOWN = 25
@@ -92,14 +93,23 @@ def _by_byte(costs: ByteCosts) -> npt.NDArray[np.float64]:
     return sums
 
 
+def network_bits(costs: ByteCosts) -> float | None:
+    """Returns what all bytes would cost if the network alone predicted; None without one."""
+    alone = costs.trace.model_bits
+    return None if np.isnan(alone).any() else float(alone.sum())
+
+
 def predictors(costs: ByteCosts) -> list[Part]:
-    """Returns who spoke most for how many bytes, and what these take."""
+    """Returns who supported most how many bytes, and what these take; also who never did."""
     names, which, counts = np.unique(costs.predictors, return_inverse=True, return_counts=True)
     bits = np.bincount(which, weights=costs.trace.bits, minlength=len(names))
     parts = [
         Part(str(name), int(count), (float(total),))
         for name, count, total in zip(names, counts, bits, strict=True)
     ]
+    has_network = costs.model.weights is not None
+    silent = (name for name in SPEAKERS[not has_network :] if name not in names)
+    parts += [Part(name, 0, (0.0,)) for name in silent]
     return sorted(parts, key=lambda part: -part.num_bytes)
 
 
