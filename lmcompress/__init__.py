@@ -109,7 +109,11 @@ if not TYPE_CHECKING:  # a type checker would take any name for one that is here
             raise AttributeError(f"module 'lmcompress' has no attribute {name!r}")
         from importlib import import_module
 
-        return getattr(import_module(f"lmcompress.{_HOMES[name]}"), name)
+        from lmcompress.system.floating_point import default_floating_point
+
+        with default_floating_point():  # in another one, Python compiles 1e-5 to another number
+            home = import_module(f"lmcompress.{_HOMES[name]}")
+        return getattr(home, name)
 
 
 def __dir__() -> list[str]:

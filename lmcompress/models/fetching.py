@@ -21,11 +21,13 @@ from lmcompress.models.pretrained import Pretrained, open_pretrained
 from lmcompress.models.sources import HUB, check_source, opened_source
 from lmcompress.models.store import NO_MODEL, Model, cache_folder, load_model
 from lmcompress.system.atomic import naming
+from lmcompress.system.floating_point import default_floating_point
 from lmcompress.system.stale import temporary_folder
 
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
+@default_floating_point()
 def fetch_model(
     source: str, name: str | None = None, root: Path | None = None, *, overwrite: bool = False
 ) -> Model:

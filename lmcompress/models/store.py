@@ -182,13 +182,13 @@ def as_model(model: AnyModel) -> Model:
 
 
 @functools.lru_cache(maxsize=4)
+@default_floating_point()
 def _load(folder: Path) -> Model:
     from lmcompress.models.checkpoint import load_exact_checkpoint
 
     card = read_manifest(folder)["card"]
     settle_after_fork()
-    with default_floating_point():
-        weights = load_exact_checkpoint(folder)
+    weights = load_exact_checkpoint(folder)
     return Model(card.get("name", folder.name), weights, card, folder)
 
 

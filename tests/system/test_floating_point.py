@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import lmcompress
 from lmcompress import LmcompressError
+from lmcompress.models.fetching import fetch_model
 from lmcompress.models.store import Model, load_model
 from lmcompress.system import floating_point
 from lmcompress.system.floating_point import default_floating_point, is_default
@@ -82,6 +84,46 @@ def test_a_float_model_is_quantized_to_the_same_weights(
     change()
 
     assert load_model(copy).fingerprint == tiny_model.fingerprint
+
+
+def test_a_fetched_model_is_the_same_in_any_environment(
+    change: Callable[[], object], tmp_path: Path
+) -> None:
+    pytest.importorskip("tokenizers")
+    from tests.support.published_checkpoints import checkpoint
+    from tests.support.token_model import tokenizer_json
+
+    source = tmp_path / "published"
+    checkpoint("llama", source)
+    (source / "tokenizer.json").write_text(tokenizer_json(), "utf-8")
+    expected = fetch_model(str(source), "before", tmp_path).fingerprint
+
+    change()
+
+    assert fetch_model(str(source), "after", tmp_path).fingerprint == expected
+
+
+FIRST_USE = """
+import ctypes, sys
+import numba, safetensors.numpy  # their source is not compiled again
+
+sys.pycache_prefix, sys.dont_write_bytecode = sys.argv[1], True
+ctypes.CDLL(None).fesetround(int(sys.argv[2]))
+import lmcompress
+
+print(lmcompress.load_model("ladder-50k").fingerprint.hex())
+"""
+
+
+@pytest.mark.parametrize("mode", [DOWN, UP, TO_ZERO])
+def test_source_that_is_compiled_in_another_environment_has_the_same_numbers(
+    mode: int, tmp_path: Path
+) -> None:
+    program = [sys.executable, "-c", FIRST_USE, str(tmp_path), str(mode)]
+
+    printed = subprocess.check_output(program, text=True)
+
+    assert printed.strip() == load_model("ladder-50k").fingerprint.hex()
 
 
 def test_what_cannot_be_set_is_one_clear_error(
