@@ -51,6 +51,15 @@ class _Commands(click.Group):
         is_completing_first = ctx.resilient_parsing and not args
         return super().parse_args(ctx, args if is_completing_first else translated(args, self))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:  # the first word may have been meant as either
+            message = exc.format_message().replace("No such command", "No such command or file")
+            raise click.UsageError(message, ctx) from exc
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         return super().shell_complete(ctx, incomplete) or complete_files(ctx, None, incomplete)
 

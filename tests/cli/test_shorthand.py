@@ -107,7 +107,7 @@ def test_a_mistyped_command_is_told(run: Run, word: str) -> None:
     result = run(word, "book")
 
     assert (result.code, result.stdout) == (2, b"")
-    assert f"No such command '{word}'" in result.stderr
+    assert f"No such command or file '{word}'" in result.stderr
     assert "id you mean" in result.stderr
 
 
