@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX's signal
 KILLS = 20
 SEGMENT_BYTES = 1000
 """Small, so that there is much to write."""
-RAW = (TEXT * 40)[:40_000]
+RAW = (TEXT * 40)[:12_000]
 
 
 ARGV = ["compress", "-q", "-m", "none", "-f", "--segment-bytes", str(SEGMENT_BYTES), "raw"]

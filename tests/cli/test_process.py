@@ -59,7 +59,7 @@ def test_pipe_round_trips_with_nothing_on_stderr(
 ) -> None:
     (tmp_path / "book").write_bytes(TEXT)
 
-    line = "$LMC compress - -m tiny < book | $LMC decompress -"
+    line = "$LMC compress - -m none < book | $LMC -d"
 
     assert shell(line, environment, tmp_path) == (0, TEXT, "")
     assert [path.name for path in tmp_path.iterdir()] == ["book"]
@@ -79,7 +79,7 @@ def sigint_heeded() -> Iterator[None]:
 def test_interrupt_in_the_middle_leaves_no_file(
     environment: dict[str, str], tmp_path: Path, name: str
 ) -> None:
-    argv = ["compress", "-", "-o", "out.lmc", "-m", "tiny", "--segment-bytes", str(SEGMENT_BYTES)]
+    argv = ["compress", "-", "-o", "out.lmc", "-m", "none", "--segment-bytes", str(SEGMENT_BYTES)]
     raw = random.Random(1).randbytes(SEGMENT_BYTES)
     with start(argv, environment, tmp_path) as process:
         assert process.stdin is not None
@@ -101,10 +101,10 @@ def test_interrupt_in_the_middle_leaves_no_file(
 def test_full_disk_is_one_line_and_leaves_no_file(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    (tmp_path / "raw").write_bytes(random.Random(2).randbytes(50_000))
+    (tmp_path / "raw").write_bytes(random.Random(2).randbytes(10_000))
 
     # A limit on the size of files fails as a full disk does: in the middle of a write.
-    code, stdout, stderr = shell("ulimit -f 8; $LMC compress raw -m tiny", environment, tmp_path)
+    code, stdout, stderr = shell("ulimit -f 8; $LMC compress raw -m none", environment, tmp_path)
 
     assert (code, stdout) == (1, b"")
     assert stderr == "lmcompress: raw: cannot write raw.lmc: File too large\n"
@@ -113,7 +113,7 @@ def test_full_disk_is_one_line_and_leaves_no_file(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
-    "command", ["compress - -m tiny < book", "models", "models --json", "--help"]
+    "command", ["compress - -m none < book", "models", "models --json", "--help"]
 )
 def test_full_stdout_is_one_line(environment: dict[str, str], tmp_path: Path, command: str) -> None:
     (tmp_path / "book").write_bytes(TEXT)
@@ -131,7 +131,7 @@ def test_reader_that_goes_away_is_no_error_message(
 ) -> None:
     (tmp_path / "raw").write_bytes(random.Random(3).randbytes(100_000))
 
-    line = "{ $LMC compress -c raw -m tiny; echo $? >code; } | head -c 4"
+    line = "{ $LMC compress -c raw -m none; echo $? >code; } | head -c 4"
 
     assert shell(line, environment, tmp_path) == (0, b"\x89LMC", "")
     assert (tmp_path / "code").read_text() == "1\n"
@@ -142,7 +142,7 @@ def test_closed_stdout_does_not_crash(environment: dict[str, str], tmp_path: Pat
     (tmp_path / "book").write_bytes(TEXT)
 
     assert shell("$LMC models >&-", environment, tmp_path)[0::2] == (0, "")
-    code, _, stderr = shell("$LMC compress -c book -m tiny >&-", environment, tmp_path)
+    code, _, stderr = shell("$LMC compress -c book -m none >&-", environment, tmp_path)
     assert (code, stderr.count("\n"), "stdout is closed" in stderr) == (1, 1, True)
 
 
