@@ -51,13 +51,16 @@ def test_costs_add_up_to_the_payload(
         return  # nothing would predict
     fixture = {"tiny": "tiny_model", "tiny-tokens": "token_model"}.get(name)
     model = request.getfixturevalue(fixture) if fixture else name
-    for raw in (TEXT, tokens.TEXT * 3, MIXED_TEXT, NOISE, b"x", b""):
-        for config in (
-            CodecConfig(lanes=1, adaptive=adaptive),
-            CodecConfig(lanes=3, segment_bytes=333, adaptive=adaptive),
-            CodecConfig(lanes=2, compact=True, adaptive=adaptive),
-        ):
-            assert_adds_up(byte_costs(raw, model, config), config)
+    alone, lanes, compact = (
+        CodecConfig(lanes=1, adaptive=adaptive),
+        CodecConfig(lanes=3, segment_bytes=333, adaptive=adaptive),
+        CodecConfig(lanes=2, compact=True, adaptive=adaptive),
+    )
+    pairs = [(MIXED_TEXT, alone), (MIXED_TEXT, lanes), (MIXED_TEXT, compact)]
+    pairs += [(NOISE, alone), (NOISE, lanes), (TEXT, compact), (tokens.TEXT * 3, lanes)]
+    pairs += [(b"x", alone), (b"x", compact), (b"", alone), (b"", compact)]
+    for raw, config in pairs:
+        assert_adds_up(byte_costs(raw, model, config), config)
 
 
 @pytest.mark.parametrize("lanes", [1, 3])

@@ -110,7 +110,7 @@ def test_a_thousand_awkward_texts_come_back(token_model: Model, adaptive: bool) 
     assert decoded == b"".join(texts)
 
 
-@pytest.mark.parametrize("raw", [b"\0" * 20_000, b" " * 20_000, b"\x13" * 20_000, b"ab" * 10_000])
+@pytest.mark.parametrize("raw", [b"\0" * 5000, b" " * 5000, b"\x13" * 5000, b"ab" * 2500])
 def test_long_runs_come_back(token_model: Model, raw: bytes) -> None:
     frame = lmcompress.compress(raw, token_model, lanes=8)
 
