@@ -17,7 +17,7 @@ from lmcompress.benchmark.harness import ModelCodec
 from lmcompress.benchmark.provenance import describe_run
 from lmcompress.benchmark.records import Record
 from lmcompress.codec.config import CodecConfig
-from lmcompress.models.store import Model
+from lmcompress.models.store import Model, load_model
 
 TEXT = b"It was the best of times,\r\nit was the worst of times; the age of wisdom. " * 60
 RAW = TEXT[: 2 * CHUNK_BYTES]
@@ -55,9 +55,10 @@ def test_a_head_that_misleads_changes_the_way_but_not_the_row(tiny_model: Model)
     assert not table_1.model_row(codec, TEXT_NAME, noise_last, RUN).round_trip_ok
 
 
-@pytest.fixture
-def records(tiny_model: Model) -> list[Record]:
-    codecs = ChunkedModelCodec(tiny_model, len(RAW), 1), ModelCodec(tiny_model)
+@pytest.fixture(scope="module")
+def records(tiny_model_root: Path) -> list[Record]:
+    model = load_model(tiny_model_root / "tiny")
+    codecs = ChunkedModelCodec(model, len(RAW), 1), ModelCodec(model)
     return [
         table_1.model_row(codec, name, raw, RUN)
         for codec in codecs
