@@ -61,13 +61,15 @@ class TensorParallelEngine(BlockEngine):
         self._model, self._threads = model, threads
         self._counter, self._clock = np.zeros(1, np.int64), np.zeros(1, np.int64)
         rows = lanes * max_steps
-        self._x = np.empty((rows, config.n_embd), np.float32)
-        self._scale = np.empty(rows, np.float32)
-        self._quantized = np.empty(rows * max(y.depth for y in model.linears), np.float32)
-        self._sums = np.empty(rows * max(y.width for y in model.linears), np.float32)
-        self._queries = np.empty(rows * config.n_head * config.head_dim, np.int8)
-        self._query_scales = np.empty(rows * config.n_head, np.float32)
-        self._seen = np.empty(rows * config.n_head * config.head_dim, np.float32)
+        # Zeros: after an interrupt, the others go on with what lies here, and norms of what is no
+        # number take seconds.
+        self._x = np.zeros((rows, config.n_embd), np.float32)
+        self._scale = np.zeros(rows, np.float32)
+        self._quantized = np.zeros(rows * max(y.depth for y in model.linears), np.float32)
+        self._sums = np.zeros(rows * max(y.width for y in model.linears), np.float32)
+        self._queries = np.zeros(rows * config.n_head * config.head_dim, np.int8)
+        self._query_scales = np.zeros(rows * config.n_head, np.float32)
+        self._seen = np.zeros(rows * config.n_head * config.head_dim, np.float32)
         self._kernel = tensor_parallel_pass(config.head_dim)
         self._constants = self._kernel_constants()
         self._pool = ThreadPoolExecutor(max(1, threads - 1), "lmcompress")
