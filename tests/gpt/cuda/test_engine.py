@@ -110,9 +110,9 @@ def test_the_engine_equals_the_reference(name: str, bits: int) -> None:
     expected_logits = np.zeros((STEPS, LANES, weights.config.vocab_size), np.float32)
     expected = TorchEngine(weights, "cpu").predict(tokens, expected_logits)
     logits = np.zeros_like(expected_logits)
-    engine = CudaEngine(CudaModel(weights, DEVICE), LANES, 10)
+    engine = CudaEngine(CudaModel(weights, DEVICE), LANES, 20)
 
-    head = engine.predict(tokens[:, :20], logits[:20])  # in two passes
+    head = engine.predict(tokens[:, :20], logits[:20])
     tail = engine.predict(tokens[:, 20:], logits[20:])
 
     assert np.array_equal(np.concatenate((head, tail)), expected)
@@ -137,17 +137,23 @@ def test_the_engine_starts_anew_after_a_reset(name: str) -> None:
     assert np.array_equal(engine.predict(tokens), first)
 
 
-def test_logits_may_stay_on_the_device() -> None:
-    weights, tokens = random_weights("default-like"), random_tokens(2, 7)
-    model = CudaModel(weights, DEVICE)
+def test_long_texts_are_read_in_passes_and_logits_may_stay_on_the_device() -> None:
+    weights, tokens = odd_weights(), random_tokens(2, 5)
+    model, reference = CudaModel(weights, DEVICE), TorchEngine(weights, "cpu")
+    expected_logits = np.zeros((5, 2, weights.config.vocab_size), np.float32)
+    expected = reference.predict(tokens, expected_logits)
+    logits = np.zeros_like(expected_logits)
 
-    found = CudaEngine(model, 2, 3).device_logits(tokens)
+    found = CudaEngine(model, 2, 3).predict(tokens, logits)
+    kept = CudaEngine(model, 2, 3).device_logits(tokens)
 
-    assert np.array_equal(found.cpu().numpy(), CudaEngine(model, 2, 7).logits(tokens))
+    assert np.array_equal(found, expected)
+    assert np.array_equal(logits, expected_logits)
+    assert np.array_equal(kept.cpu().numpy(), expected_logits)
 
 
 def test_results_stay_when_the_engine_goes_on() -> None:
-    weights, tokens = random_weights("default-like"), random_tokens(1, 2)
+    weights, tokens = odd_weights(), random_tokens(1, 2)
     engine = CudaEngine(CudaModel(weights, DEVICE), 1, 1)
     first = engine.predict(tokens[:, :1])
     kept = first.copy()
@@ -166,7 +172,7 @@ def test_positions_past_learned_ones_are_refused() -> None:
 
 
 def test_a_gpu_gets_the_kernels(caplog: pytest.LogCaptureFixture) -> None:
-    weights, tokens = random_weights("default-like"), random_tokens(1, 3)
+    weights, tokens = odd_weights(), random_tokens(1, 3)
     with caplog.at_level(logging.INFO, "lmcompress"):
         engine = select.gpu_engine(weights, 1, 3, DEVICE)
 
@@ -218,7 +224,7 @@ def test_a_gpu_gets_the_kernels_for_tokens(token_model: Model) -> None:
     engine = select.gpu_engine(weights, 2, 3, DEVICE)
 
     assert isinstance(engine, CudaEngine)
-    tokens = random_tokens(2, 7)
+    tokens = random_tokens(2, 4)
     found = engine.device_logits(tokens).cpu().numpy()
     assert np.array_equal(found, TorchEngine(weights, "cpu").logits(tokens))
 
@@ -234,7 +240,7 @@ def test_a_check_runs_the_very_sizes_that_are_used_and_only_once(
         return run_pass(engine, tokens, **options)
 
     monkeypatch.setattr(CudaEngine, "_pass", counted)
-    weights = random_weights("default-like")
+    weights = odd_weights()
     select.gpu_engine(weights, 7, 6, DEVICE)
     checked = list(passes)
     select.gpu_engine(weights, 7, 6, DEVICE)
@@ -261,7 +267,7 @@ def test_kernels_that_fail_their_check_are_not_used(
         lambda rows, *_: matmul.float_product if is_right(rows) else faulty,
     )
     with caplog.at_level(logging.WARNING, "lmcompress"):
-        engine = select.gpu_engine(random_weights("default-like"), 7, 3, DEVICE)
+        engine = select.gpu_engine(odd_weights(), 7, 3, DEVICE)
 
     assert isinstance(engine, TorchEngine)
     assert ("ptxas died" if fault == "an error" else "other bits") in caplog.text
@@ -276,7 +282,7 @@ def test_lanes_that_are_mixed_up_fail_the_check(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(CudaEngine, "predict", shifted)
 
-    assert isinstance(select.gpu_engine(random_weights("llama"), 8, 1, DEVICE), TorchEngine)
+    assert isinstance(select.gpu_engine(odd_weights(), 8, 1, DEVICE), TorchEngine)
 
 
 def test_a_gpu_that_an_error_has_ended_is_reported_in_one_line(
