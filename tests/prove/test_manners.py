@@ -181,7 +181,8 @@ def test_an_interrupted_proof_leaves_nothing(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 60
-    while not any(grandchildren(process.pid)) and time.monotonic() < deadline:
+    while not grandchildren(process.pid):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(1)
 
@@ -198,7 +199,11 @@ def children() -> list[str]:
 
 
 def grandchildren(pid: int) -> list[str]:
+    """Returns its processes that prove; -ww, since they have long command lines."""
     found = subprocess.run(
-        ["ps", "-o", "args=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "args=", "--ppid", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return [line for line in found.stdout.splitlines() if "prove" in line]
