@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +129,11 @@ def frame_file(text_file: Path, run: Run) -> Path:
     assert run("compress", text_file, "-m", "tiny").code == 0
     text_file.unlink()
     return text_file.with_name("book.txt.lmc")
+
+
+@pytest.fixture
+def sigint_heeded() -> Iterator[None]:
+    """Children inherit an ignored SIGINT, as shells give it to what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -6,7 +6,10 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from matplotlib.transforms import Bbox
+from lmcompress.system.extras import needs_extra
+
+with needs_extra("bench", "a plot", "matplotlib"):
+    from matplotlib.transforms import Bbox
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,14 +62,6 @@ def test_pipe_round_trips_with_nothing_on_stderr(
 
     assert shell(line, environment, tmp_path) == (0, TEXT, "")
     assert [path.name for path in tmp_path.iterdir()] == ["book"]
-
-
-@pytest.fixture
-def sigint_heeded() -> Iterator[None]:
-    """Children inherit an ignored SIGINT, as shells give it to what runs in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @posix_only

@@ -170,6 +170,7 @@ class Predictor(Uniform):
         proven(tmp_path, source)
 
 
+@pytest.mark.usefixtures("sigint_heeded")
 def test_an_interrupted_proof_leaves_nothing(tmp_path: Path) -> None:
     """Ctrl-C ends the predictor's process, too."""
     predictor = write(tmp_path, f"{UNIFORM}{AT_100}        import time; time.sleep(3600)\n")

@@ -17,7 +17,10 @@ EXTRAS = (
     "matplotlib", "pandas", "PIL", "playwright", "pyarrow", "pyppmd", "scipy", "soundfile",
     "tokenizers", "transformers", "zpaq", "zstandard",
 )  # fmt: skip
-PAGES = ("lmcompress.report.page", "lmcompress.report.explaining.page")
+PAGES = (
+    "lmcompress.report.page", "lmcompress.report.explaining.page", "lmcompress.report.markdown",
+    "lmcompress.report.label_places",
+)  # fmt: skip
 """Modules that need an extra to be imported."""
 
 
