@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
 from lmcompress.models.checkpoint import save_float_checkpoint
 from lmcompress.models.store import Model
-from lmcompress.prove.adapters import forward
+from lmcompress.prove.adapters import codec, exact, forward
 from lmcompress.prove.certificate import to_json
 from lmcompress.prove.checking import check
 from lmcompress.prove.proving import prove
@@ -68,6 +70,15 @@ def test_a_model_of_tokens_is_proven(token_model: Model, text: Path) -> None:
     assert found.num_symbols < len(TEXT)
     assert found.vocab_size == len(token_model.tokens.spellings)  # type: ignore[union-attr]
     assert "tokenizer.json" not in {file.path for file in found.files}  # the decoder needs none
+
+
+@pytest.mark.parametrize("adapter", [codec, exact])
+def test_who_checks_a_certificate_needs_no_tokenizer(
+    adapter: ModuleType, token_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+
+    adapter.compile_kernels(token_model.folder)
 
 
 @pytest.mark.slow
