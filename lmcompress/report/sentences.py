@@ -190,7 +190,7 @@ def _two_parts(experiment: Experiment) -> str:
 def _span(values: Sequence[float], digits: int = 0) -> str:
     """Returns the smallest and the largest of some percentages."""
     if not values:
-        raise LookupError("there are no values")
+        raise LookupError("no values to summarize")
     return f"{min(values):,.{digits}f} to {max(values):,.{digits}f} %"
 
 

@@ -1,4 +1,4 @@
-"""A codec's bits per byte beside its speed: what the pictures of both are drawn from."""
+"""Bits per byte and speeds of codecs, as the figures draw them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ACTIONS: tuple[Action, Action] = ("compress", "decompress")
 STAGE = "adaptive stage alone"
 LABELS = {DEFAULT_MODEL: f"lmcompress ({DEFAULT_MODEL})", STAGE: "lmcompress -m none"}
 _SHORT_LABELS = {DEFAULT_MODEL: "lmcompress", STAGE: "-m none"}
-"""What a reader who knows no records calls them, in tables and beside dots."""
+"""Names for readers, in tables and figures."""
 _DEFAULT_IN_SPEED = "default model"
 
 
