@@ -15,7 +15,7 @@ from typing import Any
 import click
 import numpy as np
 
-from experiments.adaptive_ablation import GPT, NOTHING, STAGE, code_lengths
+from experiments.adaptive_ablation import GPT, NOTHING, STAGE, measure
 from experiments.support.records import result_folder, write_records
 from experiments.support.tables import write_table
 from lmcompress import corpora
@@ -55,7 +55,7 @@ def main(quick: bool) -> None:
         model, rows, records = load_model(DEFAULT_MODEL), [], []
         for name in ("canterbury/sum",) if quick else (*CORPORA, RANDOM):
             raw = read(name)
-            bits = code_lengths(raw, model, parts=())
+            bits, _ = measure(raw, model, parts=())
             row: dict[str, Any] = {"file": name, "raw bytes": len(raw)}
             for label, key in (("GPT alone", GPT), ("stage alone", STAGE), ("mixed", NOTHING)):
                 row[label] = round(bits[key] / len(raw), 4)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from lmcompress.adaptive.hashing import hash_with
-from lmcompress.adaptive.learning import learned
+from lmcompress.adaptive.learning import is_left_out, learned
 from lmcompress.adaptive.logistic import TOTAL
 from lmcompress.adaptive.state import BUCKET, CONTEXTS, COUNT_LIMIT, FRESH
 from lmcompress.jit.compiler import lean_kernel
@@ -27,6 +27,8 @@ def probe_buckets(S, i):
     """Computes each context's bucket for the next four bits, and asks for its memory."""
     lane, mask = S.lanes[i], np.int64(S.slots.shape[0] // BUCKET - 2)
     for j in range(_CONTEXTS):
+        if is_left_out(S.shared[0], j):
+            continue
         h = hash_with(lane.hashes[j], lane.c0)
         lane.probes[j] = h
         prefetch(S.slots, (h & mask) * BUCKET)
@@ -38,6 +40,8 @@ def find_buckets(S, i, bit):
     """Finds, or takes over, the bucket of each context for the next four bits."""
     lane, blank = S.lanes[i], S.slots.shape[0] - BUCKET
     for j in range(_CONTEXTS):
+        if is_left_out(S.shared[0], j):
+            continue
         if bit == 0:
             lane.buckets[j] = _find(S, lane.probes[j], np.int64(0), 1)
             lane.first_buckets[j] = lane.buckets[j]
@@ -97,6 +101,8 @@ def end_runs(S, i, c):
     """Enters the byte c that came into the run of each of lane i's contexts."""
     lane, slots = S.lanes[i], S.slots
     for j in range(_CONTEXTS):
+        if is_left_out(S.shared[0], j):
+            continue
         at = lane.first_buckets[j]
         run = run_of(S, lane, j)
         length = min((run >> 8) + 1, 255) if run & 255 == c else 1

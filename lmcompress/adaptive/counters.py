@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from lmcompress.adaptive.buckets import run_of
-from lmcompress.adaptive.learning import learned
+from lmcompress.adaptive.learning import is_left_out, learned
 from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS, coarse_stretch
 from lmcompress.adaptive.state import (
     BUCKET,
@@ -42,9 +42,11 @@ def predict_counters(S, i, node):
     """
     lane, shared, hits = S.lanes[i], S.shared[0], 0
     for j in range(_CONTEXTS):
+        if is_left_out(shared, j):
+            continue
         counter = np.int64(S.slots[lane.buckets[j] + node])
         count, p = counter & 1023, counter >> 10
-        seen = np.int64(count > 0) & ~(shared.left_out >> j)
+        seen = np.int64(count > 0)
         cell = shared.count_class[count] * CERTAINTIES + (p >> _CERTAINTY_SHIFT)
         lane.cells[j] = cell
         mapped = np.int64(shared.counter_maps[j, cell]) >> 10
@@ -64,6 +66,8 @@ def learn_counters(S, i, node, target):
     lane, shared, blank = S.lanes[i], S.shared[0], S.slots.shape[0] - BUCKET
     rates, maps = shared.rates, shared.counter_maps
     for j in range(_CONTEXTS):
+        if is_left_out(shared, j):
+            continue
         cell = lane.cells[j]
         maps[j, cell] = learned(maps[j, cell], target, rates, MAP_COUNT_LIMIT)
         at = lane.buckets[j] + node
@@ -75,11 +79,14 @@ def learn_counters(S, i, node, target):
 def predict_runs(S, i, bit):
     """Sets the third input of each context, if its run's byte begins with the bits so far."""
     lane, shared = S.lanes[i], S.shared[0]
-    is_used = ~(shared.left_out >> _RUNS_PART) & 1
+    if is_left_out(shared, _RUNS_PART):
+        return
     for j in range(_CONTEXTS):
+        if is_left_out(shared, j):
+            continue
         run = run_of(S, lane, j)
         expected = run & 255 | 256
-        holds = np.int64(run > 0) & (expected >> (8 - bit) == lane.c0) & is_used
+        holds = np.int64(run > 0) & (expected >> (8 - bit) == lane.c0)
         sign = holds * (2 * ((expected >> (7 - bit)) & 1) - 1)
         cell = min(run >> 8, RUN_CLASSES - 1) * 8 + bit
         lane.run_signs[j], lane.run_cells[j] = sign, cell

@@ -1,10 +1,16 @@
-"""How a counter moves."""
+"""How a counter moves, and which parts take no part."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from lmcompress.jit.compiler import lean_kernel
+
+
+@lean_kernel
+def is_left_out(shared, part):
+    """Returns whether this part of PARTS is left out, to measure what it is worth."""
+    return (shared.left_out >> part) & 1
 
 
 @lean_kernel

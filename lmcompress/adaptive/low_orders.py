@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmcompress.adaptive.learning import learned
+from lmcompress.adaptive.learning import is_left_out, learned
 from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS, stretch
 from lmcompress.adaptive.state import COUNT_LIMIT, GPT_INPUT, ORDER_1_INPUT, PARTS
 from lmcompress.jit.compiler import lean_kernel
@@ -46,22 +46,30 @@ def set_gpt_inputs(shared, lane, p):
 
 
 @lean_kernel
+def narrow_gpt(lane, y):
+    """Narrows the GPT's interval to bit y."""
+    middle = (lane.low + lane.high) >> 1
+    lane.low, lane.high = (middle, lane.high) if y else (lane.low, middle)
+
+
+@lean_kernel
 def predict_low_orders(S, i):
     """Sets the inputs of the orders 0 and 1."""
     lane, shared = S.lanes[i], S.shared[0]
+    if is_left_out(shared, _PART):
+        return
     order_1 = np.int64(shared.low_orders[lane.recent & 255, lane.c0]) >> 10
     order_0 = np.int64(shared.low_orders[_ORDER_0_ROW, lane.c0]) >> 10
-    is_used = ~(shared.left_out >> _PART) & 1
-    lane.inputs[ORDER_1_INPUT] = stretch(shared, order_1) * is_used
-    lane.inputs[ORDER_1_INPUT + 2] = stretch(shared, order_0) * is_used
+    lane.inputs[ORDER_1_INPUT] = stretch(shared, order_1)
+    lane.inputs[ORDER_1_INPUT + 2] = stretch(shared, order_0)
 
 
 @lean_kernel
 def learn_low_orders(S, i, y, target):
-    """Moves the orders towards lane i's bit y, and narrows the GPT's interval to it."""
+    """Moves the orders towards lane i's bit y."""
     lane, shared = S.lanes[i], S.shared[0]
+    if is_left_out(shared, _PART):
+        return
     table, last, c0 = shared.low_orders, lane.recent & 255, lane.c0
     table[last, c0] = learned(table[last, c0], target, shared.rates, COUNT_LIMIT)
     table[_ORDER_0_ROW, c0] = learned(table[_ORDER_0_ROW, c0], target, shared.rates, COUNT_LIMIT)
-    middle = (lane.low + lane.high) >> 1
-    lane.low, lane.high = (middle, lane.high) if y else (lane.low, middle)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lmcompress.adaptive.hashing import hash_with
+from lmcompress.adaptive.learning import is_left_out
 from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS, stretch
 from lmcompress.adaptive.state import MATCH_INPUT, MATCHES, MIN_MATCH, PARTS
 from lmcompress.jit.compiler import lean_kernel
@@ -67,11 +68,7 @@ def predict_matches(S, i, bit):
         lane.match_cell[m] = -1
         lane.inputs[MATCH_INPUT + 2 * m] = lane.inputs[MATCH_INPUT + 2 * m + 1] = 0
         expected = lane.expected[m]
-        if (
-            (shared.left_out >> (_FIRST_PART + m)) & 1
-            or expected < 0
-            or expected >> (8 - bit) != lane.c0
-        ):
+        if is_left_out(shared, _FIRST_PART + m) or expected < 0 or expected >> (8 - bit) != lane.c0:
             continue
         size, missed = length_class(lane.length[m]), count_ones(lane.misses[m] & 255)
         cell = (size * 4 + min(missed, 3)) * 8 + bit
@@ -104,7 +101,8 @@ def probe_matches(S, i):
     lane, size = S.lanes[i], S.match_index.shape[0] // MATCHES
     for m in range(MATCHES):
         lane.match_slot[m] = -1
-        if lane.at - lane.begin >= MIN_MATCH[m]:
+        is_long = lane.at - lane.begin >= MIN_MATCH[m]
+        if is_long and not is_left_out(S.shared[0], _FIRST_PART + m):
             h = np.int64(0 if m else i)
             for back in range(1, MIN_MATCH[m] + 1):
                 h = hash_with(h, np.int64(S.history[lane.at - back]))

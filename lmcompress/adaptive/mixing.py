@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmcompress.adaptive.learning import is_left_out
 from lmcompress.adaptive.logistic import LIMIT, TOTAL_BITS, clamp
 from lmcompress.adaptive.simd import WEIGHT_SHIFT, add_scaled, dot
 from lmcompress.adaptive.state import MIXER_CONTEXTS, MIXER_ROW, PARTS, SETS, SETS_BY
@@ -78,9 +79,10 @@ def mix(S, i, sets, finals):
     """Returns the stretched probability of a one by lane i's inputs and so many mixers."""
     lane, shared = S.lanes[i], S.shared[0]
     for s in range(sets):
+        if is_left_out(shared, _FIRST_PART + s):
+            continue
         total = dot(shared.mixers, lane.chosen[s], lane.inputs)
-        is_used = ~(shared.left_out >> (_FIRST_PART + s)) & 1
-        lane.dots[s] = clamp(total >> (16 - WEIGHT_SHIFT)) * is_used
+        lane.dots[s] = clamp(total >> (16 - WEIGHT_SHIFT))
     mixed = np.int64(0)
     for f in range(finals):
         total = np.int64(0)
@@ -101,6 +103,8 @@ def learn_mixing(S, i, y, sets, finals):
             change = (lane.dots[s] * error) >> (TOTAL_BITS - 1)
             shared.final[lane.final_chosen[f], s] += change
     for s in range(sets):
+        if is_left_out(shared, _FIRST_PART + s):
+            continue
         error = (error_of(shared, lane.dots[s], y) * shared.learning_rate) >> ERROR_SHIFT
         add_scaled(shared.mixers, lane.chosen[s], lane.inputs, np.int32(error))
 

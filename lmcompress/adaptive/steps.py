@@ -16,6 +16,7 @@ from lmcompress.adaptive.ends import learn_end, predict_end, prepare_end
 from lmcompress.adaptive.logistic import TOTAL, TOTAL_BITS
 from lmcompress.adaptive.low_orders import (
     learn_low_orders,
+    narrow_gpt,
     predict_gpt,
     predict_low_orders,
     start_gpt,
@@ -85,6 +86,7 @@ def learn_bit(S, i, bit, y):
     learn_mixing(S, i, y, SETS, FINALS)
     learn_maps(S, i, target)
     learn_low_orders(S, i, y, target)
+    narrow_gpt(S.lanes[i], y)
     learn_matches(S, i, bit, y)
     learn_counters(S, i, node_of(S.lanes[i].c0, bit), target)
     learn_runs(S, i, y)

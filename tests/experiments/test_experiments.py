@@ -52,7 +52,7 @@ def score(model: Model | str, config: CodecConfig) -> float:
 
 
 def test_leaving_nothing_out_is_what_the_codec_does(tiny_model: Model) -> None:
-    bits = adaptive_ablation.code_lengths(RAW, tiny_model)
+    bits, _ = adaptive_ablation.measure(RAW, tiny_model)
 
     assert bits[adaptive_ablation.NOTHING] == pytest.approx(score(tiny_model, CodecConfig()))
     assert bits[adaptive_ablation.STAGE] == pytest.approx(score("none", CodecConfig()))
@@ -61,11 +61,13 @@ def test_leaving_nothing_out_is_what_the_codec_does(tiny_model: Model) -> None:
 
 
 def test_leaving_out_any_part_changes_something(tiny_model: Model) -> None:
-    bits = adaptive_ablation.code_lengths(RAW + RAW, tiny_model)  # long matches too
+    bits, seconds = adaptive_ablation.measure(RAW + RAW, tiny_model)  # long matches too
 
     whole = bits.pop(adaptive_ablation.NOTHING)
     assert set(bits) >= set(PARTS)
     assert all(found != whole for found in bits.values())
+    assert seconds.keys() == {adaptive_ablation.NOTHING, *bits}
+    assert min(seconds.values()) > 0
 
 
 def test_one_lane_shares_with_nobody(tiny_model: Model) -> None:
