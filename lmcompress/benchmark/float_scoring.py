@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from lmcompress.errors import LmcompressError, ModelNotFoundError
+from lmcompress.models.catalog import HUB
 from lmcompress.system.extras import needs_extra
 
-HUB = "hf:"
 DEFAULT_WINDOW = 2048
 _ROWS = 256
 """Rows of logits that are turned into code lengths at once, in float64."""

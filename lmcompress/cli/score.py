@@ -27,6 +27,7 @@ from lmcompress.cli.progress import byte_progress
 from lmcompress.cli.streams import open_input, open_output
 from lmcompress.cli.tables import check_can_write, write_table
 from lmcompress.format.wire import read_all
+from lmcompress.models.catalog import HUB
 
 if TYPE_CHECKING:
     from lmcompress.benchmark.float_scoring import FloatScore
@@ -88,7 +89,7 @@ def score(
         given = {name for name in ("lanes", "segment_bytes", "prompt") if options[name] is not None}
         if given or options["adaptive"] == "off":
             raise click.UsageError("--float has no lanes, segments, prompt or adaptive stage")
-        if not model.startswith("hf:") and not Path(model).is_dir():
+        if not model.startswith(HUB) and not Path(model).is_dir():
             raise click.UsageError(
                 f"--float needs -m hf:OWNER/NAME or a folder of transformers, found {model!r}"
             )

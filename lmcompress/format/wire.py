@@ -170,5 +170,5 @@ def require_crc32(found: int, expected: int, what: str) -> None:
     if found != expected:
         raise CorruptFrameError(
             f"{what} is damaged: found CRC-32 {found:08x}, expected {expected:08x}: "
-            "get the file again"
+            "get the file again, or write what is whole with `lmcompress decompress --salvage`"
         )

@@ -7,6 +7,16 @@ another precision, would be a different model, which could not read this one's f
 from __future__ import annotations
 
 import dataclasses
+import re
+
+HUB = "hf:"
+"""Marks the name of a model on the Hugging Face hub: hf:OWNER/NAME."""
+_ON_THE_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+
+
+def hub_hint(name: str) -> str:
+    """Returns "did you mean hf:NAME? " for a name that is spelled as on the hub's pages, or ""."""
+    return f"did you mean {HUB}{name}? " if _ON_THE_HUB.fullmatch(name) else ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import Any
 from safetensors import SafetensorError
 
 from lmcompress.errors import LmcompressError, ModelNotFoundError
-from lmcompress.models.catalog import PUBLISHED, Published
+from lmcompress.models.catalog import HUB, PUBLISHED, Published
 from lmcompress.models.checkpoint import load_exact_checkpoint
 from lmcompress.models.manifest import read_manifest
 from lmcompress.models.pretrained import Pretrained, open_pretrained
-from lmcompress.models.sources import HUB, check_source, opened_source
+from lmcompress.models.sources import check_source, opened_source
 from lmcompress.models.store import NO_MODEL, Model, cache_folder, load_model
 from lmcompress.system.atomic import naming
 from lmcompress.system.floating_point import default_floating_point

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from lmcompress.errors import LmcompressError, ModelNotFoundError
-from lmcompress.models.catalog import PUBLISHED, Published
+from lmcompress.models.catalog import HUB, PUBLISHED, Published, hub_hint
 from lmcompress.system.atomic import naming
 from lmcompress.system.children import run_module
 from lmcompress.system.download import fetch
 from lmcompress.system.extras import needs_extra
 from lmcompress.system.stale import temporary_folder
 
-HUB = "hf:"
 _PIECE_BYTES = 1 << 20
 _HUB_FILES = ("config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json")
 _NO_SPACE = os.strerror(errno.ENOSPC)
@@ -41,7 +40,8 @@ def check_source(source: str) -> None:
     """
     if source not in PUBLISHED and not source.startswith(HUB) and not Path(source).exists():
         raise ModelNotFoundError(
-            f"no file or folder {source}: give one, hf:OWNER/NAME, or one of {', '.join(PUBLISHED)}"
+            f"no file or folder {source}: {hub_hint(source)}give one, hf:OWNER/NAME, or one of "
+            f"{', '.join(PUBLISHED)}"
         )
     packages = ["tokenizers"]
     if source.startswith(HUB):

@@ -22,7 +22,7 @@ from lmcompress.errors import (
     ModelNotFoundError,
     did_you_mean,
 )
-from lmcompress.models.catalog import PUBLISHED
+from lmcompress.models.catalog import HUB, PUBLISHED, hub_hint
 from lmcompress.models.manifest import read_manifest
 from lmcompress.system.cache import cache_home
 from lmcompress.system.floating_point import default_floating_point
@@ -143,7 +143,7 @@ def _not_found(name: str, known: Iterable[str]) -> ModelNotFoundError:
             f"model {name} is not installed: run `lmcompress fetch {name}` "
             f"(downloads {megabytes:.0f} MB)"
         )
-    if name.startswith("hf:"):
+    if name.startswith(HUB):
         return ModelNotFoundError(
             f"{name} is not an installed model: run `lmcompress fetch {name}` and use the name it "
             "gets, or score it with `lmcompress score --float`"
@@ -153,7 +153,7 @@ def _not_found(name: str, known: Iterable[str]) -> ModelNotFoundError:
             f"{name} is a folder of the transformers library: run `lmcompress fetch {name}` and "
             "use the name it gets"
         )
-    hint = did_you_mean(name, (*known, *PUBLISHED))
+    hint = hub_hint(name) or did_you_mean(name, (*known, *PUBLISHED))
     return ModelNotFoundError(
         f"no model {name!r}: {hint}known are {', '.join(known) or 'none'}; "
         "give one of these, a model's folder, or set LMCOMPRESS_MODELS"

@@ -18,8 +18,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lmcompress.errors import NotProvenError
+from lmcompress.models.catalog import HUB
 from lmcompress.models.manifest import read_manifest
-from lmcompress.models.sources import HUB, opened_source
+from lmcompress.models.sources import opened_source
 from lmcompress.models.store import NO_MODEL, folders
 from lmcompress.prove.loading import CODEC, PREDICTOR
 from lmcompress.prove.processes import Subject

@@ -179,7 +179,7 @@ def test_damaged_payload_is_one_line_and_leaves_no_output(
     frame[len(frame) // 2] ^= 1
     frame_file.write_bytes(frame)
 
-    assert_one_line_error(run(command, frame_file), "damaged")
+    assert_one_line_error(run(command, frame_file), "damaged", "decompress --salvage")
     assert names(frame_file.parent) == ["book.txt.lmc"]
 
 
@@ -188,6 +188,15 @@ def test_missing_model_lists_those_known(run: Run, text_file: Path) -> None:
 
     assert_one_line_error(result, "no model 'tinny'", "did you mean tiny?", "known are")
     assert names(text_file.parent) == ["book.txt"]
+
+
+@pytest.mark.parametrize("command", ["compress", "fetch"])
+def test_a_name_as_the_hubs_pages_spell_it_is_told_with_its_prefix(
+    run: Run, text_file: Path, command: str
+) -> None:
+    wanted = (text_file, "-m", "Owner/Some-1.7B") if command == "compress" else ("Owner/Some-1.7B",)
+
+    assert_one_line_error(run(command, *wanted), "did you mean hf:Owner/Some-1.7B?")
 
 
 @pytest.mark.parametrize(
