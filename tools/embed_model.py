@@ -9,6 +9,7 @@ experiments/configs.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lmcompress.models.checkpoint import load_exact_checkpoint, save_exact_check
 from lmcompress.models.manifest import read_manifest
 from lmcompress.models.store import EMBEDDED
 from lmcompress.report.tables import ABSENT, markdown_table
+from lmcompress.tokenizer.bpe import TOKENIZER_FILE
 from lmcompress.training.config import TrainConfig
 
 CONFIGS = Path(__file__).parents[1] / "experiments" / "configs"
@@ -32,14 +34,17 @@ def card_text(weights: ExactWeights, card: dict[str, Any], sequence_length: int)
     Args:
       weights: Of the model.
       card: What the run wrote, validation figures included.
-      sequence_length: Bytes of the sequences that the run validated on.
+      sequence_length: Symbols of the sequences that the run validated on.
     """
     config, validation = weights.config, card["validation_bits_per_byte"]
+    kind, symbols = "A byte-level GPT", "bytes"
+    if weights.tokens is not None:
+        kind, symbols = f"A GPT over a BPE of {config.vocab_size:,} tokens,", "tokens"
     crlf = f", of these {card['crlf_fraction']:.0%} of the sequences with CRLF line ends"
     lines = [
         f"# {card['name']}",
         "",
-        f"A byte-level GPT of {config.num_parameters:,} parameters ({config.n_layer} layers of "
+        f"{kind} of {config.num_parameters:,} parameters ({config.n_layer} layers of "
         f"{config.n_embd} channels, {_attention(config)}), stored as int8: "
         f"{weights.model_bytes:,} bytes. Recipe: experiments/configs/{card['name']}.toml.",
         "",
@@ -48,7 +53,7 @@ def card_text(weights: ExactWeights, card: dict[str, Any], sequence_length: int)
         *_beginning(card),
         f"- Held out of each source, never trained on: its last "
         f"{card['held_out_bytes_per_source']:,} bytes",
-        f"- Validation, float network, sequences of {sequence_length:,} bytes: "
+        f"- Validation, float network, sequences of {sequence_length:,} {symbols}: "
         f"**{validation['mean']:.4f} bits per byte** over all held-out text",
         "",
         markdown_table(
@@ -101,6 +106,8 @@ def embed(checkpoint: Path, target: Path, configs: Path = CONFIGS) -> Path:
     weights = load_exact_checkpoint(checkpoint)
     folder: Path = target / card["name"]
     save_exact_checkpoint(weights, card, folder)
+    if weights.tokens is not None:
+        shutil.copyfile(checkpoint / TOKENIZER_FILE, folder / TOKENIZER_FILE)
     text = card_text(weights, card, recipe.sequence_length)
     (folder / "CARD.md").write_text(text, "utf-8", newline="\n")
     return folder

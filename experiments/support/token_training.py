@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from lmcompress.errors import LmcompressError
 from lmcompress.gpt.network import GPT
 from lmcompress.system.extras import needs_extra
+from lmcompress.tokenizer.training import train_bpe
 from lmcompress.training.batches import Batches
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.trainer import Trainer
@@ -38,7 +39,10 @@ class Tokenizer:
         self.vocab_size, self.name, self.sha256 = vocab_size, "bytes", ""
         self._bpe: Any = None
         if vocab_size != BYTES:
-            self._bpe = _trained_bpe(vocab_size, text.decode())
+            with needs_extra("paper", "training a BPE", "tokenizers"):
+                from tokenizers import Tokenizer as Bpe
+            lines = text.decode().splitlines(keepends=True)
+            self._bpe = Bpe.from_str(train_bpe(lines, vocab_size, splits=None))
             self.name = f"BPE {vocab_size:,}"
             self.sha256 = hashlib.sha256(self._bpe.to_str().encode()).hexdigest()
 
@@ -50,27 +54,6 @@ class Tokenizer:
         if self._bpe.decode(ids).encode() != text:
             raise LmcompressError(f"{self.name} does not give the text back: report a bug")
         return np.array(ids, np.int64)
-
-
-def _trained_bpe(vocab_size: int, text: str) -> Any:
-    with needs_extra("paper", "training a BPE", "tokenizers"):
-        from tokenizers import Tokenizer as Bpe
-        from tokenizers import decoders, models, pre_tokenizers, trainers
-    bpe = Bpe(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator(text.splitlines(keepends=True), trainer)
-    if bpe.get_vocab_size() != vocab_size:
-        raise LmcompressError(
-            f"the text gives {bpe.get_vocab_size():,} tokens, expected {vocab_size:,}: "
-            "train the tokenizer on more text"
-        )
-    return bpe
 
 
 def whole_characters(raw: bytes) -> bytes:
@@ -100,6 +83,7 @@ class TokenBatches(Batches):
     def __init__(self, config: TrainConfig, tokens: TokenIds) -> None:
         self.config, self.rank, self.batch_size = config, 0, config.batch_size
         self.texts, self.holdouts, self.probs = {"tokens": tokens}, {}, np.ones(1)
+        self.bytes_per_symbol, self.num_steps = 1.0, config.num_steps()
 
 
 class TokenTrainer(Trainer):

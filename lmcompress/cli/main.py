@@ -34,6 +34,7 @@ from lmcompress.cli.reproduce import reproduce
 from lmcompress.cli.score import score
 from lmcompress.cli.shorthand import translated
 from lmcompress.cli.train import train
+from lmcompress.cli.train_tokenizer import train_tokenizer
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -85,8 +86,8 @@ def lmcompress(verbose: bool) -> None:
 
 
 for _command in (
-    compress, decompress, test, info, score, explain, prove, models, fetch, train, bench, demo,
-    reproduce, report, completion,
+    compress, decompress, test, info, score, explain, prove, models, fetch, train,
+    train_tokenizer, bench, demo, reproduce, report, completion,
 ):  # fmt: skip
     lmcompress.add_command(_command)
 

@@ -26,10 +26,11 @@ from lmcompress.codec.lanes import (
 )
 from lmcompress.codec.predictor import ContextPolicy, Predictor, new_predictor
 from lmcompress.codec.prompt import Prompt, PromptKey, PromptState, prompt_lanes
-from lmcompress.codec.prompt_cache import PromptCache
 from lmcompress.errors import MissingDependencyError
 from lmcompress.format.frame import Method
+from lmcompress.jit.compiler import sources_digest
 from lmcompress.models.store import Model
+from lmcompress.system.array_cache import ArrayCache
 from lmcompress.system.cpus import usable_cpus
 from lmcompress.system.floating_point import default_floating_point
 from lmcompress.system.forks import settle_after_fork
@@ -182,13 +183,13 @@ class Session:
             return PromptState.last(key) or self._make_or_load(key, prompt)
 
     def _make_or_load(self, key: PromptKey, prompt: Prompt) -> PromptState:
-        cache = PromptCache(self.config.prompt_cache)
-        if (arrays := cache.load(key)) is not None:
+        cache, name = ArrayCache("prompts", self.config.prompt_cache), (*key, sources_digest())
+        if (arrays := cache.load(name)) is not None:
             return PromptState.restored(arrays).keep(key)
         started = time.perf_counter()
         state = self._make_prompt_state(prompt)
         if time.perf_counter() - started > _WORTH_KEEPING:
-            cache.save(key, state.arrays())
+            cache.save(name, state.arrays())
         return state.keep(key)
 
     def _make_prompt_state(self, prompt: Prompt) -> PromptState:

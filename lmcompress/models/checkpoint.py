@@ -5,6 +5,7 @@ Exact weights load without PyTorch: importing it takes longer than coding a smal
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -22,6 +23,7 @@ from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
 from lmcompress.models.manifest import check_size, read_manifest
 from lmcompress.system.atomic import replace_atomically, replace_by
+from lmcompress.tokenizer.bpe import TOKENIZER_FILE
 from lmcompress.tokenizer.vocabulary import TokenTable
 
 WEIGHTS_FILE = "model.safetensors"
@@ -54,6 +56,15 @@ def save_float_checkpoint(network: GPT, card: dict[str, Any], folder: Path) -> N
     manifest = {"format": "float", "config": network.config.to_dict(), "card": card}
     with replace_atomically(folder / "model.json", overwrite=True) as file:
         file.write(_json_text(manifest).encode())
+
+
+def save_tokenizer(table: TokenTable, tokenizer_json: str, folder: Path) -> None:
+    """Writes what a model of tokens needs besides its weights; files are replaced atomically."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save = functools.partial(save_arrays, table.to_arrays())
+    replace_tensors(folder / TOKENS_FILE, save)
+    with replace_atomically(folder / TOKENIZER_FILE, overwrite=True) as file:
+        file.write(tokenizer_json.encode())
 
 
 def replace_tensors(path: Path, save: Callable[[Path], object]) -> None:
@@ -100,7 +111,8 @@ def load_exact_checkpoint(folder: Path) -> ExactWeights:
     path = folder / WEIGHTS_FILE
     try:
         if manifest["format"] == "float":
-            return quantize_network(load_network(folder))
+            weights = quantize_network(load_network(folder))
+            return dataclasses.replace(weights, tokens=_load_tokens(folder))
         config = GPTConfig.from_dict(manifest["config"])
         weights = ExactWeights(config, load_arrays(path), _load_tokens(folder))
     except FileNotFoundError as exc:

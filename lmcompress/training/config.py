@@ -21,11 +21,14 @@ class TrainConfig:
     """Corpus name or path of a file -> weight: the share of sequences drawn from it."""
     init_from: str = ""
     """Name or folder of the model whose weights the run starts from; empty for random weights."""
+    tokenizer: str = ""
+    """A tokenizer.json with as many tokens as the model; empty if the model reads bytes."""
     total_bytes: int = 60_000_000
-    """Symbols trained on over the whole run."""
+    """Bytes of text trained on over the whole run."""
     batch_size: int = 16
     """Sequences per step, over all processes."""
     sequence_length: int = 1024
+    """Symbols per sequence: bytes or tokens."""
     short_sequence_length: int = 0
     """If set, the run begins with sequences of this length, and more of them per step: attention
     over long sequences is most of a small model's cost, and most is learned from nearby bytes
@@ -71,7 +74,9 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}, expected at least 1")
         if self.model.vocab_size < 256:
-            raise TrainingError(f"vocab_size is {self.model.vocab_size}, expected 256: bytes")
+            raise TrainingError(
+                f"vocab_size is {self.model.vocab_size}, expected 256 for bytes, more for tokens"
+            )
         if self.holdout_bytes < self.sequence_length:
             raise TrainingError(
                 f"holdout_bytes {self.holdout_bytes} is under sequence_length "
@@ -101,14 +106,14 @@ class TrainConfig:
             if type(value) is not kind and not (kind is float and type(value) is int):
                 raise TrainingError(f"{name} is {value!r}, expected {_EXPECTED[kind]}")
 
-    @property
-    def num_steps(self) -> int:
+    def num_steps(self, bytes_per_symbol: float = 1) -> int:
         """Optimizer steps of the whole run."""
-        return max(1, round(self.total_bytes / (self.batch_size * self.sequence_length)))
+        step_bytes = self.batch_size * self.sequence_length * bytes_per_symbol
+        return max(1, round(self.total_bytes / step_bytes))
 
-    def sequence_length_at(self, step: int) -> int:
-        """Symbols per sequence at a step."""
-        is_short = self.short_sequence_length and step < self.short_fraction * self.num_steps
+    def sequence_length_at(self, step: int, num_steps: int) -> int:
+        """Symbols per sequence at one of so many steps."""
+        is_short = self.short_sequence_length and step < self.short_fraction * num_steps
         return self.short_sequence_length if is_short else self.sequence_length
 
     @classmethod

@@ -11,11 +11,11 @@ from lmcompress.gpt.network import GPT
 from lmcompress.training.config import TrainConfig
 
 
-def learning_rate_scale(config: TrainConfig, step: int) -> float:
+def learning_rate_scale(config: TrainConfig, step: int, num_steps: int) -> float:
     """Returns the factor on the peak learning rate: linear warm-up, then cosine decay."""
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
-    span = max(1, config.num_steps - config.warmup_steps)
+    span = max(1, num_steps - config.warmup_steps)
     cosine = 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
     return config.final_lr_fraction + (1 - config.final_lr_fraction) * cosine
 

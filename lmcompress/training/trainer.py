@@ -15,8 +15,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -34,15 +31,24 @@ from torch.nn.parallel import DistributedDataParallel
 from lmcompress.errors import MissingDependencyError, TrainingError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.gpt.network import GPT
-from lmcompress.models.checkpoint import replace_tensors, save_float_checkpoint
+from lmcompress.models.checkpoint import replace_tensors, save_float_checkpoint, save_tokenizer
 from lmcompress.system.atomic import naming
 from lmcompress.training.batches import Batches
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.optimizers import learning_rate_scale, optimizers_of
+from lmcompress.training.processes import (
+    device_of_process,
+    has_compiler,
+    join_process_group,
+    resolve_precision,
+)
+from lmcompress.training.symbols import Tokens, alphabet_of
 from lmcompress.training.warm_start import begin_with, joined_card
 
 _log = logging.getLogger(__name__)
 
+_LOGITS = 1 << 24
+"""Logits that are computed at once: more do not fit the cache, and cost memory."""
 STATE_FILE = "training.safetensors"
 """The file in a run's folder from which it resumes."""
 _FREE_TO_CHANGE = frozenset(
@@ -56,20 +62,21 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, out: Path, device: str = "cpu") -> None:
         self.config, self.out = config, out
-        self.rank, self.world_size = _join_process_group(device)
-        self.device = _device_of_process(device)
-        self.precision = _resolve_precision(config.precision, self.device)
+        self.rank, self.world_size = join_process_group(device)
+        self.device = device_of_process(device)
+        self.precision = resolve_precision(config.precision, self.device)
         with naming(out):
             out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
-        if config.compile and device == "cpu" and not _has_compiler():
+        if config.compile and device == "cpu" and not has_compiler():
             raise TrainingError("compile needs a C++ compiler: install g++, or set it to false")
+        self.alphabet = alphabet_of(config)
         self.network = GPT(config.model)
         self.before: dict[str, Any] = {}
         self.method: dict[str, Any] = {}
         """What the model card says about the training method, apart from the text."""
         if config.init_from and not self.state_path.exists():
-            self.before = begin_with(self.network, config)
+            self.before = begin_with(self.network, config, self.alphabet)
         self.network.to(self.device)
         self.parallel: nn.Module = self.network
         """The network; its backward pass averages gradients over the processes, if several."""
@@ -78,7 +85,7 @@ class Trainer:
             self.parallel = DistributedDataParallel(self.network, broadcast_buffers=False)
         self.forward = torch.compile(self.parallel) if config.compile else self.parallel
         self.optimizers = optimizers_of(config, self.network, self.precision)
-        self.batches = Batches(config, self.rank, self.world_size)
+        self.batches = Batches(config, self.rank, self.world_size, self.alphabet)
         self.start_step = 0
         self._seconds_before = 0.0
         self._resume()
@@ -94,44 +101,62 @@ class Trainer:
         config = self.config
         self._started = last_save = time.monotonic()
         losses: list[float] = []
-        for step in range(self.start_step, config.num_steps):
+        num_steps = self.batches.num_steps
+        for step in range(self.start_step, num_steps):
             losses.append(self._train_step(step))
             done = step + 1
             if done % config.log_interval == 0:
                 rate = (done - self.start_step) / (time.monotonic() - self._started)
-                bytes_per_second = rate * config.batch_size * config.sequence_length
+                bits = float(np.mean(losses)) / math.log(2)
                 self._record(
                     step=done,
-                    train_bits_per_byte=float(np.mean(losses)) / math.log(2),
-                    bytes_per_second=round(bytes_per_second),
+                    train_bits_per_byte=bits / self.batches.bytes_per_symbol,
+                    bytes_per_second=round(rate * self._step_bytes),
                 )
                 losses = []
-            if done % config.eval_interval == 0 and done < config.num_steps:
+            if done % config.eval_interval == 0 and done < num_steps:
                 self._record(step=done, **self.validate())
             if time.monotonic() - last_save > config.checkpoint_seconds:
                 self._save(done, {})
                 last_save = time.monotonic()
         figures = self.validate()
-        self._record(step=config.num_steps, **figures)
-        self._save(config.num_steps, figures)
+        self._record(step=num_steps, **figures)
+        self._save(num_steps, figures)
         return figures
 
     def _train_step(self, step: int) -> float:
         inputs, targets = (t.to(self.device) for t in self.batches.step(step))
-        loss = self._training_loss(inputs, targets)
-        loss.backward()
+        value = self._learn(inputs, targets)
         if self.config.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-        scale = learning_rate_scale(self.config, step)
+        scale = learning_rate_scale(self.config, step, self.batches.num_steps)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * scale
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        value = loss.item()
         if not math.isfinite(value):
             raise TrainingError(f"loss is {value} at step {step}: lower the learning rate")
         return value
+
+    def _learn(self, inputs: Tensor, targets: Tensor) -> float:
+        """Adds up the gradients of a batch, a few sequences at a time, and returns its loss."""
+        sequences = max(1, _LOGITS // (targets.shape[1] * self.config.model.vocab_size))
+        parts = list(zip(inputs.split(sequences), targets.split(sequences), strict=True))
+        total = 0.0
+        for n, (some, wanted) in enumerate(parts, 1):
+            is_last = n == len(parts)
+            with contextlib.nullcontext() if is_last else self._not_averaged():
+                loss = self._training_loss(some, wanted) * (len(wanted) / len(targets))
+                loss.backward()
+            total += loss.item()
+        return total
+
+    def _not_averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps several processes from averaging gradients before the last part of a batch."""
+        if isinstance(self.parallel, DistributedDataParallel):
+            return self.parallel.no_sync()
+        return contextlib.nullcontext()
 
     def _training_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Returns the loss that a step minimizes; subclasses may choose another."""
@@ -157,7 +182,7 @@ class Trainer:
             for inputs, targets in self.batches.validation(name):
                 loss = self._loss(inputs.to(self.device), targets.to(self.device))
                 nats += loss.item() * targets.numel()
-                count += targets.numel()
+                count += self.alphabet.num_bytes(targets.numpy().ravel())
             figures[name] = round(nats / count / math.log(2), 4)
             total_nats, total = total_nats + nats, total + count
         mean = round(total_nats / total / math.log(2), 4)
@@ -165,7 +190,7 @@ class Trainer:
 
     def _record(self, **values: Any) -> None:
         if self.rank == 0:
-            seen = values["step"] * self._step_bytes
+            seen = round(values["step"] * self._step_bytes)
             values = {"bytes_seen": seen, "seconds": round(self._seconds), **values}
             path = self.out / "log.jsonl"
             with naming(path), path.open("a", encoding="utf-8") as log:
@@ -178,8 +203,10 @@ class Trainer:
         return self._seconds_before + time.monotonic() - self._started
 
     @property
-    def _step_bytes(self) -> int:
-        return self.config.batch_size * self.config.sequence_length
+    def _step_bytes(self) -> float:
+        """Bytes of text in a step: of tokens, what so many are on average."""
+        symbols = self.config.batch_size * self.config.sequence_length
+        return symbols * self.batches.bytes_per_symbol
 
     def _save(self, step: int, figures: dict[str, Any]) -> None:
         if self.rank != 0:
@@ -196,13 +223,14 @@ class Trainer:
             "seconds": str(self._seconds),
             "config": json.dumps(self.config.to_dict()),
             "before": json.dumps(self.before),
+            "tokenizer_sha256": self.alphabet.sha256,
         }
         tensors = {k: v.contiguous() for k, v in tensors.items()}
         replace_tensors(self.state_path, lambda path: save_file(tensors, path, metadata))
         card = {
             "name": self.config.name,
             "trained_on": sorted(self.config.sources),
-            "bytes_seen": step * self._step_bytes,
+            "bytes_seen": round(step * self._step_bytes),
             "held_out_bytes_per_source": self.config.holdout_bytes,
             "crlf_fraction": self.config.crlf_fraction,
             "training_precision": self.precision,
@@ -210,6 +238,10 @@ class Trainer:
             **figures,
         }
         card = joined_card(card, self.before) if self.before else card
+        if isinstance(self.alphabet, Tokens):
+            card |= {"tokens_seen": step * self.config.batch_size * self.config.sequence_length}
+            card |= {"tokenizer_sha256": self.alphabet.sha256}
+            save_tokenizer(self.alphabet.table, self.alphabet.tokenizer_json, self.out)
         save_float_checkpoint(self.network, card, self.out)
 
     def _resume(self) -> None:
@@ -219,6 +251,11 @@ class Trainer:
         with _opened_state(self.state_path) as state:
             metadata = state.metadata()
             tensors = {key: state.get_tensor(key) for key in state.keys()}  # noqa: SIM118
+        if metadata.get("tokenizer_sha256", "") != self.alphabet.sha256:
+            raise TrainingError(
+                f"{self.state_path} belongs to a run with another tokenizer than "
+                f"{self.config.tokenizer}: choose another output folder"
+            )
         model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
         self.network.load_state_dict(model, strict=not self.config.model.tied)
         for i, optimizer in enumerate(self.optimizers):
@@ -262,37 +299,6 @@ def check_same_run(state_path: Path, config: TrainConfig) -> None:
                 f"{state_path} belongs to a run with {name} {found}, the configuration says "
                 f"{value}: choose another output folder"
             )
-
-
-def _resolve_precision(precision: str, device: torch.device) -> str:
-    """Returns bfloat16 or float32; without hardware support, bfloat16 is 50 times slower."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(False) else "float32"
-    has = torch.cpu.get_capabilities()
-    return "bfloat16" if has.get("amx_bf16") or has.get("avx512_bf16") else "float32"
-
-
-def _has_compiler() -> bool:
-    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
-
-
-def _device_of_process(device: str) -> torch.device:
-    """Returns the device; each of several processes on one machine gets its own GPU."""
-    if device == "cuda" and "LOCAL_RANK" in os.environ:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device(device)
-
-
-def _join_process_group(device: str) -> tuple[int, int]:
-    """Joins the process group if torchrun started this process; returns (rank, world size)."""
-    if "RANK" not in os.environ:
-        return 0, 1
-    if not dist.is_initialized():
-        dist.init_process_group("gloo" if device == "cpu" else "nccl")
-    return dist.get_rank(), dist.get_world_size()
 
 
 def train(

@@ -11,9 +11,10 @@ from lmcompress.gpt.network import GPT
 from lmcompress.models.checkpoint import load_network
 from lmcompress.models.store import Model, load_model
 from lmcompress.training.config import TrainConfig
+from lmcompress.training.symbols import Bytes, Tokens
 
 
-def begin_with(network: GPT, config: TrainConfig) -> dict[str, Any]:
+def begin_with(network: GPT, config: TrainConfig, alphabet: Bytes | Tokens) -> dict[str, Any]:
     """Copies the weights of `init_from` into a network; returns that model's card and fingerprint.
 
     If only the network has an n-gram table, the table starts as zeros: at first the network then
@@ -21,11 +22,18 @@ def begin_with(network: GPT, config: TrainConfig) -> dict[str, Any]:
 
     Raises:
       ModelNotFoundError: If the model is unknown.
-      TrainingError: If it is a token model, has another shape, or was trained on what is held out.
+      TrainingError: If it has other symbols or another shape, or was trained on what is held out.
     """
     model = load_model(config.init_from)
-    if model.weights is None or model.tokens is not None:
-        raise TrainingError(f"init_from is {config.init_from}, expected a byte model")
+    if model.weights is None:
+        raise TrainingError(f"init_from is {config.init_from}, expected a GPT")
+    ours = alphabet.table.digest() if isinstance(alphabet, Tokens) else None
+    theirs = model.tokens.digest() if model.tokens else None
+    if ours != theirs:
+        raise TrainingError(
+            f"init_from is {config.init_from}, expected a model of "
+            f"{'bytes' if ours is None else 'the tokens of ' + config.tokenizer}"
+        )
     _check_shape(model, config)
     _check_holdout(model, config)
     state = load_network(model.folder).state_dict()

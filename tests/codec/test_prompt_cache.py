@@ -13,8 +13,8 @@ import lmcompress
 from lmcompress import CodecConfig, Prompt
 from lmcompress.codec import session
 from lmcompress.codec.prompt import PromptState
-from lmcompress.codec.prompt_cache import PromptCache
 from lmcompress.models.store import Model
+from lmcompress.system.array_cache import ArrayCache
 
 PROMPT = Prompt(b"".join(b'{"id": %d, "kind": "record"}\n' % i for i in range(60)), "records")
 RAW = b'{"id": 61, "kind": "record"}\n'
@@ -24,7 +24,7 @@ KEY = (b"fingerprint", b"prompt")
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("lmcompress.codec.prompt_cache.cache_home", lambda: tmp_path)
+    monkeypatch.setattr("lmcompress.system.array_cache.cache_home", lambda: tmp_path)
     monkeypatch.setattr(session, "_WORTH_KEEPING", 0.0)
     return tmp_path / "prompts"
 
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("lmcompress.codec.prompt_cache.replace_atomically", refuse)
+    monkeypatch.setattr("lmcompress.system.array_cache.replace_atomically", refuse)
 
     assert lmcompress.decompress(compressed(tiny_model, monkeypatch), prompt=PROMPT) == RAW
     assert "cannot be kept for next time" in caplog.text
@@ -118,7 +118,7 @@ def test_a_file_in_the_place_of_the_folder_is_no_error(
 
 
 def test_arrays_come_back_with_their_types(tmp_path: Path) -> None:
-    cache = PromptCache(1 << 20, tmp_path)
+    cache = ArrayCache("x", 1 << 20, tmp_path)
 
     cache.save(KEY, ARRAYS)
 
@@ -131,7 +131,7 @@ def test_arrays_come_back_with_their_types(tmp_path: Path) -> None:
 
 
 def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
-    cache = PromptCache(27_000, tmp_path)  # room for three
+    cache = ArrayCache("x", 27_000, tmp_path)  # room for three
     for number in range(3):
         cache.save((number,), ARRAYS)
         for path in tmp_path.iterdir():
@@ -145,14 +145,14 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
 
 
 def test_what_is_larger_than_the_cache_is_not_kept(tmp_path: Path) -> None:
-    PromptCache(100, tmp_path / "cache").save(KEY, ARRAYS)
+    ArrayCache("x", 100, tmp_path / "cache").save(KEY, ARRAYS)
 
     assert not (tmp_path / "cache").exists()
 
 
 def save_and_load(folder: Path) -> int:
     """Returns how often something was found, which was whole each time."""
-    cache, count = PromptCache(27_000, folder), 0
+    cache, count = ArrayCache("x", 27_000, folder), 0
     for number in range(40):
         cache.save((number % 5,), ARRAYS)
         found = cache.load((number % 5,))

@@ -25,7 +25,7 @@ def read_config(case: Case, setting: Setting) -> None:
     path = setting.folder / "run.toml"
     path.write_bytes(case.data)
     config = TrainConfig.from_toml(path)
-    if config.num_steps < 1 or config.sequence_length_at(0) < 1:
+    if config.num_steps() < 1 or config.sequence_length_at(0, 1) < 1:
         raise Wrong("a run that has no steps")
     json.dumps(config.to_dict())
 

@@ -43,7 +43,7 @@ def test_a_run_that_begins_with_short_sequences_keeps_its_bytes_a_step(
     config = dataclasses.replace(config, short_sequence_length=16, short_fraction=0.5)
     batches = Batches(config)
 
-    shapes = [tuple(batches.step(step)[1].shape) for step in range(config.num_steps)]
+    shapes = [tuple(batches.step(step)[1].shape) for step in range(batches.num_steps)]
 
     assert shapes == [(16, 16)] * 10 + [(4, 64)] * 10
 

@@ -93,7 +93,7 @@ def test_a_state_from_before_an_option_existed_resumes(tmp_path: Path, config: T
     del before["model"]["parallel_residual"]
     save_file(load_file(path), path, {**metadata, "config": json.dumps(before)})
 
-    assert Trainer(config, tmp_path / "run").start_step == config.num_steps
+    assert Trainer(config, tmp_path / "run").start_step == config.num_steps()
 
 
 def test_a_folder_with_another_network_is_not_overwritten(

@@ -87,7 +87,7 @@ def test_what_the_model_before_has_read_is_not_held_out(
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("none", "expected a byte model"), ("lmc-3n", "did you mean lmc-3m")]
+    ("name", "message"), [("none", "expected a GPT"), ("lmc-3n", "did you mean lmc-3m")]
 )
 def test_what_no_run_can_begin_with_is_named(
     config: TrainConfig, tmp_path: Path, name: str, message: str

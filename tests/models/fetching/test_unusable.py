@@ -123,7 +123,9 @@ def test_a_source_that_is_not_there_is_the_error_even_if_its_name_is_taken(
 ) -> None:
     fetch_model(str(folder_of(tmp_path)), "smollm2-tiny")
 
-    with pytest.raises(ModelNotFoundError, match="no file or folder owner/SmolLM2-tiny: did you mean"):
+    with pytest.raises(
+        ModelNotFoundError, match="no file or folder owner/SmolLM2-tiny: did you mean"
+    ):
         fetch_model("owner/SmolLM2-tiny", overwrite=True)
     assert names(cache) == ["smollm2-tiny"]
 

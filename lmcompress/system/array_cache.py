@@ -1,8 +1,7 @@
-"""What prompts have taught a model and the stage, kept on disk for the next process.
+"""Arrays that take long to make, kept on disk for the next process.
 
-Reading a long prompt takes a model seconds or minutes, reading what it learned from it a fraction
-of a second. A file that is damaged, or of another version, counts as absent; so does a folder that
-cannot be written.
+A file that is damaged, or of another version, counts as absent; so does a folder that cannot be
+written.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.errors import LmcompressError
-from lmcompress.jit.compiler import sources_digest
 from lmcompress.system.atomic import replace_atomically
 from lmcompress.system.cache import cache_home
 
@@ -28,12 +26,12 @@ _DIGEST_BYTES = 32
 _log = logging.getLogger(__name__)
 
 
-class PromptCache:
+class ArrayCache:
     """A folder of at most `max_bytes`; what was used last stays."""
 
-    def __init__(self, max_bytes: int, folder: Path | None = None) -> None:
-        """Uses a folder in the user's cache if none is given."""
-        self._max_bytes, self._folder = max_bytes, folder
+    def __init__(self, name: str, max_bytes: int, folder: Path | None = None) -> None:
+        """Uses the folder of that name in the user's cache if none is given."""
+        self._name, self._max_bytes, self._folder = name, max_bytes, folder
 
     def load(self, key: Sequence[object]) -> Arrays | None:
         """Returns the arrays that were saved under a key, or None."""
@@ -60,11 +58,11 @@ class PromptCache:
                 file.write(content)
             self._remove_oldest(path.parent)
         except (OSError, LmcompressError) as exc:
-            _log.warning("what the prompt taught the model cannot be kept for next time: %s", exc)
+            _log.warning("%s cannot be kept for next time: %s", self._name, exc)
 
     def _path(self, key: Sequence[object]) -> Path:
-        name = hashlib.blake2b(repr((*key, sources_digest())).encode(), digest_size=16).hexdigest()
-        return (self._folder or cache_home() / "prompts") / name
+        name = hashlib.blake2b(repr(key).encode(), digest_size=16).hexdigest()
+        return (self._folder or cache_home() / self._name) / name
 
     def _remove_oldest(self, folder: Path) -> None:
         total = 0
