@@ -40,6 +40,7 @@ from lmcompress.training.processes import (
     device_of_process,
     has_compiler,
     join_process_group,
+    keep_large_blocks,
     resolve_precision,
 )
 from lmcompress.training.symbols import Tokens, alphabet_of
@@ -305,6 +306,7 @@ def train(
     config: TrainConfig, out: Path, device: str = "auto", trainer: type[Trainer] = Trainer
 ) -> dict[str, Any]:
     """Trains a model in the folder `out`, or resumes its run; returns the validation figures."""
+    keep_large_blocks()
     has_gpu = torch.cuda.is_available()
     if device == "auto":
         device = "cuda" if has_gpu else "cpu"
