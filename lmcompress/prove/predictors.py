@@ -1,7 +1,7 @@
 """Finds the predictor or codec that an argument names, without importing it.
 
-A model becomes one in a folder of its own: the model's files beside a line of Python that imports
-an adapter. So its files are counted and hashed as those of any other.
+A model is made into one too: a folder with the model's files and a line of Python that imports an
+adapter. So its files are counted and hashed like those of any other predictor.
 """
 
 from __future__ import annotations

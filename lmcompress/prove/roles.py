@@ -70,7 +70,7 @@ def tokenize(folder: Path, entry: str, raw: bytes) -> tuple[dict[str, Any], byte
 
 
 def _replaced_bytes(pieces: Iterable[bytes]) -> int:
-    """Returns the bytes of pieces that are decoded one by one, with U+FFFD for what is no UTF-8."""
+    """Returns how many bytes pieces have as text, each with U+FFFD for what is not UTF-8."""
     return sum(len(piece.decode(errors="replace").encode()) for piece in pieces)
 
 

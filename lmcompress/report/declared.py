@@ -1,4 +1,4 @@
-"""What scripts beside a results folder declare: titles, groups and captions, and what each asks.
+"""What the scripts beside a results folder say of it: titles, groups, captions, questions.
 
 Scripts are parsed and never run.
 """
@@ -16,7 +16,7 @@ _INIT = "__init__.py"
 
 @dataclasses.dataclass(frozen=True)
 class Declared:
-    """The constants of experiments/__init__.py; all empty where there are no scripts."""
+    """The constants of experiments/__init__.py; empty if there are no scripts."""
 
     titles: Mapping[str, str]
     """Experiment -> title."""
