@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +13,7 @@ from lmcompress.training.batches import crlf, divided
 from lmcompress.training.config import TrainConfig
 
 SAMPLE_BYTES = 24_000_000
-"""Text that a tokenizer learns from; more takes longer and changes little."""
+"""Text that a tokenizer learns from, if there is so much: more takes longer and changes little."""
 _PIECE_BYTES = 20_000
 
 
@@ -35,11 +36,13 @@ def train_tokenizer(config: TrainConfig, sample_bytes: int = SAMPLE_BYTES) -> st
 
 
 def _pieces(config: TrainConfig, sample_bytes: int) -> Iterator[str]:
+    texts = {name: divided(name, config)[0] for name in config.sources}
+    sample_bytes = min(sample_bytes, sum(map(len, texts.values())))
     rng, whole = np.random.default_rng(config.seed), sum(config.sources.values())
     for name, weight in config.sources.items():
-        raw, _ = divided(name, config)
+        raw = texts[name]
         size = min(_PIECE_BYTES, len(raw))
-        for _ in range(round(sample_bytes * weight / whole / size)):
+        for _ in range(math.ceil(sample_bytes * weight / whole / size)):
             start = rng.integers(len(raw) - size + 1)
             piece = raw[start : start + size]
             if rng.random() < config.crlf_fraction:
