@@ -7,8 +7,8 @@ EXPERIMENTS: dict[str, str] = {
     "non_text": "Executables, images and sound, with and without the adaptive stage",
     "prompt_records": "Small files with and without a prompt",
     "adaptive_ablation": "What each part of the adaptive stage is worth",
-    "adaptive_lanes": "What it costs in bits to read a file in several lanes at once",
-    "mix_shift": "What the GPT and the adaptive stage take along a file, alone and together",
+    "adaptive_lanes": "What reading a file in several lanes costs in bits",
+    "mix_shift": "Bits per byte along a file: the GPT, the adaptive stage, and both",
     "adaptive_speed": "Speed of the adaptive stage",
     "speed": "Speed and memory of lmcompress and of classical codecs",
     "step_profile": "Where the time of one prediction goes",
@@ -33,7 +33,7 @@ EXPERIMENTS: dict[str, str] = {
     "architectures": "GPT-1, GPT-2 and GPT-3 compared at one small size",
     "candidates": "Candidates for the default model, small and trained briefly",
     "certificates": "The README's figures of lmcompress, certified by prove",
-    "claims": "False figures of others, rebuilt small, and what their files take",
+    "claims": "False figures published by others, rebuilt small, and the files behind them",
     "findings": "The paper's findings compared with ours",
 }
 """What `lmcompress reproduce` runs, in this order: name and title."""
@@ -62,10 +62,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
 CAPTIONS: dict[str, str] = {
     "adaptive_lanes/lanes": "Bits per byte of three files by number of lanes: the GPT alone, with "
     "an adaptive stage for each lane, and with one that all lanes share. Sharing costs least.",
-    "architectures/curves": "Bits per byte while training, of text not seen before: GPT-1, GPT-2 "
+    "architectures/curves": "Bits per byte during training, on text not seen before: GPT-1, GPT-2 "
     "and GPT-3 at the same small size. The legend has their bits per byte on held-out text.",
-    "candidates/curves": "Bits per byte while training, of text not seen before: networks that "
-    "might become the default model, each different from the base in one thing.",
+    "candidates/curves": "Bits per byte during training, on text not seen before: networks that "
+    "might become the default model, each differing from the base in one respect.",
     "claims/claims": "For each false figure of others, rebuilt small: the bits per byte that it "
     "claims, and those of a file that can be decoded.",
     "default_against_classical/bits-per-byte": "Bits per byte of each file: lmcompress in blue, "
@@ -78,10 +78,10 @@ CAPTIONS: dict[str, str] = {
     "blue what it drew, byte by byte, from what it expects.",
     "figure_3/text": "Text that each compressor or model continued, byte by byte, from what it "
     "expects. Above: what was given, and what really follows.",
-    "figure_4/rate-by-length": "Compression rates of the first bytes of a chunk, by how many these "
-    "are, with standard errors: classical codecs and models.",
-    "lane_speed/lane-speed": "Bits per byte against speed; the number at each point is that of "
-    "lanes. More lanes are faster to decode and cost bits.",
+    "figure_4/rate-by-length": "Compression rate of the first bytes of a chunk, by their number, "
+    "with standard errors: classical codecs and models.",
+    "lane_speed/lane-speed": "Bits per byte against speed; the number at each point is the "
+    "number of lanes. More lanes decode faster but cost bits.",
     "mix_shift/along-the-file": "Bits per byte along four files: the GPT alone, the adaptive stage "
     "alone, and both mixed, which is what lmcompress does.",
     "model_sizes/model-sizes": "Bits per byte by the model's parameters, alone and with the "
@@ -89,8 +89,8 @@ CAPTIONS: dict[str, str] = {
     "scaling_law/scaling-law": "Left: bits per byte of the finished models by parameters, and the "
     "power law fitted to them. Right: their training curves, and a law fitted to both.",
     "speed/rate-against-speed": "Bits per byte against speed, on a log axis, each codec a dot: "
-    "lower is smaller, farther to the right is faster.",
-    "table_1/rates": "Compressed size in percent of the raw size, chunks compressed alone: "
+    "lower is smaller, further right is faster.",
+    "table_1/rates": "Compressed size as a percentage of the raw size, each chunk on its own: "
     "lmcompress's models, classical codecs, and figures that others published.",
     "table_2/by-vocabulary": "Bits per byte of held-out text by the size of the tokenizer's "
     "vocabulary, for networks of two widths.",

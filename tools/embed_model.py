@@ -45,7 +45,7 @@ def card_text(weights: ExactWeights, card: dict[str, Any], sequence_length: int)
         f"# {card['name']}",
         "",
         f"{kind} of {config.num_parameters:,} parameters ({config.n_layer} layers of "
-        f"{config.n_embd} channels, {_attention(config)}), stored as int8: "
+        f"{config.n_embd} channels, {_attention(config, symbols)}), stored as int8: "
         f"{weights.model_bytes:,} bytes. Recipe: experiments/configs/{card['name']}.toml.",
         "",
         f"- Fingerprint: `{weights.fingerprint.hex()}`",
@@ -83,12 +83,12 @@ def _beginning(card: dict[str, Any]) -> list[str]:
     ]
 
 
-def _attention(config: GPTConfig) -> str:
+def _attention(config: GPTConfig, symbols: str) -> str:
     windows = config.attention_windows
     if not any(windows):
-        return f"attention over all of a context of {config.context_length:,} bytes"
+        return f"attention over all of a context of {config.context_length:,} {symbols}"
     shown = [f"{window:,}" if window else "all" for window in windows]
-    return f"attention over the last {', '.join(shown)} bytes"
+    return f"attention over the last {', '.join(shown)} {symbols}"
 
 
 def embed(checkpoint: Path, target: Path, configs: Path = CONFIGS) -> Path:

@@ -1,4 +1,4 @@
-"""How a counter moves, and which parts take no part."""
+"""How a counter moves, and which parts are left out."""
 
 from __future__ import annotations
 

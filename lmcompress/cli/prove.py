@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--claim", type=click.FloatRange(0, min_open=True), metavar="BPB",
-    help="Bits per byte that somebody claims: says whether a wrong count of bytes explains them.",
+    help="A claimed figure, in bits per byte: says whether miscounted bytes explain it.",
 )  # fmt: skip
 @click.option(
     "--trained-on", multiple=True, metavar="DATA", shell_complete=complete_files,
-    help="A file or folder that the model was trained on: says how much of FILE stands there. May "
+    help="A file or folder that the model was trained on: says how much of FILE occurs in it. May "
     "be given several times.",
 )  # fmt: skip
 @click.option(
@@ -83,6 +83,8 @@ def prove(
 
     settings = Settings(normalise=normalise, time_limit=time_limit, threads=threads)
     if certificate is not None:
+        if output or claim is not None or trained_on or budget is not None or normalise:
+            raise click.UsageError("--check takes PREDICTOR, FILE and --time-limit only")
         return _check(certificate, predictor, file, settings)
     if predictor is None or file is None:
         raise click.UsageError("give PREDICTOR and FILE, or --check PROOF")

@@ -68,7 +68,7 @@ class SegmentEncoder:
         symbols = session.symbols_of(raw)
         lanes = session.lanes_for(len(symbols))
         check_memory(session, lanes, len(raw))
-        if self._may_test(session) and is_noise(raw, progress):
+        if self._looks_for_noise and is_noise(raw, progress):
             return None
         lengths, methods = session.lane_bytes(symbols, lanes), session.methods
         with session.open_encoder(lanes) as opened:
@@ -86,10 +86,10 @@ class SegmentEncoder:
         """Returns the coder of each method with the encoded segment."""
         return encode_segment(symbols, lengths, opened, self.session.methods, progress)
 
-    @staticmethod
-    def _may_test(session: Session) -> bool:
-        """Whether to look for noise: a prompt may hold the bytes; without a GPT, it is the work."""
-        return session.model.weights is not None and session.config.prompt is None
+    @property
+    def _looks_for_noise(self) -> bool:
+        """Not with a prompt, which may hold the bytes, nor without a GPT: the test is its work."""
+        return self.session.model.weights is not None and self.session.config.prompt is None
 
     def _written_lengths(self, lengths: list[int]) -> bytes:
         """Returns the lanes' lengths, where a decoder does not know them, as a payload begins."""

@@ -21,15 +21,15 @@ _BLOCK = 1 << 12
 def is_noise(raw: bytes, progress: Progress | None = None) -> bool:
     """Whether zlib finds nothing in samples of raw, nor the adaptive stage alone in all of it.
 
-    `progress` is called with 0 again and again, so that who calls can stop it.
+    `progress` is called with 0 after each block, so that the caller can stop the search.
     """
     if len(raw) < MIN_NOISE_BYTES:
         return False
     starts = np.linspace(0, len(raw) - _SAMPLE_BYTES, _SAMPLES).astype(int)
     sample = b"".join(raw[start : start + _SAMPLE_BYTES] for start in starts)
-    return len(zlib.compress(sample, 1)) >= len(sample) and _coded_by_stage(raw, progress) >= len(
-        raw
-    )
+    if len(zlib.compress(sample, 1)) < len(sample):
+        return False
+    return _coded_by_stage(raw, progress) >= len(raw)
 
 
 def _coded_by_stage(raw: bytes, progress: Progress | None) -> int:

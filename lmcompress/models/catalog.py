@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 HUB = "hf:"
 """Marks the name of a model on the Hugging Face hub: hf:OWNER/NAME."""
@@ -16,7 +17,8 @@ _ON_THE_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 def hub_hint(name: str) -> str:
     """Returns "did you mean hf:NAME? " for a name that is spelled as on the hub's pages, or ""."""
-    return f"did you mean {HUB}{name}? " if _ON_THE_HUB.fullmatch(name) else ""
+    is_there = _ON_THE_HUB.fullmatch(name) and not Path(name).parent.is_dir()
+    return f"did you mean {HUB}{name}? " if is_there else ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,9 @@ def check(
         return Checked(certificate, None, level)
     if text is None:
         raise NotProvenError(_other_floats(certificate))
-    return Checked(certificate, _proven_again(certificate, name, text, settings), level)
+    return Checked(
+        certificate, _proven_again(certificate, name, text, settings, [path.parent]), level
+    )
 
 
 def _check_files(certificate: Certificate, subject: Subject) -> None:
@@ -76,9 +79,7 @@ def _check_files(certificate: Certificate, subject: Subject) -> None:
         if not path.is_file():
             raise NotProvenError(f"{file.path} is missing in {subject.folder}: get the predictor")
         if file_sha256(path) != file.sha256:
-            raise NotProvenError(
-                f"{path} is not the file of the certificate: its sha256 is another one"
-            )
+            raise NotProvenError(f"{path} is not the file of the certificate: its SHA-256 differs")
         if path.stat().st_size != file.num_bytes:
             raise refuse(f"{file.path} has {path.stat().st_size} bytes, not {file.num_bytes}")
 
@@ -98,11 +99,12 @@ def _check_figures(certificate: Certificate, decoded: Answer) -> None:
     }
     for name, value in found.items():
         if getattr(certificate, name) != value:
-            raise refuse(f"{name} is {value}, it says {getattr(certificate, name)}")
+            stated = getattr(certificate, name)
+            raise refuse(f"it states {name} {stated}, but its file gives {value}")
     ideal, claimed = ideal_bits(decoded.bits), certificate.ideal_bits_per_byte
     if not _agree(ideal, None if claimed is None else claimed * raw_bytes):
         found_ideal = None if ideal is None else ideal / raw_bytes
-        raise refuse(f"ideal_bits_per_byte is {found_ideal}, it says {claimed}")
+        raise refuse(f"it states ideal_bits_per_byte {claimed}, but its file gives {found_ideal}")
 
 
 def _agree(found: float | None, claimed: float | None) -> bool:
@@ -120,16 +122,15 @@ def _other_floats(certificate: Certificate) -> str:
     made = f"; it was made on {certificate.machine}" + "".join(f"; {text}" for text in differing)
     return (
         "what it decodes to here is not the text of the certificate: either this machine rounds "
-        f"otherwise, or the certificate is forged{made}. To tell, prove it again: give PREDICTOR "
-        "and FILE, too"
+        f"differently, or the certificate is forged{made}. To find out, prove it again: also give "
+        "PREDICTOR and FILE"
     )
 
 
 def _proven_again(
-    certificate: Certificate, name: str, text: Path, settings: Settings
+    certificate: Certificate, name: str, text: Path, settings: Settings, places: Sequence[Path]
 ) -> Certificate:
     if file_sha256(text) != certificate.raw_sha256:
-        raise NotProvenError(
-            f"{text} is not the text of the certificate: its sha256 is another one"
-        )
-    return prove(name, text, settings, adaptive=certificate.kind == CODEC)
+        raise NotProvenError(f"{text} is not the text of the certificate: its SHA-256 differs")
+    is_codec = certificate.kind == CODEC
+    return prove(name, text, settings, adaptive=is_codec, places=places)

@@ -56,6 +56,8 @@ def found_predictor(
                 yield subject
                 return
         if name == NO_MODEL:
+            if not adaptive:
+                raise NotProvenError("none is the adaptive stage alone: leave out --adaptive off")
             yield stack.enter_context(_staged("codec", []))
             return
         if name.startswith(HUB):

@@ -63,4 +63,4 @@ class Codec(Protocol):
         """Returns the file."""
 
     def decompress(self, compressed: bytes) -> bytes:
-        """Returns the text of a file, from that file and the codec's own files alone."""
+        """Returns the text, from its file and those of the codec's files that compress opened."""

@@ -9,6 +9,7 @@ import importlib.metadata
 import math
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Questions:
 
 def prove(
     predictor: str, path: Path, settings: Settings, questions: Questions | None = None, *,
-    adaptive: bool = True,
+    adaptive: bool = True, places: Sequence[Path] = (),
 ) -> Certificate:  # fmt: skip
     """Returns the certificate of a predictor or codec on a text.
 
@@ -63,6 +64,7 @@ def prove(
       settings: How the processes run.
       questions: What else to find out.
       adaptive: Whether a model of ours is proven as the codec that it is with the adaptive stage.
+      places: Folders to look for the predictor in besides the current one.
 
     Raises:
       NotProvenError: If no file shows its figure; says why.
@@ -71,7 +73,7 @@ def prove(
     raw = path.read_bytes()
     if not raw:
         raise NotProvenError(f"{path} is empty: there is nothing to predict")
-    with found_predictor(predictor, adaptive=adaptive) as subject:
+    with found_predictor(predictor, places, adaptive=adaptive) as subject:
         _refuse_readable(path, subject)
         coded = code(subject, path, raw, settings)
         score = None

@@ -14,6 +14,9 @@ from typing import Any
 _INIT = "__init__.py"
 
 
+_NAMES = ("EXPERIMENTS", "GROUPS", "CAPTIONS")
+
+
 @dataclasses.dataclass(frozen=True)
 class Declared:
     """The constants of experiments/__init__.py; empty if there are no scripts."""
@@ -50,12 +53,13 @@ def declared_beside(folder: Path) -> Declared:
 
 
 def _constants(script: Path) -> dict[str, Any]:
-    """Returns the dictionaries that a script gives to annotated names."""
+    """Returns those dictionaries of a script that a page needs."""
     return {
         node.target.id: ast.literal_eval(node.value)
         for node in _parsed(script).body
         if isinstance(node, ast.AnnAssign)
         and isinstance(node.target, ast.Name)
+        and node.target.id in _NAMES
         and isinstance(node.value, ast.Dict)
     }
 

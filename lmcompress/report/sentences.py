@@ -13,7 +13,12 @@ from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL
 from lmcompress.report.results import Experiment, Results
 from lmcompress.report.speeds import STAGE, Speed, speeds_of_rows
-from lmcompress.report.totals import break_even_bytes, model_bytes, rate_of_all
+from lmcompress.report.totals import (
+    break_even_bytes,
+    codecs_on_all_files,
+    model_bytes,
+    rate_of_all,
+)
 
 _XZ, _ZPAQ, _PPMD, _ZSTD = "xz-9e", "zpaq-5", "ppmd-16", "zstd-22"
 _PUBLISHED = "smollm2-135m"
@@ -58,6 +63,7 @@ def records_of(experiment: Experiment) -> list[Record]:
 def _size(experiment: Experiment) -> str:
     records = records_of(experiment)
     classical = {record.codec for record in records if not record.fingerprint} - {"stored"}
+    classical &= set(codecs_on_all_files(records))
     best = sorted(classical, key=lambda codec: (rate_of_all(records, codec), codec))[0]
     ours = rate_of_all(records, DEFAULT_MODEL)
     rivals = " and ".join(
@@ -106,8 +112,8 @@ def _round_trips(experiment: Experiment) -> str:
     sizes = sorted(row["raw_bytes"] for row in experiment.rows)
     equal = sum(row["round_trip_ok"] is True for row in experiment.rows)
     return (
-        f"{equal} of {len(sizes)} files, of {sizes[0]:,} to {sizes[-1]:,} bytes, came back bit "
-        "for bit from the command line."
+        f"{equal} of {len(sizes)} files, from {sizes[0]:,} to {sizes[-1]:,} bytes, came back bit "
+        "for bit through the command line."
     )
 
 
@@ -195,10 +201,11 @@ def _span(values: Sequence[float], digits: int = 0) -> str:
 
 
 def _exactness(experiment: Experiment) -> str:
+    costs = [row["cost_percent"] for row in experiment.rows]
+    low, high = min(costs), max(costs)
     return (
-        "Arithmetic that gives the same bits on every machine takes "
-        f"{_span([row['cost_percent'] for row in experiment.rows], 2)} more bits than float32 "
-        "(the network alone)."
+        "Arithmetic that gives the same bits on every machine changes the size by "
+        f"{low:+.2f} to {high:+.2f} % against float32 (the network alone)."
     )
 
 
@@ -207,8 +214,8 @@ def _paper(experiment: Experiment) -> str:
     whole, none = agrees.count("yes"), agrees.count("no")
     return (
         f"Of {len(agrees)} findings of *Language Modeling Is Compression* (Delétang et al., 2024) "
-        f"that were looked at, {whole} show here in every case, {len(agrees) - whole - none} in "
-        f"some cases, {none} in none."
+        f"that were tested, {whole} hold here in every case, {len(agrees) - whole - none} in "
+        f"some, {none} in none."
     )
 
 

@@ -12,7 +12,7 @@ from lmcompress.report.results import Experiment, Figure, Results
 from lmcompress.report.sentences import Finding, findings, records_of
 from lmcompress.report.speeds import LABELS, Speeds, speeds_of_rows
 from lmcompress.report.tables import ABSENT, by_total, markdown_table
-from lmcompress.report.totals import model_bytes, rate_of_all
+from lmcompress.report.totals import codecs_on_all_files, model_bytes, rate_of_all
 
 _RATES, _SPEEDS = "default_against_classical", "speed"
 
@@ -67,7 +67,8 @@ def _headline(rates: Experiment | None, speeds: Experiment | None) -> str:
         "compress kB/s",
         "decompress kB/s",
     ]
-    codecs = [codec for codec in by_total(records) if codec != "stored"]
+    whole = codecs_on_all_files(records)
+    codecs = [codec for codec in by_total(records) if codec in whole and codec != "stored"]
     table = markdown_table(header, [_row(codec, records, timed) for codec in codecs])
     return f"{table}\n\n{_note(records, timed)}"
 

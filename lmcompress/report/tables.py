@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from lmcompress.benchmark.records import Record, latest
 from lmcompress.corpora.registry import split_range
 from lmcompress.errors import LmcompressError
+from lmcompress.report.totals import codecs_on_all_files, rate_of_all
 
 FLATTERING_BYTES = 100_000
 """Below this, fast codecs look faster than they are, as they are timed many times on the same
@@ -90,21 +91,13 @@ def by_total(records: Iterable[Record]) -> list[str]:
 
 def _totals(records: Iterable[Record]) -> dict[str, float | None]:
     """Returns bits per byte over all files, or None for a codec without a result for one."""
-    rows: dict[str, list[Record]] = {}
-    for record in records:
-        rows.setdefault(record.codec, []).append(record)
-    num_corpora = len({record.corpus for row in rows.values() for record in row})
+    records = list(records)
+    whole = codecs_on_all_files(records)
+    is_empty = not any(record.raw_bytes for record in records)
     return {
-        codec: _bits_per_byte_of_all(row) if len(row) == num_corpora else None
-        for codec, row in rows.items()
+        codec: rate_of_all(records, codec) if codec in whole and not is_empty else None
+        for codec in dict.fromkeys(record.codec for record in records)
     }
-
-
-def _bits_per_byte_of_all(row: Sequence[Record]) -> float | None:
-    """Divides sums: the mean of the rates would be another number."""
-    raw_bytes = sum(record.raw_bytes for record in row)
-    compressed_bytes = sum(record.compressed_bytes or 0 for record in row)
-    return 8 * compressed_bytes / raw_bytes if raw_bytes else None
 
 
 def _matrix(records: Sequence[Record], corpora: Sequence[str]) -> str:

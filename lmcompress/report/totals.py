@@ -17,13 +17,27 @@ def rate_of_all(records: Iterable[Record], codec: str, extra_bytes: int = 0) -> 
       extra_bytes: Counted once, as if sent along with all files.
 
     Raises:
-      LookupError: If the codec has no record.
+      LookupError: If the codec has no record, or one of a score alone.
     """
     found = [record for record in records if record.codec == codec]
-    if not found:
-        raise LookupError(f"no record is of {codec}")
-    compressed = sum(record.compressed_bytes or 0 for record in found)
-    return bits_per_byte(compressed + extra_bytes, sum(record.raw_bytes for record in found))
+    sizes = [record.compressed_bytes for record in found if record.compressed_bytes is not None]
+    if not found or len(sizes) < len(found):
+        raise LookupError(f"not every file was compressed with {codec}")
+    raw_bytes = sum(record.raw_bytes for record in found)
+    return bits_per_byte(sum(sizes) + extra_bytes, raw_bytes)
+
+
+def codecs_on_all_files(records: Iterable[Record]) -> list[str]:
+    """Returns the codecs that compressed every file that any codec did, in order of appearance.
+
+    Totals of others would be of other files, and not comparable.
+    """
+    files: dict[str, set[str]] = {}
+    for record in records:
+        if record.compressed_bytes is not None:
+            files.setdefault(record.codec, set()).add(record.corpus)
+    every = set().union(*files.values())
+    return [codec for codec, found in files.items() if found == every]
 
 
 def model_bytes(records: Iterable[Record], codec: str) -> int:

@@ -58,7 +58,7 @@ class ArrayCache:
                 file.write(content)
             self._remove_oldest(path.parent)
         except (OSError, LmcompressError) as exc:
-            _log.warning("%s cannot be kept for next time: %s", self._name, exc)
+            _log.warning("cannot keep %s for next time: %s", self._name, exc)
 
     def _path(self, key: Sequence[object]) -> Path:
         name = hashlib.blake2b(repr(key).encode(), digest_size=16).hexdigest()

@@ -42,8 +42,8 @@ class TextTokenizer:
             tokenizers: Any = importlib.import_module("tokenizers")
         except ImportError as exc:
             raise MissingDependencyError(
-                "compressing with this model needs the tokenizers package: "
-                "pip install 'lmcompress[pretrained]' (decompressing does not)"
+                "cutting text into tokens needs the tokenizers package: "
+                "pip install 'lmcompress[pretrained]' (decompressing does not need it)"
             ) from exc
         self.table = table
         found = TokenTable.from_tokenizer_json(tokenizer_json, len(table.tokens))

@@ -8,8 +8,9 @@ from lmcompress.errors import LmcompressError
 from lmcompress.system.extras import needs_extra
 
 SPLITS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]+|\r?\n[ \t]*|\s+(?!\S)|\s+"
-"""What no token reaches across. Unlike GPT-2's: a word takes any one sign before it, numbers are
-cut after two digits, and a line's end goes with the indentation of the next line."""
+"""Pieces that no token reaches across. Unlike GPT-2's, a word takes any one character before it
+that is not a letter or a digit, numbers are cut into pairs of digits, and a line's end takes the
+next line's indentation."""
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int, splits: str | None = SPLITS) -> str:

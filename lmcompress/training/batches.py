@@ -59,9 +59,8 @@ class Batches:
         symbols = text[start : start + length]
         if rng.random() < self.config.crlf_fraction:
             with_crlf = self.alphabet.encode(crlf(self.alphabet.join(symbols)))
-            if (
-                len(with_crlf) >= length
-            ):  # a tokenizer may need fewer tokens for two bytes than for one
+            # A tokenizer may need fewer tokens for CRLF than for LF: such a sequence stays.
+            if len(with_crlf) >= length:
                 return with_crlf[:length]
         return symbols
 

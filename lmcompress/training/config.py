@@ -99,6 +99,8 @@ class TrainConfig:
 
     def _check_types(self) -> None:
         """Raises TrainingError if an option has a value of another type."""
+        if not isinstance(self.sources, dict):
+            raise TrainingError(f"sources is {self.sources!r}, expected a table of NAME = weight")
         found = [(name, getattr(self, name), kind) for name, kind in _KINDS.items()]
         found.append(("name", self.name, str))
         found += [(f"the weight of {name}", value, float) for name, value in self.sources.items()]
@@ -131,11 +133,20 @@ class TrainConfig:
             raise TrainingError(
                 f"{path}: unknown option {unknown[0]!r}, known: {', '.join(sorted(known))}"
             )
+        shape = values.pop("model", {})
+        if not isinstance(shape, dict):
+            raise TrainingError(f"{path}: model is {shape!r}, expected a table")
         try:
-            model = GPTConfig.from_dict(values.pop("model", {}))
-            return cls(**{"name": path.stem, "sources": {}, **values, "model": model})
+            model = GPTConfig.from_dict(shape)
+            config = cls(**{"name": path.stem, "sources": {}, **values, "model": model})
         except (ValueError, TypeError) as exc:
             raise TrainingError(f"{path}: {exc}") from exc
+        if model.vocab_size > 256 and not config.tokenizer:
+            raise TrainingError(
+                f"{path}: vocab_size is {model.vocab_size}, but no tokenizer is named: add "
+                'tokenizer = "FILE.json", or set vocab_size to 256 for a byte-level model'
+            )
+        return config
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the configuration as JSON-ready values."""

@@ -15,9 +15,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_large_blocks() -> None:
-    """Lets glibc keep large blocks that are freed, for the next step takes them again.
+    """Makes glibc keep large freed blocks, because the next step needs them again.
 
-    Otherwise the kernel takes them back, and clears each page again: a tenth of a step.
+    Otherwise the kernel reclaims them and has to zero every page again, a tenth of a step.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none

@@ -62,7 +62,7 @@ class Tokens:
     """The tokens of a byte-level BPE that has a token for every byte."""
 
     def __init__(self, tokenizer_json: str, vocab_size: int) -> None:
-        """Raises TrainingError if some byte is no token, or tokens are missing."""
+        """Raises TrainingError if a byte has no token, or if the number of tokens differs."""
         self.tokenizer_json = tokenizer_json
         self.table = TokenTable.from_tokenizer_json(tokenizer_json, vocab_size)
         self.sha256 = hashlib.sha256(tokenizer_json.encode()).hexdigest()
@@ -84,10 +84,7 @@ class Tokens:
 
     def encode_source(self, raw: bytes) -> Symbols:
         """Returns the same; it is kept on disk, for a megabyte takes a second or two."""
-        cache, key = (
-            ArrayCache("tokens", _CACHE_BYTES),
-            (self.sha256, hashlib.sha256(raw).hexdigest()),
-        )
+        cache, key = ArrayCache("tokens", _CACHE_BYTES), (self.sha256, hashlib.sha256(raw).digest())
         if (arrays := cache.load(key)) is not None:
             return arrays[0].astype(self._type, copy=False)
         tokens = self.encode(raw)

@@ -13,7 +13,7 @@ from lmcompress.training.batches import crlf, divided
 from lmcompress.training.config import TrainConfig
 
 SAMPLE_BYTES = 24_000_000
-"""Text that a tokenizer learns from, if there is so much: more takes longer and changes little."""
+"""Text that a tokenizer learns from, if there is that much: more is slower and changes little."""
 _PIECE_BYTES = 20_000
 
 

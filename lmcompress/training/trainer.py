@@ -49,13 +49,22 @@ from lmcompress.training.warm_start import begin_with, joined_card
 _log = logging.getLogger(__name__)
 
 _LOGITS = 1 << 24
-"""Logits that are computed at once: more do not fit the cache, and cost memory."""
+"""Most logits computed at once: more would fall out of the cache and take more memory."""
 STATE_FILE = "training.safetensors"
 """The file in a run's folder from which it resumes."""
 _FREE_TO_CHANGE = frozenset(
-    ("name", "model", "eval_interval", "checkpoint_seconds", "log_interval", "precision", "compile")
+    (
+        "name",
+        "model",
+        "tokenizer",
+        "eval_interval",
+        "checkpoint_seconds",
+        "log_interval",
+        "precision",
+        "compile",
+    )
 )
-"""Options that may change when a run resumes (the model is compared separately)."""
+"""Options that may change when a run resumes; model and tokenizer are compared separately."""
 
 
 class Trainer:
@@ -142,8 +151,7 @@ class Trainer:
 
     def _learn(self, inputs: Tensor, targets: Tensor) -> float:
         """Adds up the gradients of a batch, a few sequences at a time, and returns its loss."""
-        sequences = max(1, _LOGITS // (targets.shape[1] * self.config.model.vocab_size))
-        parts = list(zip(inputs.split(sequences), targets.split(sequences), strict=True))
+        parts = self._parts(inputs, targets)
         total = 0.0
         for n, (some, wanted) in enumerate(parts, 1):
             is_last = n == len(parts)
@@ -152,6 +160,11 @@ class Trainer:
                 loss.backward()
             total += loss.item()
         return total
+
+    def _parts(self, inputs: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Cuts a batch into parts of as many sequences as may have logits at once."""
+        sequences = max(1, _LOGITS // (targets.shape[1] * self.config.model.vocab_size))
+        return list(zip(inputs.split(sequences), targets.split(sequences), strict=True))
 
     def _not_averaged(self) -> contextlib.AbstractContextManager[None]:
         """Keeps several processes from averaging gradients before the last part of a batch."""
@@ -180,10 +193,11 @@ class Trainer:
         figures, total_nats, total = {}, 0.0, 0
         for name in self.batches.holdouts:
             nats, count = 0.0, 0
-            for inputs, targets in self.batches.validation(name):
-                loss = self._loss(inputs.to(self.device), targets.to(self.device))
-                nats += loss.item() * targets.numel()
-                count += self.alphabet.num_bytes(targets.numpy().ravel())
+            for batch in self.batches.validation(name):
+                for inputs, targets in self._parts(*batch):
+                    loss = self._loss(inputs.to(self.device), targets.to(self.device))
+                    nats += loss.item() * targets.numel()
+                    count += self.alphabet.num_bytes(targets.numpy().ravel())
             figures[name] = round(nats / count / math.log(2), 4)
             total_nats, total = total_nats + nats, total + count
         mean = round(total_nats / total / math.log(2), 4)
@@ -200,12 +214,12 @@ class Trainer:
 
     @property
     def _seconds(self) -> float:
-        """Training time so far, without the time that was lost when the run was killed."""
+        """Training time so far, not counting work that was lost when the run was killed."""
         return self._seconds_before + time.monotonic() - self._started
 
     @property
     def _step_bytes(self) -> float:
-        """Bytes of text in a step: of tokens, what so many are on average."""
+        """Bytes of text in a step; for tokens, an average."""
         symbols = self.config.batch_size * self.config.sequence_length
         return symbols * self.batches.bytes_per_symbol
 
@@ -238,11 +252,11 @@ class Trainer:
             **self.method,
             **figures,
         }
-        card = joined_card(card, self.before) if self.before else card
         if isinstance(self.alphabet, Tokens):
-            card |= {"tokens_seen": step * self.config.batch_size * self.config.sequence_length}
-            card |= {"tokenizer_sha256": self.alphabet.sha256}
+            card["tokens_seen"] = step * self.config.batch_size * self.config.sequence_length
+            card["tokenizer_sha256"] = self.alphabet.sha256
             save_tokenizer(self.alphabet.table, self.alphabet.tokenizer_json, self.out)
+        card = joined_card(card, self.before) if self.before else card
         save_float_checkpoint(self.network, card, self.out)
 
     def _resume(self) -> None:
@@ -254,8 +268,8 @@ class Trainer:
             tensors = {key: state.get_tensor(key) for key in state.keys()}  # noqa: SIM118
         if metadata.get("tokenizer_sha256", "") != self.alphabet.sha256:
             raise TrainingError(
-                f"{self.state_path} belongs to a run with another tokenizer than "
-                f"{self.config.tokenizer}: choose another output folder"
+                f"{self.state_path} belongs to a run with another tokenizer: choose another "
+                "output folder"
             )
         model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
         self.network.load_state_dict(model, strict=not self.config.model.tied)

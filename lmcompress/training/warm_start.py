@@ -67,10 +67,14 @@ def _check_holdout(model: Model, config: TrainConfig) -> None:
 
 
 def joined_card(card: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """Returns a run's card, which counts the text that the model it started from was trained on."""
+    """Returns a run's card, counting the text that the model it started from was trained on."""
     return {
         **card,
         "began_with": {key: before.get(key) for key in ("name", "fingerprint", "bytes_seen")},
         "trained_on": sorted({*card["trained_on"], *before.get("trained_on", ())}),
-        "bytes_seen": card["bytes_seen"] + before.get("bytes_seen", 0),
+        **{
+            key: card[key] + before.get(key, 0)
+            for key in ("bytes_seen", "tokens_seen")
+            if key in card
+        },
     }

@@ -106,7 +106,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(
     monkeypatch.setattr("lmcompress.system.array_cache.replace_atomically", refuse)
 
     assert lmcompress.decompress(compressed(tiny_model, monkeypatch), prompt=PROMPT) == RAW
-    assert "cannot be kept for next time" in caplog.text
+    assert "cannot keep prompts for next time" in caplog.text
 
 
 def test_a_file_in_the_place_of_the_folder_is_no_error(

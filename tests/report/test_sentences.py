@@ -93,7 +93,7 @@ def test_a_file_that_did_not_come_back_is_not_counted_as_one_that_did() -> None:
 
     said = sentence_of(experiment("round_trips", rows))
 
-    assert said.startswith("1 of 2 files, of 7 to 1,234 bytes, came back")
+    assert said.startswith("1 of 2 files, from 7 to 1,234 bytes, came back")
 
 
 def test_speeds_are_those_of_the_newest_run() -> None:
@@ -125,7 +125,7 @@ def test_the_papers_findings_are_counted_by_how_far_they_hold() -> None:
     said = sentence_of(experiment("findings", table=table))
 
     assert "Of 4 findings" in said
-    assert "2 show here in every case, 1 in some cases, 1 in none" in said
+    assert "2 hold here in every case, 1 in some, 1 in none" in said
 
 
 def test_false_figures_are_compared_with_their_files() -> None:
