@@ -68,20 +68,20 @@ def json_or_none(text: bytes) -> Any:
 @pytest.mark.parametrize(
     ("forge", "message"),
     [
-        (lambda c: {"bits_per_byte": 0.0914}, "forged: bits_per_byte is"),
-        (lambda c: {"bits_per_byte_with_model": 0.1}, "forged: bits_per_byte_with_model is"),
-        (lambda c: {"model_bytes": 1}, "forged: model_bytes is"),
-        (lambda c: {"raw_bytes": 2 * c.raw_bytes}, "forged: raw_bytes is"),
-        (lambda c: {"compressed_bytes": 3}, "forged: compressed_bytes is"),
-        (lambda c: {"num_symbols": 1}, "forged: num_symbols is"),
-        (lambda c: {"ideal_bits_per_byte": 0.09}, "forged: ideal_bits_per_byte is"),
-        (lambda c: {"ideal_bits_per_byte": None}, "forged: ideal_bits_per_byte is"),
-        (lambda c: {"impossible_symbols": 1}, "forged: impossible_symbols is"),
+        (lambda c: {"bits_per_byte": 0.0914}, "forged: it states bits_per_byte"),
+        (lambda c: {"bits_per_byte_with_model": 0.1}, "forged: it states bits_per_byte_with_model"),
+        (lambda c: {"model_bytes": 1}, "forged: it states model_bytes"),
+        (lambda c: {"raw_bytes": 2 * c.raw_bytes}, "forged: it states raw_bytes"),
+        (lambda c: {"compressed_bytes": 3}, "forged: it states compressed_bytes"),
+        (lambda c: {"num_symbols": 1}, "forged: it states num_symbols"),
+        (lambda c: {"ideal_bits_per_byte": 0.09}, "forged: it states ideal_bits_per_byte"),
+        (lambda c: {"ideal_bits_per_byte": None}, "forged: it states ideal_bits_per_byte"),
+        (lambda c: {"impossible_symbols": 1}, "forged: it states impossible_symbols"),
         (lambda c: {"raw_sha256": "0" * 64}, "is not the text of the certificate"),
         (lambda c: {"compressed_base64": shortened(c)}, "is not the text of the certificate"),
         (lambda c: {"model_files": outside(c)}, "outside the predictor's folder"),
         (lambda c: {"model_files": [{**c.model_files[0], "num_bytes": 1}]}, "forged: predictor.py"),
-        (lambda c: {"model_files": [{**c.model_files[0], "sha256": "0"}]}, "its sha256 is another"),
+        (lambda c: {"model_files": [{**c.model_files[0], "sha256": "0"}]}, "its SHA-256 differs"),
         (lambda c: {"model_files": [{"path": "predictor.py"}]}, "is not a certificate"),
         (lambda c: {"model_files": []}, "No such file|has no class|FileNotFoundError"),
         (lambda c: {"isolation": {}}, "is not a certificate"),
@@ -152,7 +152,7 @@ def test_where_floats_differ_it_is_proven_again(
 
     assert checked.proven_again is not None
     assert checked.proven_again.compressed_bytes == certificate.compressed_bytes
-    with pytest.raises(NotProvenError, match=r"prove it again: give PREDICTOR and FILE, too"):
+    with pytest.raises(NotProvenError, match=r"prove it again: also give PREDICTOR and FILE"):
         check(proof, SETTINGS)
 
 
