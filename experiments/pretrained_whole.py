@@ -107,12 +107,10 @@ def shown(row: Row) -> Row:
     raw, threads = row["raw bytes"], row["threads"]
     float32 = row["float32 bits"] / raw
     payload = bits_per_byte(row["payload bytes"], raw)
-    speeds = {
-        "compress": "compress s",
-        f"decompress, {threads} threads": f"decompress s, {threads} threads",
-        "decompress, 1 thread": "decompress s, 1 threads",
-        "float32 scoring": "float32 s",
-    }
+    speeds = {"compress": "compress s", "decompress": f"decompress s, {threads} threads"}
+    if threads != 1:
+        speeds["decompress, 1 thread"] = "decompress s, 1 threads"
+    speeds["float32 scoring"] = "float32 s"
     return {
         "corpus": row["corpus"],
         "raw bytes": raw,
@@ -132,8 +130,9 @@ def table(folder: Path) -> str:
     """Returns what the records say, as markdown."""
     rows = read_rows(folder / "records.jsonl")
     note = (
-        f"{MODEL}; {rows[0]['threads']} threads where none are named; files, decoded and compared; "
-        f"float32: code lengths, no files; {rows[0]['machine']}."
+        f"{MODEL}; threads: {rows[0]['threads']} unless the column says so; files, decoded and "
+        f"compared; float32: code lengths, no files; {rows[0]['machine']}, which may have done "
+        "other work."
     )
     return markdown_of([shown(row) for row in rows], note)
 
