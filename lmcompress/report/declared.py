@@ -1,4 +1,4 @@
-"""What the scripts beside a results folder say of it: titles, groups, captions, questions.
+"""The titles, groups, captions and questions that scripts beside a results folder declare.
 
 Scripts are parsed and never run.
 """
@@ -19,7 +19,7 @@ _NAMES = ("EXPERIMENTS", "GROUPS", "CAPTIONS")
 
 @dataclasses.dataclass(frozen=True)
 class Declared:
-    """The constants of experiments/__init__.py; empty if there are no scripts."""
+    """Constants of experiments/__init__.py; empty when there are no scripts."""
 
     titles: Mapping[str, str]
     """Experiment -> title."""

@@ -67,7 +67,7 @@ class Batches:
     def step(self, step: int) -> tuple[Tensor, Tensor]:
         """Returns the inputs and targets of one step, int64 (batch_size, sequence_length) each.
 
-        While sequences are short, a step has more of them, and as many symbols as later.
+        Every step has the same number of symbols: the shorter the sequences, the more of them.
         """
         rng = np.random.default_rng((self.config.seed, step, self.rank))
         length = self.config.sequence_length_at(step, self.num_steps)

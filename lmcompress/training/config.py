@@ -22,7 +22,7 @@ class TrainConfig:
     init_from: str = ""
     """Name or folder of the model whose weights the run starts from; empty for random weights."""
     tokenizer: str = ""
-    """A tokenizer.json with as many tokens as the model; empty if the model reads bytes."""
+    """Path of a tokenizer.json with `vocab_size` tokens; empty for a byte-level model."""
     total_bytes: int = 60_000_000
     """Bytes of text trained on over the whole run."""
     batch_size: int = 16

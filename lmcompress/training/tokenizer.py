@@ -18,7 +18,7 @@ _PIECE_BYTES = 20_000
 
 
 def train_tokenizer(config: TrainConfig, sample_bytes: int = SAMPLE_BYTES) -> str:
-    """Returns the `tokenizer.json` of a byte-level BPE with as many tokens as the run's model.
+    """Trains a byte-level BPE with `vocab_size` tokens; returns its `tokenizer.json`.
 
     The pieces it learns from come from the sources by their weights, and have CRLF line ends as
     often as the run's sequences do. Nothing that is held out is read.

@@ -162,7 +162,7 @@ class Trainer:
         return total
 
     def _parts(self, inputs: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Cuts a batch into parts of as many sequences as may have logits at once."""
+        """Splits a batch so that no part has more than `_LOGITS` logits."""
         sequences = max(1, _LOGITS // (targets.shape[1] * self.config.model.vocab_size))
         return list(zip(inputs.split(sequences), targets.split(sequences), strict=True))
 

@@ -76,3 +76,19 @@ def test_a_weight_that_draws_nothing_is_refused(tmp_path: Path, weight: str) -> 
 
     with pytest.raises(TrainingError, match="weight"):
         TrainConfig.from_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('sources = ["a.txt"]', "expected a table"),
+        ("model = []", "expected a table"),
+        ("[model]\nvocab_size = 4096\n[sources]\na = 1", "no tokenizer is named"),
+    ],
+)
+def test_what_would_fail_late_is_one_line_at_once(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text, "utf-8")
+
+    with pytest.raises(TrainingError, match=message):
+        TrainConfig.from_toml(path)
