@@ -12,6 +12,8 @@ SUMS, WORDS, BYTES = ir.VectorType(I32, 8), ir.VectorType(I16, 16), ir.VectorTyp
 """AVX2's registers of sums and of 16-bit factors; bytes that are widened to these."""
 REALS, MORE_BYTES = ir.VectorType(ir.FloatType(), 8), ir.VectorType(I8, 32)
 """AVX2's registers of float32 and of bytes."""
+WIDE_SUMS, WIDE_BYTES = ir.VectorType(I32, 16), ir.VectorType(I8, 64)
+"""AVX-512's registers of sums and of bytes."""
 
 
 def declare(builder: Any, name: str, returned: Any, arguments: list[Any]) -> Any:
@@ -52,6 +54,20 @@ def with_signs(builder: Any, values: Any, signs: Any) -> Any:
     return builder.call(sign, [values, signs])
 
 
+def add_byte_products(builder: Any, totals: Any, a: Any, b: Any) -> Any:
+    """Emits `vpdpbusd`: products of bytes, a's without a sign, four of which go to each sum.
+
+    All three are registers of 32-bit integers, 8 or 16.
+    """
+    name = f"llvm.x86.avx512.vpdpbusd.{32 * totals.type.count}"
+    return builder.call(declare(builder, name, totals.type, [totals.type] * 3), [totals, a, b])
+
+
+def pointers(builder: Any, addresses: Sequence[Any]) -> list[Any]:
+    """Emits pointers to bytes at addresses."""
+    return [builder.inttoptr(address, ir.PointerType(I8)) for address in addresses]
+
+
 def broadcast_load(builder: Any, pointer: Any, vector: Any, offset: int = 0) -> Any:
     """Emits a register full of the 4 bytes at an offset from a pointer to bytes."""
     at = builder.gep(pointer, [ir.Constant(I64, offset)]) if offset else pointer
@@ -61,7 +77,8 @@ def broadcast_load(builder: Any, pointer: Any, vector: Any, offset: int = 0) -> 
 
 def broadcast(builder: Any, value: Any, vector: Any) -> Any:
     """Emits a register full of one value of 32 bits."""
-    count = 16 if vector == ir.VectorType(I32, 16) else 8
+    bits = vector.count * (32 if isinstance(vector.element, ir.FloatType) else vector.element.width)
+    count = bits // 32
     full = ir.VectorType(value.type, count)
     first = builder.insert_element(ir.Constant(full, ir.Undefined), value, ir.Constant(I32, 0))
     return builder.bitcast(builder.shuffle_vector(first, first, shuffle([0] * count)), vector)
@@ -69,12 +86,14 @@ def broadcast(builder: Any, value: Any, vector: Any) -> Any:
 
 def integers(values: Sequence[int]) -> Any:
     """Returns a register of constant 32-bit integers."""
-    return ir.Constant(SUMS, [ir.Constant(I32, int(value)) for value in values])
+    constants = [ir.Constant(I32, int(value)) for value in values]
+    return ir.Constant(ir.VectorType(I32, len(constants)), constants)
 
 
-def reals(value: Any) -> Any:
+def reals(value: Any, count: int) -> Any:
     """Returns a register full of one float32 constant."""
-    return ir.Constant(REALS, [ir.Constant(ir.FloatType(), float(value))] * 8)
+    full = ir.VectorType(ir.FloatType(), count)
+    return ir.Constant(full, [ir.Constant(ir.FloatType(), float(value))] * count)
 
 
 def loop(

@@ -1,7 +1,7 @@
-"""The AVX-512 VNNI products on a processor without them.
+"""The AVX-512 VNNI kernels on a processor without them.
 
-As a program: `emulate` computes products with `vpdpbusd` spelled out in plain LLVM, so that all
-around it runs anywhere; `compile` prints how often the instruction stands in the machine code.
+As a program: `emulate` computes with `vpdpbusd` and AVX-512's gather spelled out in plain LLVM, so
+that all around them runs anywhere; `compile` prints how often `vpdpbusd` stands in machine code.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numba import types
 from numba.core import config
 
 INSTRUCTION = "vpdpbusd"
+GATHER = "avx512.mask.gather"
 
 
 def pretend() -> Any:
@@ -24,7 +25,8 @@ def pretend() -> Any:
     numba.njit(lambda x: x)(1)  # the target is settled now, whatever the settings say from here on
     config.CPU_NAME = config.CPU_FEATURES = None  # type: ignore[attr-defined]
     here = dict(llvm.get_host_cpu_features())
-    llvm.get_host_cpu_features = lambda: {**here, "avx512f": True, "avx512vnni": True}
+    vnni = dict.fromkeys(("avx512f", "avx512vl", "avx512vnni"), True)
+    llvm.get_host_cpu_features = lambda: here | vnni
     from lmcompress.gpt.cpu import matmul
 
     assert matmul._ISA is matmul.VNNI
@@ -32,38 +34,53 @@ def pretend() -> Any:
 
 
 def spell_out() -> None:
-    """Puts multiplications of single bytes in the instruction's place."""
-    from lmcompress.gpt.cpu import tiles
+    """Puts multiplications of single bytes, and single loads, in the instructions' place."""
+    from lmcompress.gpt.cpu import attention_weights
+    from lmcompress.jit import simd
 
-    declare = tiles.declare
-    narrow, wide = (ir.VectorType(ir.IntType(bits), 64) for bits in (8, 32))
+    declare = simd.declare
 
     def declare_others(builder: Any, name: str, *signature: Any) -> Any:
-        return name if INSTRUCTION in name else declare(builder, name, *signature)
+        is_spelled_out = INSTRUCTION in name or GATHER in name
+        return name if is_spelled_out else declare(builder, name, *signature)
 
     def multiply(builder: Any, total: Any, p: Any, w: Any) -> Any:
+        narrow, wide = (ir.VectorType(ir.IntType(bits), 4 * total.type.count) for bits in (8, 32))
         p = builder.zext(builder.bitcast(p, narrow), wide)
         w = builder.sext(builder.bitcast(w, narrow), wide)
         terms = builder.mul(p, w)
         for j in range(4):
-            every_fourth = [ir.Constant(ir.IntType(32), 4 * i + j) for i in range(16)]
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), 16), every_fourth)
+            mask = simd.shuffle([4 * i + j for i in range(total.type.count)])
             none = ir.Constant(wide, ir.Undefined)
             total = builder.add(total, builder.shuffle_vector(terms, none, mask))
         return total
+
+    def gather(builder: Any, found: Any, table: Any, index: Any, _mask: Any, _scale: Any) -> Any:
+        table = builder.bitcast(table, simd.I32.as_pointer())
+        for i in range(index.type.count):
+            at = builder.extract_element(index, ir.Constant(simd.I32, i))
+            entry = builder.load(builder.gep(table, [at]))
+            found = builder.insert_element(found, entry, ir.Constant(simd.I32, i))
+        return found
 
     call = ir.IRBuilder.call
 
     def call_others(builder: Any, function: Any, args: Any, *more: Any, **named: Any) -> Any:
         if isinstance(function, str):
-            return multiply(builder, *args)
+            return (multiply if INSTRUCTION in function else gather)(builder, *args)
         return call(builder, function, args, *more, **named)
 
-    tiles.declare, ir.IRBuilder.call = declare_others, call_others
+    simd.declare = attention_weights.declare = declare_others
+    ir.IRBuilder.call = call_others
 
 
 def check(matmul: Any) -> None:
+    from lmcompress.gpt.cpu import attention_simd, matmul_int16, rings
+
+    assert rings.HAS_VNNI
     assert matmul.is_usable()
+    assert matmul_int16.is_usable()
+    assert attention_simd.is_usable()
     rng = np.random.default_rng(0)
     for num_rows in (1, 4, 5, 31, 100):
         q = rng.integers(-127, 128, (num_rows, 256)).astype(np.int8)

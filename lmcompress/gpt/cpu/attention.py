@@ -16,7 +16,7 @@ from lmcompress.gpt import constants
 from lmcompress.gpt.cpu import attention_simd
 from lmcompress.gpt.cpu.attention_plain import PLAIN_LOOPS, AttentionLoops
 from lmcompress.gpt.cpu.kernels import LEVELS, PER_LEVEL, dequantize, f32, norm_row, quantize_row
-from lmcompress.gpt.cpu.rings import BLOCK, GROUP, PAIR, PAIRS
+from lmcompress.gpt.cpu.rings import BLOCK, FLIP, GROUP, TUPLE, TUPLES
 from lmcompress.jit.compiler import device_function, kernel, lean_kernel
 
 _WEIGHT_LEVELS = f32(constants.ATTENTION_LEVELS)
@@ -40,39 +40,41 @@ def _put_key(row, block, i):
     """Key i of a block = row; four channels at once, for single bytes would take as many stores."""
     for group in range(block.shape[0]):
         d = group * GROUP
-        a, b, c, e = row[d], row[d + 1], row[d + 2], row[d + 3]
+        a, b, c, e = row[d] ^ FLIP, row[d + 1] ^ FLIP, row[d + 2] ^ FLIP, row[d + 3] ^ FLIP
         block[group, i, 0], block[group, i, 1] = a, b
         block[group, i, 2], block[group, i, 3] = c, e
 
 
 @device_function
-def _put_value(row, pair, i):
-    """Value i of a pair = row; the other keeps its byte of each 16 bits."""
-    shift, kept = np.int16(8 * i), np.int16(-256 if i == 0 else 255)
+def _put_value(row, values, i):
+    """Value i of a tuple = row; the others keep their bytes."""
+    shift = np.int32(8 * i)
+    kept = np.int32(~(255 << shift))
     for d in range(row.shape[0]):
-        pair[d] = (pair[d] & kept) | np.int16((np.int16(row[d]) & np.int16(255)) << shift)
+        values[d] = (values[d] & kept) | ((np.int32(row[d]) & 255) << shift)
 
 
 @device_function
-def _seen(position, window, capacity):
-    """Which blocks of keys a query sees: from a to before b, then those before c.
+def _seen(position, last, window, capacity):
+    """Which blocks queries at `position` to `last` see: from a to before b, then those before c.
 
     The first two are the run up to the ring's end at most, and c is 0 where it does not go on at
-    the start. Of their slots, counted on, those from low to before high are seen.
+    the start. Of their slots, counted on, `own` is that of `position`.
     """
     count = min(window, position + 1)
     oldest = (position + 1 - count) % capacity
     a = oldest // BLOCK
-    low = oldest - a * BLOCK
-    high = low + count
-    blocks = (high + BLOCK - 1) // BLOCK
+    own = oldest - a * BLOCK + count - 1
+    blocks = (own + last - position) // BLOCK + 1
     b = min(a + blocks, capacity // BLOCK)
-    return a, b, blocks - (b - a), low, high
+    return a, b, blocks - (b - a), own
 
 
 class AttentionKernels(NamedTuple):
     """The kernels of one head size; `attend` is the three others in turn, lane by lane."""
 
+    queries: int
+    """Queries that `look` takes together: `query_scratch` makes room for so many."""
     enter: Callable[..., Any]
     look: Callable[..., Any]
     leave: Callable[..., Any]
@@ -84,8 +86,8 @@ def attention_kernels(head_dim: int) -> AttentionKernels:
     """Returns the kernels compiled for one head size, so that LLVM unrolls over its channels."""
     loops = attention_loops(head_dim)
     enter, look = _enter_kernel(head_dim), _look_kernel(head_dim, loops)
-    leave, attend = _leave, _attend_kernel(head_dim, enter, look, _leave)
-    return AttentionKernels(enter, look, leave, attend)
+    attend = _attend_kernel(head_dim, loops.queries, enter, look, _leave)
+    return AttentionKernels(loops.queries, enter, look, _leave, attend)
 
 
 def attention_loops(head_dim: int) -> AttentionLoops:
@@ -104,9 +106,11 @@ def _enter_kernel(head_dim: int) -> Callable[..., Any]:
     ):  # fmt: skip
         """Quantizes heads first to stop of one lane's rows: queries, then keys, then values.
 
-        Queries go into (n_head, steps, D), scales (n_head, steps); the rest into the rings.
+        Queries go into (n_head * steps, D) in the order of `look`, their scales into
+        (n_head * steps,); the rest into the rings.
         """
         steps, (n_kv_head, capacity) = sums.shape[0], ks.shape
+        sharing = n_head // n_kv_head
         x, y, u, row = scratch
         xbits, ybits = x.view(np.int32), y.view(np.int32)
         for step in range(steps):
@@ -117,7 +121,7 @@ def _enter_kernel(head_dim: int) -> Callable[..., Any]:
                 if h >= n_head + n_kv_head:
                     g = h - n_head - n_kv_head
                     vs[g, slot] = quantize_row(x, xbits, row[:D], LEVELS, PER_LEVEL)
-                    _put_value(row[:D], v[g, slot // PAIR], slot % PAIR)
+                    _put_value(row[:D], v[g, slot // TUPLE], slot % TUPLE)
                     continue
                 if qk_norm:
                     norm_row(x, xbits, x, u, eps, False)
@@ -132,8 +136,9 @@ def _enter_kernel(head_dim: int) -> Callable[..., Any]:
                     for d in range(D):
                         y[d] = x[d]
                 if h < n_head:
-                    query_scales[h, step] = (
-                        quantize_row(y, ybits, queries[h, step], LEVELS, PER_LEVEL) * query_scale
+                    at = (h // sharing * steps + step) * sharing + h % sharing
+                    query_scales[at] = (
+                        quantize_row(y, ybits, queries[at], LEVELS, PER_LEVEL) * query_scale
                     )
                 else:
                     g = h - n_head
@@ -145,47 +150,62 @@ def _enter_kernel(head_dim: int) -> Callable[..., Any]:
 
 def _look_kernel(head_dim: int, loops: AttentionLoops) -> Callable[..., Any]:
     D = head_dim
-    dots, exponents, softmax, quantize, add_values = loops
+    together, dots, exponents, softmax, quantize, add_values = loops
 
     @lean_kernel
     def look(
         queries, query_scales, clock, k, ks, v, vs, window, table, scratch, out, first, stop
     ):  # fmt: skip
-        """Attends with queries first to stop of one lane, head by head; out (steps, n_head * D)."""
-        n_head, steps = query_scales.shape
+        """Attends with queries first to stop of one lane; out (steps, n_head * D).
+
+        Queries of a key's head follow each other, step by step: they read its keys together.
+        """
         n_kv_head, capacity = ks.shape
-        z, f, p, magnitudes, acc = scratch
-        for index in range(first, stop):
-            h, step = index // steps, index % steps
-            g = h // (n_head // n_kv_head)
-            query, scale = queries[h, step], query_scales[h, step]
-            for d in range(D):
-                magnitudes[d] = abs(query[d])
-            a, b, c, low, high = _seen(clock[0] + step, window, capacity)
+        steps = out.shape[0]
+        sharing = out.shape[1] // (n_kv_head * D)
+        z, f, p, magnitudes, acc, most = scratch
+        index = first
+        while index < stop:
+            g = index // (sharing * steps)
+            n = min(together, stop - index, (g + 1) * sharing * steps - index)
+            step = index // sharing - g * steps
+            last = (index + n - 1) // sharing - g * steps
+            a, b, c, own = _seen(clock[0] + step, clock[0] + last, window, capacity)
             ahead, rest = (b - a) * BLOCK, c * BLOCK
-            n = ahead + rest
+            mine = queries[index : index + n]
+            for i in range(n):
+                for d in range(D):
+                    magnitudes[i, d] = abs(mine[i, d])
+                    acc[i, d] = 0
+            dots(mine, magnitudes[:n], k[g, a:b], z[:n, :ahead])
+            if rest:
+                dots(mine, magnitudes[:n], k[g, :c], z[:n, ahead:])
             scales, value_scales = ks[g, a * BLOCK : b * BLOCK], vs[g, a * BLOCK : b * BLOCK]
-            dots(query, magnitudes, k[g, a:b], z[:ahead], v[g, a * PAIRS :].ctypes.data)
-            largest = exponents(z[:ahead], scales, scale, low, high)
+            for i in range(n):
+                scale, at = query_scales[index + i], (index + i) // sharing - g * steps
+                high = own + 1 + at - step
+                low = high - min(window, clock[0] + at + 1)
+                largest = exponents(z[i, :ahead], scales, scale, low, high)
+                if rest:
+                    other = z[i, ahead : ahead + rest]
+                    found = exponents(other, ks[g, :rest], scale, low - ahead, high - ahead)
+                    largest = max(largest, found)
+                total, most[i] = softmax(z[i, :ahead], largest, table, value_scales, f[:ahead])
+                if rest:
+                    other = z[i, ahead : ahead + rest]
+                    found = softmax(other, largest, table, vs[g, :rest], f[ahead : ahead + rest])
+                    total, most[i] = total + found[0], max(most[i], found[1])
+                quantize(f[: ahead + rest], _WEIGHT_LEVELS / most[i], p[i])
+                most[i] = (most[i] * _PER_WEIGHT_LEVEL) / f32(total)
+            add_values(p[:n, :ahead], v[g, a * TUPLES : b * TUPLES], acc[:n])
             if rest:
-                dots(query, magnitudes, k[g, :c], z[ahead:n], v[g].ctypes.data)
-                other = exponents(z[ahead:n], ks[g, :rest], scale, 0, high - ahead)
-                largest = max(largest, other)
-            total, most = softmax(z[:ahead], largest, table, value_scales, f[:ahead])
-            if rest:
-                total_2, most_2 = softmax(z[ahead:n], largest, table, vs[g, :rest], f[ahead:n])
-                total, most = total + total_2, max(most, most_2)
-            quantize(f[:n], _WEIGHT_LEVELS / most, p[:n])
-            # After a head's last query come the next head's keys.
-            next_head = k[0].size if step + 1 == steps else 0
-            acc[:] = 0
-            following = k[g, a:].ctypes.data + next_head
-            add_values(p[:ahead], v[g, a * PAIRS : b * PAIRS], acc, following)
-            if rest:
-                add_values(p[ahead:n], v[g, : c * PAIRS], acc, k[g].ctypes.data + next_head)
-            factor = (most * _PER_WEIGHT_LEVEL) / f32(total)
-            for d in range(D):
-                out[step, h * D + d] = f32(acc[d]) * factor
+                add_values(p[:n, ahead:], v[g, : c * TUPLES], acc[:n])
+            for i in range(n):
+                h = g * sharing + (index + i) % sharing
+                at = (index + i) // sharing - g * steps
+                for d in range(D):
+                    out[at, h * D + d] = f32(acc[i, d]) * most[i]
+            index += n
 
     return look
 
@@ -207,15 +227,27 @@ def row_scratch(head_dim):
 
 
 @device_function
-def query_scratch(window, head_dim):
-    """Returns what `look` writes into for a query: room for the blocks that its window touches."""
-    n = window + 2 * BLOCK
-    z, f, p = np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.int16)
-    return z, f, p, np.empty(head_dim, np.int8), np.empty(head_dim, np.int32)
+def query_scratch(queries, window, head_dim):
+    """Returns what `look` writes into for so many queries: room for the blocks that they see."""
+    n = (window + queries + 2 * BLOCK) // BLOCK * BLOCK
+    z, f, p = (
+        np.empty((queries, n), np.int32),
+        np.empty(n, np.float32),
+        np.empty((queries, n), np.int16),
+    )
+    magnitudes, acc = (
+        np.empty((queries, head_dim), np.int8),
+        np.empty((queries, head_dim), np.int32),
+    )
+    return z, f, p, magnitudes, acc, np.empty(queries, np.float32)
 
 
 def _attend_kernel(
-    head_dim: int, enter: Callable[..., Any], look: Callable[..., Any], leave: Callable[..., Any]
+    head_dim: int,
+    together: int,
+    enter: Callable[..., Any],
+    look: Callable[..., Any],
+    leave: Callable[..., Any],
 ) -> Callable[..., Any]:
     D = head_dim
 
@@ -226,9 +258,9 @@ def _attend_kernel(
     ):  # fmt: skip
         """Rows of q, k, v in (`sums`, scale `s`); rows of quantized attention out (`q`, `s`)."""
         steps, heads = sums.shape[0] // lanes, n_head + 2 * ks.shape[1]
-        queries = np.empty((n_head, steps, D), np.int8)
-        query_scales = np.empty((n_head, steps), np.float32)
-        row, scratch = row_scratch(D), query_scratch(window, D)
+        queries = np.empty((n_head * steps, D), np.int8)
+        query_scales = np.empty(n_head * steps, np.float32)
+        row, scratch = row_scratch(D), query_scratch(together, window, D)
         out = np.empty((steps, n_head * D), np.float32)
         for lane in range(lanes):
             a, b = lane * steps, (lane + 1) * steps

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lmcompress.gpt.cpu.kernels import BITS, MAGIC, MASK, MAX_EXPONENT, f32, largest_of
+from lmcompress.gpt.cpu.rings import BLOCK, FLIP, TUPLE
 from lmcompress.jit.compiler import device_function
 
 LOWEST = -(1 << 30)
@@ -19,32 +20,34 @@ LOWEST = -(1 << 30)
 
 
 class AttentionLoops(NamedTuple):
-    """What one query does with the n slots of a run, in the order of the calls."""
+    """What queries do with the n slots of a run, in the order of the calls."""
 
+    queries: int
+    """How many of them read keys and values together, at most: the first and the last loop's."""
     dots: Callable[..., Any]
-    """dots(query, magnitudes, keys, z, following): z int32 (n,) = keys times the query, int8 (D,).
-
-    What lies at the address `following` is read next: it may be fetched."""
+    """dots(queries, magnitudes, keys, z): z int32 (Q, n) = int8 queries (Q, D) times the keys."""
     exponents: Callable[..., Any]
-    """exponents(z, scales, scale, first, stop) makes z steps of 2**-EXP2_BITS, those before first
-    and from stop on LOWEST; returns the largest."""
+    """exponents(z, scales, scale, first, stop) makes z (n,) steps of 2**-EXP2_BITS, those before
+    first and from stop on LOWEST; returns the largest."""
     softmax: Callable[..., Any]
     """softmax(z, largest, table, scales, f): f float32 (n,) = scales times e = 2**(z - largest) on
     the table's scale; returns the sum of e and the largest f, TINY at least."""
     quantize: Callable[..., Any]
-    """quantize(f, inverse, p): p int16 (n,) = round(f * inverse)."""
+    """quantize(f, inverse, p): p int16 (n,) = round(f * inverse), laid out for `add_values`."""
     add_values: Callable[..., Any]
-    """add_values(p, values, acc, following): acc int32 (D,) += p @ values."""
+    """add_values(p, values, acc): acc int32 (Q, D) += p (Q, n) @ values."""
 
 
 @device_function
-def _dots(query, _magnitudes, keys, z, _following):
-    for j in range(z.shape[0]):
-        z[j] = 0
+def _dots(queries, _magnitudes, keys, z):
+    query = queries[0]
+    for j in range(z.shape[1]):
+        z[0, j] = 0
     for block in range(keys.shape[0]):
         for d in range(query.shape[0]):
-            for i in range(8):
-                z[8 * block + i] += np.int32(query[d]) * np.int32(keys[block, d >> 2, i, d & 3])
+            for i in range(BLOCK):
+                key = np.int8(keys[block, d >> 2, i, d & 3] ^ FLIP)
+                z[0, BLOCK * block + i] += np.int32(query[d]) * np.int32(key)
 
 
 @device_function
@@ -80,12 +83,12 @@ def _quantize(f, inverse, p):
 
 
 @device_function
-def _add_values(p, values, acc, _following):
-    for pair in range(values.shape[0]):
-        for d in range(acc.shape[0]):
-            both = np.int32(values[pair, d])
-            acc[d] += np.int32(p[2 * pair]) * np.int32(np.int8(both))
-            acc[d] += np.int32(p[2 * pair + 1]) * (both >> 8)
+def _add_values(p, values, acc):
+    for j in range(values.shape[0]):
+        for i in range(TUPLE):
+            weight = np.int32(p[0, TUPLE * j + i])
+            for d in range(acc.shape[1]):
+                acc[0, d] += weight * np.int32(np.int8(values[j, d] >> 8 * i))
 
 
-PLAIN_LOOPS = AttentionLoops(_dots, _exponents, _softmax, _quantize, _add_values)
+PLAIN_LOOPS = AttentionLoops(1, _dots, _exponents, _softmax, _quantize, _add_values)

@@ -1,8 +1,9 @@
-"""Products of 16-bit inputs with bytes, exact on any processor: by AVX2, else by PyTorch.
+"""Products of wide inputs with bytes, exact on any processor: by AVX-512 VNNI, AVX2, or PyTorch.
 
-`vpmaddwd` takes 16-bit integers, and bytes widened as they are loaded. Sums are integers, so they
-are those of `matmul_torch.FloatProduct`, in a quarter of the time and an eighth of the memory
-traffic: weights stay bytes.
+AVX2's `vpmaddwd` takes 16-bit integers, and bytes widened as they are loaded. VNNI multiplies
+bytes: inputs become two signed digits. Sums are integers, so they are those of
+`matmul_torch.FloatProduct`, in a quarter of the time and an eighth of the memory traffic: weights
+stay bytes.
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.gpt.cpu.tiles import AVX2_WORDS, COLUMNS, first_supported, make_multiply, pack
+from lmcompress.gpt.cpu import tiles
+from lmcompress.gpt.cpu.tiles import AVX2_WORDS, COLUMNS, VNNI_DIGITS, first_supported
 from lmcompress.gpt.quantization import ExactWeights
-from lmcompress.jit.compiler import kernel
+from lmcompress.jit.compiler import device_function, kernel
 
 if TYPE_CHECKING:
     from lmcompress.gpt.cpu.matmul_torch import FloatProduct
 
-_GROUP = AVX2_WORDS.group
-_multiply = make_multiply(AVX2_WORDS)
+_ISA = first_supported(VNNI_DIGITS, AVX2_WORDS) or AVX2_WORDS  # without either, nothing calls it
+_HAS_DIGITS = _ISA is VNNI_DIGITS
+_LARGEST = 127 * 256 + 127 if _HAS_DIGITS else 32767
+"""The largest input: both digits are signed bytes."""
+_multiply = tiles.make_multiply(_ISA)
 
 
 class Int16Linear:
@@ -32,14 +37,14 @@ class Int16Linear:
         q, self.scale, bias = weights.linear(name)
         self.bias = np.empty(0, np.float32) if bias is None else bias
         self.width, self.depth = q.shape
-        largest = int(np.abs(q, dtype=np.int16).sum(axis=1, dtype=np.int64).max())
-        largest *= weights.config.activation_levels
-        self.rows, self.has_kernel = q, fits(self.depth, self.width, largest)
+        levels = weights.config.activation_levels
+        largest = levels * int(np.abs(q, dtype=np.int16).sum(axis=1, dtype=np.int64).max())
+        self.rows, self.has_kernel = q, fits(self.depth, self.width, levels, largest)
 
     @functools.cached_property
     def panels(self) -> npt.NDArray[np.int8]:
         """The weights as `product` takes them."""
-        return pack(self.rows, _GROUP)
+        return pack(self.rows)
 
     @functools.cached_property
     def by_pytorch(self) -> FloatProduct:
@@ -58,6 +63,35 @@ class Int16Linear:
         return self.by_pytorch.bind(q, out)
 
 
+def _digits(q):
+    """Inputs 256 * upper + lower, and what each row's sums have too much: weights have 128."""
+    num_rows, depth = q.shape
+    lower, upper = np.empty((num_rows, depth), np.int8), np.empty((num_rows, depth), np.int8)
+    shift = np.empty(num_rows, np.int32)
+    for m in range(num_rows):
+        total = np.int32(0)
+        for k in range(depth):
+            x = np.int32(q[m, k])
+            digit = np.int8(x)
+            lower[m, k] = digit
+            upper[m, k] = (x - digit) >> 8
+            total += x
+        shift[m] = 128 * total
+    return lower, upper, shift
+
+
+def _words(q):
+    """Inputs as 16-bit integers, twice, and nothing to take off."""
+    words = np.empty(q.shape, np.int16)
+    for m in range(q.shape[0]):
+        for k in range(q.shape[1]):
+            words[m, k] = np.int16(q[m, k])
+    return words, words, np.zeros(q.shape[0], np.int32)
+
+
+_taken = device_function(_digits if _HAS_DIGITS else _words)
+
+
 @kernel
 def product_columns(q, w_at, out, first, stop):
     """out[:, first:stop] = float32(q @ w.T[:, first:stop]); panels of w (N, K) lie at an address.
@@ -66,18 +100,15 @@ def product_columns(q, w_at, out, first, stop):
     COLUMNS; inputs fit into 16 bits and sums into 32.
     """
     num_rows, depth = q.shape
-    words = np.empty((num_rows, depth), np.int16)
-    for m in range(num_rows):
-        for k in range(depth):
-            words[m, k] = np.int16(q[m, k])
-    q_at, out_at = words.ctypes.data, out.ctypes.data + 4 * first
+    lower, upper, shift = _taken(q)
+    lower_at, upper_at, out_at = lower.ctypes.data, upper.ctypes.data, out.ctypes.data + 4 * first
     count, width = stop - first, out.shape[1]
-    _multiply(q_at, q_at, w_at + first * depth, out_at, num_rows, depth, count, width)
+    _multiply(lower_at, upper_at, w_at + first * depth, out_at, num_rows, depth, count, width)
     sums = out.view(np.int32)  # they lie where the floats are to be
     for m in range(num_rows):
         for n in range(first, stop):
-            out[m, n] = np.float32(sums[m, n])
-    words[0, 0] = 0  # only its address was used above: keeps it alive until here
+            out[m, n] = np.float32(np.int32(sums[m, n] - shift[m]))
+    lower[0, 0], upper[0, 0] = 0, 0  # only addresses were used above: keeps them alive until here
 
 
 @kernel
@@ -86,27 +117,34 @@ def product(q, w, out):
     product_columns(q, w.ctypes.data, out, 0, out.shape[1])
 
 
-def fits(depth: int, width: int, largest_sum: int) -> bool:
-    """Whether a product of this shape, with sums of at most this size, can be computed here."""
-    shape_fits = depth % _GROUP == 0 and width % COLUMNS == 0
-    return shape_fits and largest_sum < 1 << 31 and is_usable()
+def pack(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """Lays weights (N, K) out as `product` takes them."""
+    panels = tiles.pack(w, _ISA.group)
+    return panels ^ np.int8(-128) if _HAS_DIGITS else panels
+
+
+def fits(depth: int, width: int, largest_input: int, largest_sum: int) -> bool:
+    """Whether a product of this shape, with inputs and sums of such sizes, can be computed here."""
+    shape_fits = depth % _ISA.group == 0 and width % COLUMNS == 0
+    sizes_fit = largest_input <= _LARGEST and largest_sum < 1 << 31
+    return shape_fits and sizes_fit and is_usable()
 
 
 @functools.cache
 def is_usable() -> bool:
     """Whether this processor has the instructions, numba may use them, and known answers come."""
-    if first_supported(AVX2_WORDS) is None:
+    if first_supported(VNNI_DIGITS, AVX2_WORDS) is None:
         return False
     rng = np.random.default_rng(1)
-    most = AVX2_WORDS.rows[0]
+    most, top = _ISA.rows[0], _LARGEST
     for num_rows in (1, most, 2 * most - 1):
-        for low, high in ((-32767, 32768), (32767, 32768), (-32767, -32766)):
+        for low, high in ((-top, top + 1), (top, top + 1), (-top, 1 - top)):
             q = rng.integers(low, high, (num_rows, 256)).astype(np.float32)
             w = rng.integers(-127, 128, (COLUMNS, 256)).astype(np.int8)
             w[0], w[1] = 127, -127
             out = np.empty((num_rows, COLUMNS), np.float32)
             try:
-                product(q, pack(w, _GROUP), out)
+                product(q, pack(w), out)
             except Exception:  # another LLVM may know the instruction by another name
                 return False
             if not np.array_equal(out, (q.astype(np.int64) @ w.T.astype(np.int64)).astype("f4")):

@@ -1,36 +1,42 @@
 """Where the keys and values of past positions lie: rings, so that the last ones are one run or two.
 
-Position p of a lane lies in slot p % capacity. Eight keys stand together, four channels of each
-side by side, as instructions that multiply bytes read them; values stand in pairs of keys, as
-those do that multiply 16-bit integers. Attention then reads memory in one stream from end to end.
+Position p of a lane lies in slot p % capacity. A register's worth of keys stands together, four
+channels of each side by side; a channel's values of two or four keys stand side by side: as this
+processor's instructions read them. Attention then reads memory in one stream from end to end.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-BLOCK = 8
+from lmcompress.gpt.cpu.tiles import VNNI, first_supported
+
+HAS_VNNI = first_supported(VNNI) is not None
+BLOCK = 16 if HAS_VNNI else 8
 """Keys that stand together; a capacity is a multiple of it."""
 GROUP = 4
 """Channels of a key that stand together."""
-PAIR = 2
+FLIP = np.int8(-128 if HAS_VNNI else 0)
+"""The bits that are flipped in each byte of a key: `vpdpbusd` takes keys + 128, without a sign."""
+TUPLE = 4 if HAS_VNNI else 2
 """Values that stand together."""
-PAIRS = BLOCK // PAIR
-"""Pairs of values to a block of keys."""
+TUPLES = BLOCK // TUPLE
+"""Tuples of values to a block of keys."""
+_TUPLE_TYPE = np.dtype(f"i{TUPLE}")
 
 
 class Rings(NamedTuple):
     """The keys and values of one layer for each lane and key head: bytes, a scale for each slot."""
 
     keys: npt.NDArray[np.int8]
-    """(..., capacity / BLOCK, ceil(D / GROUP), BLOCK, GROUP)"""
+    """(..., capacity / BLOCK, ceil(D / GROUP), BLOCK, GROUP), flipped by FLIP"""
     key_scales: npt.NDArray[np.float32]
     """(..., capacity)"""
-    values: npt.NDArray[np.int16]
-    """(..., capacity / PAIR, D): the lower byte is the first value's"""
+    values: npt.NDArray[np.signedinteger[Any]]
+    """(..., capacity / TUPLE, D): the lowest byte is the first value's"""
     value_scales: npt.NDArray[np.float32]
     """(..., capacity)"""
 
@@ -45,7 +51,7 @@ def new_rings(leading: tuple[int, ...], window: int, max_steps: int, head_dim: i
     return Rings(
         np.zeros((*leading, blocks, groups, BLOCK, GROUP), np.int8),
         np.zeros((*leading, capacity), np.float32),
-        np.zeros((*leading, capacity // PAIR, head_dim), np.int16),
+        np.zeros((*leading, capacity // TUPLE, head_dim), _TUPLE_TYPE),
         np.zeros((*leading, capacity), np.float32),
     )
 
@@ -54,11 +60,11 @@ def lay_out_keys(keys: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     """Returns keys (n, D) as they lie in a ring: (n / BLOCK, D / GROUP, BLOCK, GROUP)."""
     count, head_dim = keys.shape
     blocks = keys.reshape(count // BLOCK, BLOCK, head_dim // GROUP, GROUP)
-    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
+    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3)) ^ FLIP
 
 
-def lay_out_values(values: npt.NDArray[np.int8]) -> npt.NDArray[np.int16]:
-    """Returns values (n, D) as they lie in a ring: (n / PAIR, D)."""
+def lay_out_values(values: npt.NDArray[np.int8]) -> npt.NDArray[np.signedinteger[Any]]:
+    """Returns values (n, D) as they lie in a ring: (n / TUPLE, D)."""
     count, head_dim = values.shape
-    pairs = values.reshape(count // PAIR, PAIR, head_dim).astype(np.int16)
-    return (pairs[:, 0] & 255) | (pairs[:, 1] << 8)
+    tuples = values.reshape(count // TUPLE, TUPLE, head_dim).transpose(0, 2, 1)
+    return np.ascontiguousarray(tuples).view(_TUPLE_TYPE)[..., 0]

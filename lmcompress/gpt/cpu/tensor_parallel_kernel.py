@@ -41,7 +41,7 @@ def _columns(q, w_at, out, thread, threads):
 def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
     """Returns the kernel for heads of so many channels."""
     kernels = attention_kernels(head_dim)
-    enter, look, leave = kernels.enter, kernels.look, kernels.leave
+    together, enter, look, leave = kernels.queries, kernels.enter, kernels.look, kernels.leave
 
     @kernel
     def evaluate(
@@ -72,11 +72,11 @@ def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
         back = sums[: rows * width].reshape(rows, width)
         into_hidden = sums[: rows * up_scale.shape[1]].reshape(rows, up_scale.shape[1])
         logits = sums[: rows * output_scale.shape[1]].reshape(rows, output_scale.shape[1])
-        queries = queries[: rows * attended].reshape(lanes, n_head, steps, head_dim)
-        query_scales = query_scales[: rows * n_head].reshape(lanes, n_head, steps)
+        queries = queries[: rows * attended].reshape(lanes, n_head * steps, head_dim)
+        query_scales = query_scales[: rows * n_head].reshape(lanes, n_head * steps)
         seen = seen[: rows * attended].reshape(rows, attended)
         k, ks, v, vs = rings
-        row, scratch = row_scratch(head_dim), query_scratch(window, head_dim)
+        row, scratch = row_scratch(head_dim), query_scratch(together, window, head_dim)
         entering = _part(n_head + 2 * ks.shape[2], thread, threads)
         looking = _part(n_head * steps, thread, threads)
         if thread == 0:

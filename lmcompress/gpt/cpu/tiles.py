@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -26,13 +26,14 @@ from lmcompress.jit.prefetch import emit_prefetch
 from lmcompress.jit.simd import (
     BYTES,
     I8,
-    I32,
     I64,
     MORE_BYTES,
     SUMS,
+    WIDE_SUMS,
     WORDS,
+    add_byte_products,
     broadcast_load,
-    declare,
+    integers,
     load,
     loop,
     multiply_byte_pairs,
@@ -62,8 +63,10 @@ class Instructions:
     """Bytes of an activation as the instruction takes it."""
 
 
-VNNI = Instructions("AVX-512 VNNI", ("avx512f", "avx512vnni"), (8, 4, 1), 4, 1)
+VNNI = Instructions("AVX-512 VNNI", ("avx512f", "avx512vl", "avx512vnni"), (8, 4, 1), 4, 1)
 """`vpdpbusd` multiplies unsigned by signed bytes: activations are shifted by 128."""
+VNNI_DIGITS = dataclasses.replace(VNNI, name="AVX-512 VNNI, 16 bits")
+"""The same for activations of two signed digits, 256 * p + q: weights are shifted by 128."""
 AVX2 = Instructions("AVX2", ("avx2",), (4, 2, 1), 4, 1)
 """`vpmaddubsw` too, but cuts sums of two products off at 15 bits: it takes magnitudes, and the
 activation's sign goes to the weight. No factor is beyond 127, so that the sums fit."""
@@ -94,7 +97,8 @@ def pack(w: npt.NDArray[np.int8], group: int) -> npt.NDArray[np.int8]:
 def make_multiply(isa: Instructions) -> Callable[..., Any]:
     """Returns what kernels call to go over all tiles, by the addresses of q, p, w and out.
 
-    p holds the activations as the instructions take them, q the bytes whose signs AVX2 also needs.
+    p holds the activations as the instructions take them, q the bytes whose signs AVX2 also needs,
+    or the lower digits.
     `count` columns of w, a multiple of COLUMNS, are multiplied; rows of out are `width` long.
     """
     item_bytes, group = isa.item_bytes, isa.group
@@ -143,10 +147,9 @@ def _emit_tile(builder: Any, isa: Instructions, rows: int, args: Sequence[Any]) 
     """Emits a loop over groups of inputs, with a register or two of sums for each row."""
     q, p, w, out = (builder.inttoptr(a, ir.PointerType(I8)) for a in args[:4])
     groups, row_bytes, width = args[4:]
-    load_weights, multiply = _emitters(builder, isa)
+    registers, sums_type, load_weights, multiply, finish = _emitters(builder, isa)
     offsets = [builder.mul(ir.Constant(I64, m), row_bytes) for m in range(rows)]
     q_rows, p_rows = ([builder.gep(base, [o]) for o in offsets] for base in (q, p))
-    registers, sums_type = (1, ir.VectorType(I32, 16)) if isa is VNNI else (2, SUMS)
 
     step_bytes = COLUMNS * isa.group
     following = builder.gep(w, [builder.mul(groups, _i64(step_bytes))])
@@ -165,41 +168,61 @@ def _emit_tile(builder: Any, isa: Instructions, rows: int, args: Sequence[Any]) 
 
     none = [ir.Constant(sums_type, None)] * (rows * registers)
     sums = loop(builder, groups, 1, none, body)
-    for i, total in enumerate(sums):
-        row, half = divmod(i, registers)
-        offset = builder.mul(_i64(4 * row), width)
-        offset = builder.add(offset, _i64(4 * half * sums_type.count))
-        store(builder, total, builder.gep(out, [offset]))
+    for m in range(rows):
+        offset = builder.mul(_i64(4 * m), width)
+        for total in finish(sums[m * registers : (m + 1) * registers]):
+            store(builder, total, builder.gep(out, [offset]))
+            offset = builder.add(offset, _i64(4 * sums_type.count))
 
 
 def _i64(value: int) -> Any:
     return ir.Constant(I64, value)
 
 
-_LoadWeights = Callable[[Any], list[Any]]
-_Multiply = Callable[[Sequence[Any], list[Any], list[Any]], list[Any]]
+class _Emitters(NamedTuple):
+    """How a row of a tile is computed."""
+
+    registers: int
+    sums_type: Any
+    load_weights: Callable[[Any], list[Any]]
+    """Emits the loads of a group's weights."""
+    multiply_add: Callable[[Sequence[Any], list[Any], list[Any]], list[Any]]
+    """Emits products, added to the row's registers."""
+    finish: Callable[[Sequence[Any]], list[Any]]
+    """Emits the sums from the registers."""
 
 
-def _emitters(builder: Any, isa: Instructions) -> tuple[_LoadWeights, _Multiply]:
-    """Returns what emits the loads of a group's weights, and their products, added to sums."""
-    return _vnni_emitters(builder) if isa is VNNI else _avx2_emitters(builder, isa)
+def _emitters(builder: Any, isa: Instructions) -> _Emitters:
+    kinds = {VNNI: _vnni_emitters, VNNI_DIGITS: _digits_emitters}
+    return kinds[isa](builder) if isa in kinds else _avx2_emitters(builder, isa)
 
 
-def _vnni_emitters(builder: Any) -> tuple[_LoadWeights, _Multiply]:
-    sums, many = ir.VectorType(I32, 16), ir.VectorType(I8, 64)
-    multiply = declare(builder, "llvm.x86.avx512.vpdpbusd.512", sums, [sums] * 3)
-
+def _vnni_emitters(builder: Any) -> _Emitters:
     def load_weights(at: Any) -> list[Any]:
-        return [builder.bitcast(load(builder, at, many), sums)]
+        return [load(builder, at, WIDE_SUMS)]
 
     def multiply_add(totals: Sequence[Any], factors: list[Any], weights: list[Any]) -> list[Any]:
-        p = broadcast_load(builder, factors[1], sums)
-        return [builder.call(multiply, [totals[0], p, weights[0]])]
+        p = broadcast_load(builder, factors[1], WIDE_SUMS)
+        return [add_byte_products(builder, totals[0], p, weights[0])]
 
-    return load_weights, multiply_add
+    return _Emitters(1, WIDE_SUMS, load_weights, multiply_add, list)
 
 
-def _avx2_emitters(builder: Any, isa: Instructions) -> tuple[_LoadWeights, _Multiply]:
+def _digits_emitters(builder: Any) -> _Emitters:
+    def multiply_add(totals: Sequence[Any], factors: list[Any], weights: list[Any]) -> list[Any]:
+        digits = [broadcast_load(builder, factor, WIDE_SUMS) for factor in factors]
+        return [
+            add_byte_products(builder, total, weights[0], digit)
+            for total, digit in zip(totals, digits, strict=True)
+        ]
+
+    def finish(sums: Sequence[Any]) -> list[Any]:
+        return [builder.add(sums[0], builder.shl(sums[1], integers([8] * WIDE_SUMS.count)))]
+
+    return _Emitters(2, WIDE_SUMS, _vnni_emitters(builder).load_weights, multiply_add, finish)
+
+
+def _avx2_emitters(builder: Any, isa: Instructions) -> _Emitters:
     ones = ir.Constant(WORDS, [ir.Constant(ir.IntType(16), 1)] * 16)
     is_words, is_signed = isa is AVX2_WORDS, isa is AVX2
     size = BYTES if is_words else MORE_BYTES
@@ -220,4 +243,4 @@ def _avx2_emitters(builder: Any, isa: Instructions) -> tuple[_LoadWeights, _Mult
             terms = [multiply_pairs(builder, p, w) for w in weights]
         return [builder.add(total, term) for total, term in zip(totals, terms, strict=True)]
 
-    return load_weights, multiply_add
+    return _Emitters(2, SUMS, load_weights, multiply_add, list)

@@ -12,7 +12,7 @@ from lmcompress.gpt import constants
 from lmcompress.gpt.cpu import attention_simd
 from lmcompress.gpt.cpu.attention import attention_kernels
 from lmcompress.gpt.cpu.attention_plain import PLAIN_LOOPS
-from lmcompress.gpt.cpu.attention_simd import run_loops, simd_loops
+from lmcompress.gpt.cpu.attention_simd import as_laid_out, run_loops, simd_loops
 from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
 from lmcompress.gpt.cpu.rings import BLOCK, lay_out_keys, lay_out_values
 from lmcompress.gpt.tables import exp2_table
@@ -25,30 +25,32 @@ needs_avx2 = pytest.mark.skipif(not attention_simd.is_usable(), reason="needs AV
 def random_run(
     head_dim: int, blocks: int
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8], npt.NDArray[np.int8], tuple[Any, ...]]:
-    """Returns keys and values (n, D), a query, and the same as the loops take them."""
+    """Returns keys and values (n, D), queries (6, D), and the same as the loops take them."""
     rng = np.random.default_rng(head_dim * blocks)
     n = blocks * BLOCK
     keys, values = (rng.integers(-127, 128, (n, head_dim)).astype(np.int8) for _ in range(2))
-    query = rng.integers(-127, 128, head_dim).astype(np.int8)
-    keys[0], values[:4], query[:2] = -127, 127, (127, -127)
+    queries = rng.integers(-127, 128, (6, head_dim)).astype(np.int8)
+    keys[0], values[:4], queries[:, :2] = -127, 127, (127, -127)
     scales = (rng.random(n) / 64).astype(np.float32)
-    laid_out = query, lay_out_keys(keys), scales, lay_out_values(values), TABLE
-    return keys, values, query, laid_out
+    laid_out = queries, lay_out_keys(keys), scales, lay_out_values(values), TABLE
+    return keys, values, queries, laid_out
 
 
 @pytest.mark.parametrize("head_dim", [8, 64])
 def test_plain_loops_give_the_right_sums(head_dim: int) -> None:
-    keys, values, query, laid_out = random_run(head_dim, 3)
+    keys, values, queries, laid_out = random_run(head_dim, 3)
 
-    dots, *_, z, f, p, acc = run_loops(PLAIN_LOOPS, *laid_out, 2, 21)
+    n = len(keys)
+    dots, *_, z, f, p, acc = run_loops(PLAIN_LOOPS, *laid_out, 2, n - 3)
 
-    assert np.array_equal(dots, keys.astype(np.int64) @ query)
+    assert np.array_equal(dots, queries.astype(np.int64) @ keys.T)
     assert np.array_equal(acc, p.astype(np.int64) @ values)
-    assert not p[:2].any()  # not seen
-    assert not p[21:].any()
-    assert p.max() == 2047
-    assert f.max() == f[np.argmax(p)]
-    assert np.argmax(z) == np.argmax(np.where((np.arange(24) >= 2) & (np.arange(24) < 21), z, -1e9))
+    assert not p[:, :2].any()  # not seen
+    assert not p[:, n - 3 :].any()
+    assert (p.max(1) == 2047).all()
+    assert np.array_equal(np.argmax(np.where(p == 2047, f, 0), 1), np.argmax(f, 1))
+    assert (np.argmax(z, 1) >= 2).all()
+    assert (np.argmax(z, 1) < n - 3).all()
 
 
 @needs_avx2
@@ -56,10 +58,11 @@ def test_plain_loops_give_the_right_sums(head_dim: int) -> None:
 @pytest.mark.parametrize("head_dim", [8, 16, 40, 64, 80, 128, 256])
 def test_loops_by_instructions_give_the_bits_of_the_plain_ones(head_dim: int, blocks: int) -> None:
     *_, laid_out = random_run(head_dim, blocks)
-    for first, stop in ((0, 8 * blocks), (7, 8 * blocks), (3, 8 * blocks - 2), (0, 1)):
-        plain = run_loops(PLAIN_LOOPS, *laid_out, first, stop)
+    n = BLOCK * blocks
+    for first, stop in ((0, n), (7, n), (3, n - 2), (0, 1)):
+        *rest, p, acc = run_loops(PLAIN_LOOPS, *laid_out, first, stop)
         fast = run_loops(simd_loops(head_dim), *laid_out, first, stop)
-        for a, b in zip(plain, fast, strict=True):
+        for a, b in zip((*rest, as_laid_out(p), acc), fast, strict=True):
             assert np.array_equal(a, b)
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from lmcompress.gpt.cpu import matmul, matmul_int16
 from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
-from lmcompress.gpt.cpu.tiles import AVX2_WORDS, pack
 from lmcompress.gpt.reference_engine import TorchEngine
 from tests.support.exactness import random_tokens, random_weights, run
 
@@ -59,7 +58,7 @@ needs_avx2 = pytest.mark.skipif(not matmul_int16.is_usable(), reason="needs AVX2
 
 @needs_avx2
 @pytest.mark.parametrize("num_rows", [*range(1, 17), 100])
-@pytest.mark.parametrize(("depth", "width"), [(2, 16), (50, 1024), (1536, 48)])
+@pytest.mark.parametrize(("depth", "width"), [(4, 16), (52, 1024), (1536, 48)])
 def test_products_of_16_bit_inputs_are_rounded_exact_sums(
     num_rows: int, depth: int, width: int
 ) -> None:
@@ -70,7 +69,7 @@ def test_products_of_16_bit_inputs_are_rounded_exact_sums(
     q[0, 0] = 2046  # a sum of odd 127s, which float32 does not hold
     out = np.full((num_rows, width), -1, np.float32)
 
-    matmul_int16.product(q, pack(w, AVX2_WORDS.group), out)
+    matmul_int16.product(q, matmul_int16.pack(w), out)
 
     sums = q.astype(np.int64) @ w.T.astype(np.int64)
     assert np.array_equal(out, sums.astype(np.float32))
@@ -78,9 +77,10 @@ def test_products_of_16_bit_inputs_are_rounded_exact_sums(
 
 
 def test_wide_inputs_whose_sums_could_overflow_are_left_to_the_other_path() -> None:
-    assert not matmul_int16.fits(1024, 16, 1 << 31)
-    assert not matmul_int16.fits(25, 16, 1 << 20)
-    assert not matmul_int16.fits(32, 24, 1 << 20)
+    assert not matmul_int16.fits(1024, 16, 2047, 1 << 31)
+    assert not matmul_int16.fits(25, 16, 2047, 1 << 20)
+    assert not matmul_int16.fits(32, 24, 2047, 1 << 20)
+    assert not matmul_int16.fits(32, 16, 32768, 1 << 20)
 
 
 @needs_avx2
@@ -129,13 +129,13 @@ x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="x86 instru
 
 
 @x86_only
-def test_vnni_products_are_exact_but_for_the_instruction_itself(tmp_path: Path) -> None:
+def test_vnni_kernels_are_exact_but_for_the_instructions_themselves(tmp_path: Path) -> None:
     assert run_as_vnni("emulate", tmp_path) == ""
 
 
 @x86_only
 def test_vnni_products_compile_to_the_instruction(tmp_path: Path) -> None:
-    features = "+avx512f,+avx512vnni,+avx2"
+    features = "+avx512f,+avx512vl,+avx512vnni,+avx2"
     target = {"NUMBA_CPU_NAME": "icelake-server", "NUMBA_CPU_FEATURES": features}
 
     found = int(run_as_vnni("compile", tmp_path, **target))
