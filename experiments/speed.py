@@ -89,9 +89,9 @@ def products(model: Model) -> Timed:
             tensors = torch.from_numpy(q), torch.from_numpy(w).T.contiguous()
             pairs.append(functools.partial(torch._int_mm, *tensors, out=torch.from_numpy(out)))
         else:
-            panels, offset, is_unsigned = matmul.pack(w), matmul.offsets(w), name.endswith("down.q")
+            panels, is_unsigned = matmul.pack(w), name.endswith("down.q")
             q = np.abs(q) if is_unsigned else q
-            pairs.append(functools.partial(matmul.product, q, panels, offset, is_unsigned, out))
+            pairs.append(functools.partial(matmul.product, q, panels, is_unsigned, out))
 
     def run() -> tuple[float, int]:
         started = time.perf_counter()

@@ -2,10 +2,10 @@
 
     python -m experiments.step_profile [--quick]
 
-The default model on one thread, behind a context that fills its windows: each call of the engine,
-the adaptive stage and the coder is timed, for an encoder's block and for a decoder's step of 16
-lanes and of one. If the fused kernel is used, the products, norms and activations between two
-attentions are one call.
+The default model on one thread, behind a context that fills its windows: each part of the engine,
+called on its own, the adaptive stage and the coder are timed, for an encoder's block and for a
+decoder's step of 16 lanes and of one. The engine itself makes one compiled call of all its parts
+where PyTorch takes no part in it: the table shows what that takes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from lmcompress.adaptive import AdaptiveStage
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.lanes import LaneLayout, block_steps
 from lmcompress.codec.session import Session
-from lmcompress.gpt.cpu.engine import CpuEngine, cpu_model
+from lmcompress.gpt.cpu.engine import CpuEngine
+from lmcompress.gpt.cpu.model import cpu_model
+from lmcompress.gpt.cpu.plan import Plan
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 from lmcompress.range_coder import Freqs, RangeEncoder
 from lmcompress.range_decoder import RangeDecoder
@@ -47,10 +49,10 @@ PARTS = {
     "product": "products",
     "_int_mm": "products",  # PyTorch's, where that is faster
     "attend": "attention",
-    "attention_to_next": "products, norms, activation (fused)",
     "activate_quantize": "activation, quantization",
     "freqs_from_logits": "logits to frequencies",
 }
+WHOLE = "the GPT's parts as the engine calls them"
 Seconds = dict[str, float]
 
 
@@ -74,19 +76,17 @@ def part_of(call: functools.partial[Any], attend: Callable[..., Any]) -> str:
 
 
 def engine_seconds(engine: CpuEngine, tokens: npt.NDArray[np.int64]) -> Seconds:
-    """Returns the seconds of each part of one pass over tokens (lanes, steps)."""
-    clock, [group] = _Clock(), engine._groups
-    group.predict(tokens, engine.position, _rows(tokens), None)  # makes the plan
-    plan, whole = group.plans[tokens.shape[1], True], _Clock()
-    calls = plan.calls
+    """Returns the seconds of each part of a pass over tokens (lanes, steps), and of all at once."""
+    clock, whole, [group] = _Clock(), _Clock(), engine._groups
+    plan = Plan(group.model, group.state, tokens.shape[1], has_output=True)
     plan.calls = [
         functools.partial(clock.timed, part_of(call, group.model.attend), call)  # type: ignore[arg-type]
-        for call in calls
+        for call in plan.calls
     ]
-    whole.timed("all", group.predict, tokens, engine.position, _rows(tokens), None)
-    plan.calls = calls
-    rest = whole.seconds["all"] - sum(clock.seconds.values())
-    return {**clock.seconds, PARTS["freqs_from_logits"]: rest}
+    whole.timed("plan", plan.run, tokens, _rows(tokens), None, 0)
+    rest = whole.seconds["plan"] - sum(clock.seconds.values())
+    whole.timed("call", group.predict, tokens, engine.position, _rows(tokens), None, 0)
+    return {**clock.seconds, PARTS["freqs_from_logits"]: rest, WHOLE: whole.seconds["call"]}
 
 
 def _rows(tokens: npt.NDArray[np.int64]) -> Freqs:
@@ -141,10 +141,11 @@ def profile(raw: bytes, model: Model, way: str, repeats: int) -> list[dict[str, 
     }
     for name, seconds, count in stage_seconds(raw[: 1000 * lanes], model, lanes, way):
         micros[name] = seconds / count * 1e6
+    whole = micros.pop(WHOLE)
     total = sum(micros.values())
     return [
         {"way": way, "part": part, "us a byte": round(found, 2), "share": round(found / total, 3)}
-        for part, found in micros.items()
+        for part, found in [*micros.items(), (WHOLE, whole)]
     ]
 
 

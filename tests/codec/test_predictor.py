@@ -10,7 +10,8 @@ import pytest
 import lmcompress
 from lmcompress.codec.predictor import ContextPolicy, GPTPredictor, UniformPredictor, new_predictor
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
+from lmcompress.gpt.cpu.engine import CpuEngine
+from lmcompress.gpt.cpu.model import CpuModel
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import quantize_network
 from lmcompress.gpt.reference_engine import TorchEngine

@@ -18,7 +18,8 @@ import torch
 
 from lmcompress.gpt import reference
 from lmcompress.gpt.cpu import matmul, tensor_parallel
-from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
+from lmcompress.gpt.cpu.engine import CpuEngine
+from lmcompress.gpt.cpu.model import CpuModel
 from lmcompress.gpt.cpu.select import cpu_engine
 from lmcompress.gpt.cpu.tensor_parallel import TensorParallelEngine
 from lmcompress.gpt.quantization import ExactWeights
@@ -114,7 +115,7 @@ def test_kernels_with_wide_inputs_equal_the_reference(
         assert np.array_equal(found, expected[:, :lanes]), (path, lanes, threads)
 
 
-@pytest.mark.parametrize("name", ["llama", "neox", "gpt-1", "gpt-2", "qwen-2", "qwen-3"])
+@pytest.mark.parametrize("name", ["llama", "neox", "gpt-1", "gpt-2", "gpt-3", "qwen-2", "qwen-3"])
 def test_shared_products_equal_the_reference_over_paths_batches_and_threads(name: str) -> None:
     model, tokens = wide(random_weights(name), 12), random_tokens(8)
     expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
@@ -141,15 +142,13 @@ def test_kernels_start_anew_after_a_reset(name: str) -> None:
     assert np.array_equal(engine.predict(tokens), first)
 
 
-def test_wide_inputs_with_ngrams_are_exact_too_and_not_shared() -> None:
+def test_wide_inputs_with_ngrams_are_exact_too() -> None:
     model, tokens = wide(random_weights("ngrams"), 12), random_tokens(2)
     expected = run(TorchEngine(model, "cpu"), tokens, cuts_for("one pass"))
     cpu_model = CpuModel(model)
 
-    found = run(CpuEngine(cpu_model, 2, 18, 2), tokens, cuts_for("chunks"))
-
-    assert np.array_equal(found, expected)
-    assert not tensor_parallel.fits(cpu_model)
+    for engine in (CpuEngine(cpu_model, 2, 18, 2), TensorParallelEngine(cpu_model, 2, 18, 2)):
+        assert np.array_equal(run(engine, tokens, cuts_for("chunks")), expected)
 
 
 def test_shared_products_give_the_logits_that_lanes_side_by_side_give() -> None:
@@ -169,14 +168,14 @@ def test_nobody_waits_for_a_thread_that_was_interrupted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = TensorParallelEngine(CpuModel(wide(random_weights("llama"), 12)), 3, 16, 2)
-    evaluate = engine._kernel
+    evaluate = engine._forward.kernel
 
     def interrupted(thread: int, *args: object) -> None:
         if thread == 0:
             raise KeyboardInterrupt
         evaluate(thread, *args)
 
-    monkeypatch.setattr(engine, "_kernel", interrupted)
+    monkeypatch.setattr(engine._forward, "kernel", interrupted)
     with pytest.raises(KeyboardInterrupt):
         engine.read(random_tokens(3))
     engine.close()  # waits for the other thread
@@ -195,7 +194,7 @@ def test_products_are_shared_for_large_weights_and_few_lanes(
     assert isinstance(cpu_engine(model, 1, 1, 1), CpuEngine)  # nobody to share with
     assert isinstance(cpu_engine(random_weights("llama"), 1, 1, 2), CpuEngine)  # of bytes
     banded = wide(random_weights("gpt-3"), 12)
-    assert isinstance(cpu_engine(banded, 1, 1, 2), CpuEngine)
+    assert isinstance(cpu_engine(banded, 1, 1, 2), TensorParallelEngine)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
+from lmcompress.gpt.cpu.engine import CpuEngine
+from lmcompress.gpt.cpu.model import CpuModel
 from lmcompress.gpt.network import GPT
 from lmcompress.gpt.quantization import ExactWeights, quantize_network
 from lmcompress.gpt.reference_engine import TorchEngine

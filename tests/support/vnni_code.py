@@ -87,14 +87,14 @@ def check(matmul: Any) -> None:
         w = rng.integers(-127, 128, (48, 256)).astype(np.int8)
         q[0], w[0], w[1] = 127, 127, -127
         out = np.empty((num_rows, 48), np.int32)
-        matmul.product(q, matmul.pack(w), matmul.offsets(w), False, out)
+        matmul.product(q, matmul.pack(w), False, out)
         assert np.array_equal(out, q.astype(np.int64) @ w.T.astype(np.int64)), num_rows
 
 
 def count(matmul: Any) -> int:
     bytes_, sums = types.Array(types.int8, 2, "C"), types.Array(types.int32, 2, "C")
-    panels, offset = types.Array(types.int8, 4, "C"), types.Array(types.int32, 1, "C")
-    matmul.product.compile((bytes_, panels, offset, types.boolean, sums))
+    panels = types.Array(types.int8, 4, "C")
+    matmul.product.compile((bytes_, panels, types.boolean, sums))
     return sum(code.count(INSTRUCTION) for code in matmul.product.inspect_asm().values())
 
 

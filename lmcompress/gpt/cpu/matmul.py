@@ -8,70 +8,66 @@ from __future__ import annotations
 
 import functools
 
+import llvmlite.binding as llvm
 import numpy as np
 import numpy.typing as npt
 
 from lmcompress.gpt.cpu import tiles
-from lmcompress.gpt.cpu.kernels import (
-    LEVELS,
-    PER_LEVEL,
-    RELU2,
-    activate_quantize,
-    add_norm_quantize,
-)
 from lmcompress.gpt.cpu.tiles import AVX2, AVX2_UNSIGNED, COLUMNS, VNNI, first_supported
-from lmcompress.jit.compiler import kernel
+from lmcompress.jit.compiler import device_function, kernel
 
 _ISA = first_supported(VNNI, AVX2) or AVX2  # where neither is supported, nothing calls it
-_SHIFTS = _ISA is VNNI
+_HAS_VNNI = _ISA is VNNI
 _multiply = tiles.make_multiply(_ISA)
-_multiply_unsigned = tiles.make_multiply(VNNI if _SHIFTS else AVX2_UNSIGNED)
-_GRID = (LEVELS, PER_LEVEL)
+_multiply_unsigned = tiles.make_multiply(VNNI if _HAS_VNNI else AVX2_UNSIGNED)
+
+
+def _summed(q):
+    """Inputs as VNNI takes them, twice, and where each row's sums start."""
+    starts = np.empty(q.shape[0], np.int32)
+    for m in range(q.shape[0]):
+        total = np.int32(0)
+        for k in range(q.shape[1]):
+            total += np.int32(q[m, k])
+        starts[m] = -128 * total
+    return q, starts
+
+
+def _magnitudes(q):
+    """Inputs as AVX2 takes them, and no sums to start at."""
+    taken = np.empty(q.shape, np.int8)
+    for m in range(q.shape[0]):
+        for k in range(q.shape[1]):
+            taken[m, k] = abs(q[m, k])
+    return taken, np.empty(1, np.int32)
+
+
+_taken = device_function(_summed if _HAS_VNNI else _magnitudes)
 
 
 @kernel
-def product(q, w, offset, is_unsigned, out):
-    """out = q @ w.T, int8 (M, K) and panels of (N, K) to int32 (M, N).
+def product_columns(q, w_at, is_unsigned, out, first, stop):
+    """out[:, first:stop] = (q @ w.T)[:, first:stop]; panels of w (N, K) lie at an address.
 
-    `offset` is what `offsets` gives; `is_unsigned` says that no activation is negative.
+    q, int8 (M, K), and out, int32 (M, N); first and stop are multiples of COLUMNS. `is_unsigned`
+    says that no input is negative.
     """
     num_rows, depth = q.shape
-    width = out.shape[1]
-    q_at, w_at, out_at = q.ctypes.data, w.ctypes.data, out.ctypes.data
-    if is_unsigned and not _SHIFTS:
-        _multiply_unsigned(q_at, q_at, w_at, out_at, num_rows, depth, width, width)
+    count, width = stop - first, out.shape[1]
+    q_at, w_at, out_at = q.ctypes.data, w_at + first * depth, out.ctypes.data + 4 * first
+    if is_unsigned and not _HAS_VNNI:
+        _multiply_unsigned(q_at, q_at, w_at, q_at, out_at, num_rows, depth, count, width)
         return
-    taken = np.empty((num_rows, depth), np.int8)
-    for m in range(num_rows):
-        for k in range(depth):
-            taken[m, k] = q[m, k] ^ np.int8(-128) if _SHIFTS else abs(q[m, k])
-    _multiply(q_at, taken.ctypes.data, w_at, out_at, num_rows, depth, width, width)
-    if _SHIFTS:
-        for m in range(num_rows):
-            for n in range(width):
-                out[m, n] -= offset[n]
-    taken[0, 0] = 0  # only its address was used above: keeps it alive until here
+    taken, starts = _taken(q)
+    p_at, starts_at = taken.ctypes.data, starts.ctypes.data
+    _multiply(q_at, p_at, w_at, starts_at, out_at, num_rows, depth, count, width)
+    starts[0] = taken[0, 0]  # only addresses were used above: keeps both alive until here
 
 
 @kernel
-def attention_to_next(
-    x, s, eps, activation, table, tails,
-    q_proj, w_proj, o_proj, s_proj, b_proj, sums,
-    norm_2, gain_2, bias_2, q_up, w_up, o_up, s_up, b_up, sums_up,
-    q_down, w_down, o_down, s_down, b_down,
-    norm_1, gain_1, bias_1, w_next, o_next, sums_next,
-):  # fmt: skip
-    """From one layer's attention to the sums that the next layer's attention (or output) reads.
-
-    One call instead of seven: threads of lanes meet at Python's lock less often.
-    """
-    product(q_proj, w_proj, o_proj, False, sums)
-    add_norm_quantize(x, sums, s, s_proj, b_proj, norm_2, gain_2, bias_2, eps, q_up, *_GRID)
-    product(q_up, w_up, o_up, False, sums_up)
-    activate_quantize(sums_up, s, s_up, b_up, activation, table, tails, q_down, *_GRID)
-    product(q_down, w_down, o_down, activation == RELU2, sums)
-    add_norm_quantize(x, sums, s, s_down, b_down, norm_1, gain_1, bias_1, eps, q_up, *_GRID)
-    product(q_up, w_next, o_next, False, sums_next)
+def product(q, w, is_unsigned, out):
+    """out = q @ w.T; panels of w; q and out as for `product_columns`."""
+    product_columns(q, w.ctypes.data, is_unsigned, out, 0, out.shape[1])
 
 
 def fits(w: npt.NDArray[np.int8]) -> bool:
@@ -82,21 +78,13 @@ def fits(w: npt.NDArray[np.int8]) -> bool:
 
 
 def beats_pytorch(num_rows: int) -> bool:
-    """Whether these products are faster than PyTorch's for so many rows, as measured."""
-    return _ISA is AVX2 or num_rows <= 32
+    """Whether these products are at least as fast as PyTorch's for so many rows, as measured."""
+    return num_rows <= 32 or not llvm.get_host_cpu_features().get("amx-int8", False)
 
 
 def pack(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     """Lays weights (N, K) out as `product` takes them."""
-    return tiles.pack(w, _ISA.group)
-
-
-def offsets(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
-    """Returns what must be taken off each sum: 128 times the weight row's sum, or nothing."""
-    if not _SHIFTS:
-        return np.empty(0, np.int32)
-    sums: npt.NDArray[np.int64] = 128 * w.astype(np.int64).sum(axis=1)
-    return sums.astype(np.int32)
+    return tiles.pack(w, _ISA)
 
 
 @functools.cache
@@ -112,7 +100,7 @@ def is_usable() -> bool:
             w[0], w[1] = 127, -127
             out = np.empty((num_rows, COLUMNS), np.int32)
             try:
-                product(q, pack(w), offsets(w), low >= 0, out)
+                product(q, pack(w), low >= 0, out)
             except Exception:  # another LLVM may know the instruction by another name
                 return False
             if not np.array_equal(out, q.astype(np.int64) @ w.T.astype(np.int64)):

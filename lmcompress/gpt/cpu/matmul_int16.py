@@ -31,7 +31,7 @@ _multiply = tiles.make_multiply(_ISA)
 
 
 class Int16Linear:
-    """Weights of one product of 16-bit inputs; takes the place of `engine._Linear`."""
+    """Weights of one product of 16-bit inputs; takes the place of `model.Int8Linear`."""
 
     def __init__(self, weights: ExactWeights, name: str) -> None:
         q, self.scale, bias = weights.linear(name)
@@ -53,6 +53,10 @@ class Int16Linear:
 
         return FloatProduct(self.rows)
 
+    def uses_pytorch(self, _num_rows: int) -> bool:
+        """Whether PyTorch computes products of so many rows."""
+        return not self.has_kernel
+
     def bind(self, q: npt.NDArray[Any], out: npt.NDArray[Any]) -> Callable[[], object]:
         """Returns what writes q (M, K) times the weights into out (M, N), both float32.
 
@@ -64,10 +68,10 @@ class Int16Linear:
 
 
 def _digits(q):
-    """Inputs 256 * upper + lower, and what each row's sums have too much: weights have 128."""
+    """Inputs 256 * upper + lower, and where each row's sums start: weights have 128 too much."""
     num_rows, depth = q.shape
     lower, upper = np.empty((num_rows, depth), np.int8), np.empty((num_rows, depth), np.int8)
-    shift = np.empty(num_rows, np.int32)
+    starts = np.empty(num_rows, np.int32)
     for m in range(num_rows):
         total = np.int32(0)
         for k in range(depth):
@@ -76,51 +80,51 @@ def _digits(q):
             lower[m, k] = digit
             upper[m, k] = (x - digit) >> 8
             total += x
-        shift[m] = 128 * total
-    return lower, upper, shift
+        starts[m] = -128 * total
+    return lower, upper, starts
 
 
 def _words(q):
-    """Inputs as 16-bit integers, twice, and nothing to take off."""
+    """Inputs as 16-bit integers, twice, and no sums to start at."""
     words = np.empty(q.shape, np.int16)
     for m in range(q.shape[0]):
         for k in range(q.shape[1]):
             words[m, k] = np.int16(q[m, k])
-    return words, words, np.zeros(q.shape[0], np.int32)
+    return words, words, np.empty(1, np.int32)
 
 
 _taken = device_function(_digits if _HAS_DIGITS else _words)
 
 
 @kernel
-def product_columns(q, w_at, out, first, stop):
+def product_columns(q, w_at, _is_unsigned, out, first, stop):
     """out[:, first:stop] = float32(q @ w.T[:, first:stop]); panels of w (N, K) lie at an address.
 
-    q, float32 integers (M, K), and out, float32 (M, N). K is even, and first and stop multiples of
-    COLUMNS; inputs fit into 16 bits and sums into 32.
+    q, float32 integers (M, K), and out, float32 (M, N). First and stop are multiples of COLUMNS;
+    inputs fit into 16 bits and sums into 32.
     """
     num_rows, depth = q.shape
-    lower, upper, shift = _taken(q)
-    lower_at, upper_at, out_at = lower.ctypes.data, upper.ctypes.data, out.ctypes.data + 4 * first
+    lower, upper, starts = _taken(q)
+    q_at, p_at, starts_at = lower.ctypes.data, upper.ctypes.data, starts.ctypes.data
     count, width = stop - first, out.shape[1]
-    _multiply(lower_at, upper_at, w_at + first * depth, out_at, num_rows, depth, count, width)
+    w_at, out_at = w_at + first * depth, out.ctypes.data + 4 * first
+    _multiply(q_at, p_at, w_at, starts_at, out_at, num_rows, depth, count, width)
     sums = out.view(np.int32)  # they lie where the floats are to be
     for m in range(num_rows):
         for n in range(first, stop):
-            out[m, n] = np.float32(np.int32(sums[m, n] - shift[m]))
-    lower[0, 0], upper[0, 0] = 0, 0  # only addresses were used above: keeps them alive until here
+            out[m, n] = np.float32(sums[m, n])
+    starts[0] = lower[0, 0] + upper[0, 0]  # only addresses were used: keeps them alive until here
 
 
 @kernel
 def product(q, w, out):
     """out = float32(q @ w.T); panels of w; q and out as for `product_columns`."""
-    product_columns(q, w.ctypes.data, out, 0, out.shape[1])
+    product_columns(q, w.ctypes.data, False, out, 0, out.shape[1])
 
 
 def pack(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     """Lays weights (N, K) out as `product` takes them."""
-    panels = tiles.pack(w, _ISA.group)
-    return panels ^ np.int8(-128) if _HAS_DIGITS else panels
+    return tiles.pack(w, _ISA)
 
 
 def fits(depth: int, width: int, largest_input: int, largest_sum: int) -> bool:

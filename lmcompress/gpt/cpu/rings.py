@@ -7,12 +7,14 @@ processor's instructions read them. Attention then reads memory in one stream fr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from lmcompress.gpt.cpu.tiles import VNNI, first_supported
+from lmcompress.jit.compiler import device_function
 
 HAS_VNNI = first_supported(VNNI) is not None
 BLOCK = 16 if HAS_VNNI else 8
@@ -29,31 +31,59 @@ _TUPLE_TYPE = np.dtype(f"i{TUPLE}")
 
 
 class Rings(NamedTuple):
-    """The keys and values of one layer for each lane and key head: bytes, a scale for each slot."""
+    """The keys and values of all layers, lanes and key heads: bytes, a scale for each slot.
+
+    Each kind in one piece, layer by layer, so that the system gives it large pages.
+    """
 
     keys: npt.NDArray[np.int8]
-    """(..., capacity / BLOCK, ceil(D / GROUP), BLOCK, GROUP), flipped by FLIP"""
     key_scales: npt.NDArray[np.float32]
-    """(..., capacity)"""
     values: npt.NDArray[np.signedinteger[Any]]
-    """(..., capacity / TUPLE, D): the lowest byte is the first value's"""
     value_scales: npt.NDArray[np.float32]
-    """(..., capacity)"""
+    capacities: npt.NDArray[np.int64]
+    """Slots of each layer's rings, a multiple of BLOCK."""
 
 
-def new_rings(leading: tuple[int, ...], window: int, max_steps: int, head_dim: int) -> Rings:
-    """Returns empty rings for each of the leading dimensions.
+def new_rings(
+    lanes: int, heads: int, windows: Sequence[int], max_steps: int, head_dim: int
+) -> Rings:
+    """Returns empty rings.
 
     A block of max_steps keys enters before its first query looks: there is room for both.
     """
-    blocks = -(-(window + max_steps - 1) // BLOCK)
-    capacity, groups = blocks * BLOCK, -(-head_dim // GROUP)
+    capacities = np.array([-(-(window + max_steps - 1) // BLOCK) * BLOCK for window in windows])
+    slots, groups = lanes * heads * int(capacities.sum()), -(-head_dim // GROUP)
     return Rings(
-        np.zeros((*leading, blocks, groups, BLOCK, GROUP), np.int8),
-        np.zeros((*leading, capacity), np.float32),
-        np.zeros((*leading, capacity // TUPLE, head_dim), _TUPLE_TYPE),
-        np.zeros((*leading, capacity), np.float32),
+        np.zeros(slots * groups * GROUP, np.int8),
+        np.zeros(slots, np.float32),
+        np.zeros(slots // TUPLE * head_dim, _TUPLE_TYPE),
+        np.zeros(slots, np.float32),
+        capacities,
     )
+
+
+def rings_of_layer(rings, i, lanes, heads, head_dim):
+    """Returns a layer's rings.
+
+    Keys (lanes, heads, capacity / BLOCK, ceil(D / GROUP), BLOCK, GROUP), flipped by FLIP, values
+    (lanes, heads, capacity / TUPLE, D), of which the lowest byte is the first one's, and behind
+    each its scales, (lanes, heads, capacity).
+    """
+    keys, key_scales, values, value_scales, capacities = rings
+    n, groups = capacities[i], (head_dim + GROUP - 1) // GROUP
+    a = lanes * heads * capacities[:i].sum()
+    b, key = a + lanes * heads * n, groups * GROUP
+    return (
+        keys[a * key : b * key].reshape(lanes, heads, n // BLOCK, groups, BLOCK, GROUP),
+        key_scales[a:b].reshape(lanes, heads, n),
+        values[a // TUPLE * head_dim : b // TUPLE * head_dim].reshape(
+            lanes, heads, n // TUPLE, head_dim
+        ),
+        value_scales[a:b].reshape(lanes, heads, n),
+    )
+
+
+layer_rings = device_function(rings_of_layer)
 
 
 def lay_out_keys(keys: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lmcompress.gpt.cpu import tensor_parallel
-from lmcompress.gpt.cpu.engine import CpuEngine, cpu_model
+from lmcompress.gpt.cpu.engine import CpuEngine
+from lmcompress.gpt.cpu.model import cpu_model
 from lmcompress.gpt.engine import BlockEngine
 from lmcompress.gpt.quantization import ExactWeights
 

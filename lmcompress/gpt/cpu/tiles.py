@@ -25,7 +25,6 @@ from lmcompress.jit.compiler import device_function
 from lmcompress.jit.prefetch import emit_prefetch
 from lmcompress.jit.simd import (
     BYTES,
-    I8,
     I64,
     MORE_BYTES,
     SUMS,
@@ -38,6 +37,7 @@ from lmcompress.jit.simd import (
     loop,
     multiply_byte_pairs,
     multiply_pairs,
+    pointers,
     store,
     with_signs,
 )
@@ -64,9 +64,10 @@ class Instructions:
 
 
 VNNI = Instructions("AVX-512 VNNI", ("avx512f", "avx512vl", "avx512vnni"), (8, 4, 1), 4, 1)
-"""`vpdpbusd` multiplies unsigned by signed bytes: activations are shifted by 128."""
+"""`vpdpbusd` multiplies unsigned by signed bytes: weights lie with 128 added, which takes 128 times
+a row's sum off its products."""
 VNNI_DIGITS = dataclasses.replace(VNNI, name="AVX-512 VNNI, 16 bits")
-"""The same for activations of two signed digits, 256 * p + q: weights are shifted by 128."""
+"""The same for activations of two signed digits, 256 * p + q."""
 AVX2 = Instructions("AVX2", ("avx2",), (4, 2, 1), 4, 1)
 """`vpmaddubsw` too, but cuts sums of two products off at 15 bits: it takes magnitudes, and the
 activation's sign goes to the weight. No factor is beyond 127, so that the sums fit."""
@@ -86,27 +87,28 @@ def first_supported(*sets: Instructions) -> Instructions | None:
     return next((i for i in sets if all(map(features.get, i.features))), None)
 
 
-def pack(w: npt.NDArray[np.int8], group: int) -> npt.NDArray[np.int8]:
+def pack(w: npt.NDArray[np.int8], isa: Instructions) -> npt.NDArray[np.int8]:
     """Lays weights (N, K) out in panels: (N / COLUMNS, K / group, COLUMNS, group)."""
-    width, depth = w.shape
+    (width, depth), group = w.shape, isa.group
     groups = np.ascontiguousarray(w).view(f"i{group}")  # copied faster than byte by byte
     panels = groups.reshape(width // COLUMNS, COLUMNS, depth // group).transpose(0, 2, 1)
-    return np.ascontiguousarray(panels)[..., None].view(np.int8)
+    found = np.ascontiguousarray(panels)[..., None].view(np.int8)
+    return found ^ np.int8(-128) if isa in (VNNI, VNNI_DIGITS) else found
 
 
 def make_multiply(isa: Instructions) -> Callable[..., Any]:
-    """Returns what kernels call to go over all tiles, by the addresses of q, p, w and out.
+    """Returns what kernels call to go over all tiles, by the addresses of q, p, w, starts and out.
 
-    p holds the activations as the instructions take them, q the bytes whose signs AVX2 also needs,
-    or the lower digits.
-    `count` columns of w, a multiple of COLUMNS, are multiplied; rows of out are `width` long.
+    AVX2 takes the activations as p, and their signs from the bytes q; VNNI takes them as q, and
+    their upper digits as p. VNNI also starts each row's sums at a number. `count` columns of w, a
+    multiple of COLUMNS, are multiplied; rows of out are `width` long.
     """
     item_bytes, group = isa.item_bytes, isa.group
     many, few, _ = isa.rows
     tile_of_many, tile_of_few, tile_of_one = (_make_tile(rows, isa) for rows in isa.rows)
 
     @device_function
-    def multiply(q_at, p_at, w_at, out_at, num_rows, depth, count, width):
+    def multiply(q_at, p_at, w_at, starts_at, out_at, num_rows, depth, count, width):
         row_bytes, groups = depth * item_bytes, depth // group
         block = max(1, _BLOCK_BYTES // (row_bytes * many)) * many
         for start in range(0, num_rows, block):
@@ -114,16 +116,16 @@ def make_multiply(isa: Instructions) -> Callable[..., Any]:
             for column in range(0, count, COLUMNS):
                 panel, m = w_at + column * depth, start
                 while m < stop:
-                    q, p = q_at + m * row_bytes, p_at + m * row_bytes
+                    q, p, first = q_at + m * row_bytes, p_at + m * row_bytes, starts_at + 4 * m
                     out = out_at + 4 * (m * width + column)
                     if m + many <= stop:
-                        tile_of_many(q, p, panel, out, groups, row_bytes, width)
+                        tile_of_many(q, p, panel, first, out, groups, row_bytes, width)
                         m += many
                     elif m + few <= stop:
-                        tile_of_few(q, p, panel, out, groups, row_bytes, width)
+                        tile_of_few(q, p, panel, first, out, groups, row_bytes, width)
                         m += few
                     else:
-                        tile_of_one(q, p, panel, out, groups, row_bytes, width)
+                        tile_of_one(q, p, panel, first, out, groups, row_bytes, width)
                         m += 1
 
     return multiply
@@ -133,21 +135,21 @@ def _make_tile(rows: int, isa: Instructions) -> Any:
     """Returns an intrinsic: (rows x depth) times a panel -> sums, all by their addresses."""
 
     @intrinsic
-    def tile(_typing, q, p, w, out, groups, row_bytes, width):
+    def tile(_typing, q, p, w, starts, out, groups, row_bytes, width):
         def codegen(context, builder, _signature, args):
             _emit_tile(builder, isa, rows, args)
             return context.get_dummy_value()
 
-        return types.void(q, p, w, out, groups, row_bytes, width), codegen
+        return types.void(q, p, w, starts, out, groups, row_bytes, width), codegen
 
     return tile
 
 
 def _emit_tile(builder: Any, isa: Instructions, rows: int, args: Sequence[Any]) -> None:
     """Emits a loop over groups of inputs, with a register or two of sums for each row."""
-    q, p, w, out = (builder.inttoptr(a, ir.PointerType(I8)) for a in args[:4])
-    groups, row_bytes, width = args[4:]
-    registers, sums_type, load_weights, multiply, finish = _emitters(builder, isa)
+    q, p, w, starts, out = pointers(builder, args[:5])
+    groups, row_bytes, width = args[5:]
+    registers, sums_type, start, load_weights, multiply, finish = _emitters(builder, isa)
     offsets = [builder.mul(ir.Constant(I64, m), row_bytes) for m in range(rows)]
     q_rows, p_rows = ([builder.gep(base, [o]) for o in offsets] for base in (q, p))
 
@@ -166,8 +168,8 @@ def _emit_tile(builder: Any, isa: Instructions, rows: int, args: Sequence[Any]) 
             results += multiply(before, factors, weights)
         return results
 
-    none = [ir.Constant(sums_type, None)] * (rows * registers)
-    sums = loop(builder, groups, 1, none, body)
+    first = [total for m in range(rows) for total in start(builder.gep(starts, [_i64(4 * m)]))]
+    sums = loop(builder, groups, 1, first, body)
     for m in range(rows):
         offset = builder.mul(_i64(4 * m), width)
         for total in finish(sums[m * registers : (m + 1) * registers]):
@@ -184,6 +186,8 @@ class _Emitters(NamedTuple):
 
     registers: int
     sums_type: Any
+    start: Callable[[Any], list[Any]]
+    """Emits what the row's registers hold before the first product."""
     load_weights: Callable[[Any], list[Any]]
     """Emits the loads of a group's weights."""
     multiply_add: Callable[[Sequence[Any], list[Any], list[Any]], list[Any]]
@@ -193,39 +197,39 @@ class _Emitters(NamedTuple):
 
 
 def _emitters(builder: Any, isa: Instructions) -> _Emitters:
-    kinds = {VNNI: _vnni_emitters, VNNI_DIGITS: _digits_emitters}
-    return kinds[isa](builder) if isa in kinds else _avx2_emitters(builder, isa)
+    if isa in (VNNI, VNNI_DIGITS):
+        return _vnni_emitters(builder, 2 if isa is VNNI_DIGITS else 1)
+    return _avx2_emitters(builder, isa)
 
 
-def _vnni_emitters(builder: Any) -> _Emitters:
+def _vnni_emitters(builder: Any, digits: int) -> _Emitters:
+    def start(at: Any) -> list[Any]:
+        none = ir.Constant(WIDE_SUMS, None)
+        return [broadcast_load(builder, at, WIDE_SUMS), none][:digits]
+
     def load_weights(at: Any) -> list[Any]:
         return [load(builder, at, WIDE_SUMS)]
 
     def multiply_add(totals: Sequence[Any], factors: list[Any], weights: list[Any]) -> list[Any]:
-        p = broadcast_load(builder, factors[1], WIDE_SUMS)
-        return [add_byte_products(builder, totals[0], p, weights[0])]
-
-    return _Emitters(1, WIDE_SUMS, load_weights, multiply_add, list)
-
-
-def _digits_emitters(builder: Any) -> _Emitters:
-    def multiply_add(totals: Sequence[Any], factors: list[Any], weights: list[Any]) -> list[Any]:
-        digits = [broadcast_load(builder, factor, WIDE_SUMS) for factor in factors]
         return [
-            add_byte_products(builder, total, weights[0], digit)
-            for total, digit in zip(totals, digits, strict=True)
+            add_byte_products(builder, total, weights[0], broadcast_load(builder, digit, WIDE_SUMS))
+            for total, digit in zip(totals, factors, strict=False)
         ]
 
     def finish(sums: Sequence[Any]) -> list[Any]:
-        return [builder.add(sums[0], builder.shl(sums[1], integers([8] * WIDE_SUMS.count)))]
+        bits = integers([8] * WIDE_SUMS.count)
+        return [sums[0] if digits == 1 else builder.add(sums[0], builder.shl(sums[1], bits))]
 
-    return _Emitters(2, WIDE_SUMS, _vnni_emitters(builder).load_weights, multiply_add, finish)
+    return _Emitters(digits, WIDE_SUMS, start, load_weights, multiply_add, finish)
 
 
 def _avx2_emitters(builder: Any, isa: Instructions) -> _Emitters:
     ones = ir.Constant(WORDS, [ir.Constant(ir.IntType(16), 1)] * 16)
     is_words, is_signed = isa is AVX2_WORDS, isa is AVX2
     size = BYTES if is_words else MORE_BYTES
+
+    def start(_at: Any) -> list[Any]:
+        return [ir.Constant(SUMS, None)] * 2
 
     def load_weights(at: Any) -> list[Any]:
         halves = [load(builder, at, size, i * size.count) for i in range(2)]
@@ -243,4 +247,4 @@ def _avx2_emitters(builder: Any, isa: Instructions) -> _Emitters:
             terms = [multiply_pairs(builder, p, w) for w in weights]
         return [builder.add(total, term) for total, term in zip(totals, terms, strict=True)]
 
-    return _Emitters(2, SUMS, load_weights, multiply_add, list)
+    return _Emitters(2, SUMS, start, load_weights, multiply_add, list)

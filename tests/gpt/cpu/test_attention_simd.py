@@ -13,7 +13,8 @@ from lmcompress.gpt.cpu import attention_simd
 from lmcompress.gpt.cpu.attention import attention_kernels
 from lmcompress.gpt.cpu.attention_plain import PLAIN_LOOPS
 from lmcompress.gpt.cpu.attention_simd import as_laid_out, run_loops, simd_loops
-from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
+from lmcompress.gpt.cpu.engine import CpuEngine
+from lmcompress.gpt.cpu.model import CpuModel
 from lmcompress.gpt.cpu.rings import BLOCK, lay_out_keys, lay_out_values
 from lmcompress.gpt.tables import exp2_table
 from tests.support.exactness import random_tokens, random_weights, run

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from lmcompress.gpt.cpu import matmul, matmul_int16
-from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
+from lmcompress.gpt.cpu.engine import CpuEngine
+from lmcompress.gpt.cpu.model import CpuModel
 from lmcompress.gpt.reference_engine import TorchEngine
 from tests.support.exactness import random_tokens, random_weights, run
 
@@ -31,7 +32,7 @@ def test_products_are_exact(num_rows: int, depth: int, width: int, lowest: int) 
     q[0], q[-1], w[0], w[1] = 127, lowest, 127, -127
     out = np.full((num_rows, width), -1, np.int32)
 
-    matmul.product(q, matmul.pack(w), matmul.offsets(w), lowest == 0, out)
+    matmul.product(q, matmul.pack(w), lowest == 0, out)
 
     assert np.array_equal(out, q.astype(np.int64) @ w.T.astype(np.int64))
 

@@ -9,7 +9,8 @@ import torch
 import lmcompress
 from lmcompress import CodecConfig
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.gpt.cpu.engine import CpuEngine, CpuModel
+from lmcompress.gpt.cpu.engine import CpuEngine
+from lmcompress.gpt.cpu.model import CpuModel
 from lmcompress.gpt.cuda.select import gpu_model
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.gpt.reference_engine import TorchEngine

@@ -1,8 +1,8 @@
-"""A pass through the network by threads that share each product, in one compiled call each.
+"""A pass through the network in one compiled call, by one thread or by several that share it.
 
-Products are split by columns, so that each weight is read by one thread, attention by heads, all
-else by rows. Threads meet ten times a layer. Sums are integers, and nothing else is split that is
-not split anyway: the bits are those of `engine.py`.
+Threads split products by columns, so that each weight is read by one thread, attention by heads,
+all else by rows, and meet ten times a layer. Sums are integers, and nothing else is split that is
+not split anyway: the bits do not depend on the threads.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from lmcompress.gpt.cpu import matmul, matmul_int16
 from lmcompress.gpt.cpu.attention import attention_kernels, query_scratch, row_scratch
 from lmcompress.gpt.cpu.barrier import wait
 from lmcompress.gpt.cpu.kernels import (
+    RELU2,
     activate_quantize,
     add_norm_quantize,
+    embed_ngrams,
     embed_positions,
     embed_tokens,
+    freqs_from_logits,
 )
-from lmcompress.gpt.cpu.matmul_int16 import product_columns
+from lmcompress.gpt.cpu.rings import layer_rings
 from lmcompress.gpt.cpu.tiles import COLUMNS
 from lmcompress.jit.compiler import device_function, kernel
 
@@ -30,34 +34,34 @@ def _part(count, thread, threads):
     return count * thread // threads, count * (thread + 1) // threads
 
 
-@device_function
-def _columns(q, w_at, out, thread, threads):
-    """This thread's columns of out = q @ w.T."""
-    first, stop = _part(out.shape[1] // COLUMNS, thread, threads)
-    product_columns(q, w_at, out, first * COLUMNS, stop * COLUMNS)
-
-
 @functools.cache
-def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
-    """Returns the kernel for heads of so many channels."""
+def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]:
+    """Returns the kernel for heads of so many channels, and inputs of products of so many bits."""
     kernels = attention_kernels(head_dim)
     together, enter, look, leave = kernels.queries, kernels.enter, kernels.look, kernels.leave
+    multiply = (matmul_int16 if has_int16_inputs else matmul).product_columns
+
+    @device_function
+    def columns(q, w_at, is_unsigned, out, thread, threads):
+        first, stop = _part(out.shape[1] // COLUMNS, thread, threads)
+        multiply(q, w_at, is_unsigned, out, first * COLUMNS, stop * COLUMNS)
 
     @kernel
     def evaluate(
-        thread, threads, counter_at, lanes, clock, tokens, has_output, embedding, positions,
-        qkv, proj, up, down, output, norms, gains, biases, eps, heads, rotary, rings, window,
-        attention_table, activation, logit_table, tails, grid, x, s, quantized, sums,
-        queries, query_scales, seen,
+        thread, threads, counter_at, lanes, clock, tokens, recent, has_output, freqs, first_lane,
+        embedding, ngrams, positions, qkv, proj, up, down, output, norms, gains, biases, eps,
+        heads, rotary, windows, attention_table, activation, logit_table, tails, grid,
+        rings, x, s, quantized, sums, queries, query_scales, seen,
     ):  # fmt: skip
         """Reads tokens (rows,), lane-major; logits' sums come into `sums` if there is output.
 
-        A product is (addresses of the layers' weights, scales (L, N), biases (L, N) or (L, 0),
-        depth); norms, gains and biases have a row for each norm in the order of their use.
+        Fills freqs (steps, all lanes, V), unless it is empty, from the first lane on. A product is
+        (addresses of the layers' weights, scales (L, N), biases (L, N) or (L, 0), depth); norms,
+        gains and biases have a row for each norm in the order of their use.
         """
         rows = tokens.shape[0]
         steps, levels, per_level = rows // lanes, grid[0], grid[1]
-        n_head, qk_norm, q_gains, k_gains = heads
+        n_head, n_kv_head, qk_norm, q_gains, k_gains = heads
         a, b = _part(rows, thread, threads)
         mine, scale = x[a:b], s[a:b]
         qkv_at, qkv_scale, qkv_bias, width = qkv
@@ -75,12 +79,14 @@ def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
         queries = queries[: rows * attended].reshape(lanes, n_head * steps, head_dim)
         query_scales = query_scales[: rows * n_head].reshape(lanes, n_head * steps)
         seen = seen[: rows * attended].reshape(rows, attended)
-        k, ks, v, vs = rings
-        row, scratch = row_scratch(head_dim), query_scratch(together, window, head_dim)
-        entering = _part(n_head + 2 * ks.shape[2], thread, threads)
+        row, scratch = row_scratch(head_dim), query_scratch(together, windows.max(), head_dim)
+        entering = _part(n_head + 2 * n_kv_head, thread, threads)
         looking = _part(n_head * steps, thread, threads)
         if thread == 0:
             embed_tokens(tokens, embedding[0], embedding[1], x)
+            if ngrams[0].shape[0]:
+                by_lane = tokens.reshape(lanes, steps)
+                embed_ngrams(by_lane, recent, ngrams[0], ngrams[1], ngrams[2], ngrams[3], x)
             if positions[1].shape[0]:
                 embed_positions(clock, steps, positions[0], positions[1], x)
         wait(counter_at, threads)
@@ -92,28 +98,28 @@ def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
                 norms[2 * i], gains[2 * i], biases[2 * i], eps, q_in[a:b], levels, per_level,
             )  # fmt: skip
             wait(counter_at, threads)
-            _columns(q_in, qkv_at[i], into_heads, thread, threads)
+            columns(q_in, qkv_at[i], False, into_heads, thread, threads)
             wait(counter_at, threads)
+            k, ks, v, vs = layer_rings(rings, i, lanes, n_kv_head, head_dim)
             for lane in range(lanes):
                 c, d = lane * steps, (lane + 1) * steps
                 enter(
                     into_heads[c:d], s[c:d], qkv_scale[i], qkv_bias[i], clock, n_head, qk_norm,
                     q_gains[i], k_gains[i], eps, rotary[0], rotary[1],
-                    k[i, lane], ks[i, lane], v[i, lane], vs[i, lane],
+                    k[lane], ks[lane], v[lane], vs[lane],
                     queries[lane], query_scales[lane], row, entering[0], entering[1],
                 )  # fmt: skip
             wait(counter_at, threads)
             for lane in range(lanes):
                 c, d = lane * steps, (lane + 1) * steps
                 look(
-                    queries[lane], query_scales[lane], clock,
-                    k[i, lane], ks[i, lane], v[i, lane], vs[i, lane],
-                    window, attention_table, scratch, seen[c:d], looking[0], looking[1],
+                    queries[lane], query_scales[lane], clock, k[lane], ks[lane], v[lane], vs[lane],
+                    windows[i], attention_table, scratch, seen[c:d], looking[0], looking[1],
                 )  # fmt: skip
             wait(counter_at, threads)
             leave(seen[a:b], scale, q_attended[a:b], levels, per_level)
             wait(counter_at, threads)
-            _columns(q_attended, proj_at[i], back, thread, threads)
+            columns(q_attended, proj_at[i], False, back, thread, threads)
             wait(counter_at, threads)
             n = 2 * i + 1
             add_norm_quantize(
@@ -121,14 +127,14 @@ def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
                 norms[n], gains[n], biases[n], eps, q_in[a:b], levels, per_level,
             )  # fmt: skip
             wait(counter_at, threads)
-            _columns(q_in, up_at[i], into_hidden, thread, threads)
+            columns(q_in, up_at[i], False, into_hidden, thread, threads)
             wait(counter_at, threads)
             activate_quantize(
                 into_hidden[a:b], scale, up_scale[i], up_bias[i],
                 activation, logit_table, tails, q_hidden[a:b], levels, per_level,
             )  # fmt: skip
             wait(counter_at, threads)
-            _columns(q_hidden, down_at[i], back, thread, threads)
+            columns(q_hidden, down_at[i], activation == RELU2, back, thread, threads)
             wait(counter_at, threads)
         if has_output:
             n = 2 * layers
@@ -137,7 +143,12 @@ def tensor_parallel_pass(head_dim: int) -> Callable[..., Any]:
                 norms[n], gains[n], biases[n], eps, q_in[a:b], levels, per_level,
             )  # fmt: skip
             wait(counter_at, threads)
-            _columns(q_in, output_at[0], logits, thread, threads)
+            columns(q_in, output_at[0], False, logits, thread, threads)
             wait(counter_at, threads)
+        if freqs.shape[0]:
+            low, high = _part(lanes, thread, threads)
+            c, d = low * steps, high * steps
+            out = freqs[:, first_lane + low : first_lane + high]
+            freqs_from_logits(logits[c:d], s[c:d], output_scale[0], logit_table, high - low, out)
 
     return evaluate
