@@ -79,7 +79,12 @@ def fits(w: npt.NDArray[np.int8]) -> bool:
 
 def beats_pytorch(num_rows: int) -> bool:
     """Whether these products are at least as fast as PyTorch's for so many rows, as measured."""
-    return num_rows <= 32 or not llvm.get_host_cpu_features().get("amx-int8", False)
+    return num_rows <= 32 or not _has_amx()
+
+
+@functools.cache
+def _has_amx() -> bool:
+    return llvm.get_host_cpu_features().get("amx-int8", False)
 
 
 def pack(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
