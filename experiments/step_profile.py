@@ -77,15 +77,15 @@ def part_of(call: functools.partial[Any], attend: Callable[..., Any]) -> str:
 
 def engine_seconds(engine: CpuEngine, tokens: npt.NDArray[np.int64]) -> Seconds:
     """Returns the seconds of each part of a pass over tokens (lanes, steps), and of all at once."""
-    clock, whole, [group] = _Clock(), _Clock(), engine._groups
-    plan = Plan(group.model, group.state, tokens.shape[1], has_output=True)
+    clock, whole, [state] = _Clock(), _Clock(), engine.states
+    plan = Plan(engine.model, state, tokens.shape[1], has_output=True)
     plan.calls = [
-        functools.partial(clock.timed, part_of(call, group.model.attend), call)  # type: ignore[arg-type]
+        functools.partial(clock.timed, part_of(call, engine.model.attend), call)  # type: ignore[arg-type]
         for call in plan.calls
     ]
     whole.timed("plan", plan.run, tokens, _rows(tokens), None, 0)
     rest = whole.seconds["plan"] - sum(clock.seconds.values())
-    whole.timed("call", group.predict, tokens, engine.position, _rows(tokens), None, 0)
+    whole.timed("call", engine.predict, tokens)
     return {**clock.seconds, PARTS["freqs_from_logits"]: rest, WHOLE: whole.seconds["call"]}
 
 

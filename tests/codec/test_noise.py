@@ -32,7 +32,7 @@ def test_what_holds_anything_is_no_noise() -> None:
 
 def test_a_gpt_does_not_read_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     raw, model = noise(MIN_NOISE_BYTES), lmcompress.load_model("lmc-3m")
-    monkeypatch.setattr(engine.Group, "predict", None)  # it cannot run
+    monkeypatch.setattr(engine.CpuEngine, "predict", None)  # it cannot run
 
     compressed = lmcompress.compress(raw, model)
 

@@ -168,14 +168,11 @@ def test_nobody_waits_for_a_thread_that_was_interrupted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = TensorParallelEngine(CpuModel(wide(random_weights("llama"), 12)), 3, 16, 2)
-    evaluate = engine._forward.kernel
 
-    def interrupted(thread: int, *args: object) -> None:
-        if thread == 0:
-            raise KeyboardInterrupt
-        evaluate(thread, *args)
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine._forward, "kernel", interrupted)
+    monkeypatch.setattr(engine._forwards[0], "kernel", interrupted)
     with pytest.raises(KeyboardInterrupt):
         engine.read(random_tokens(3))
     engine.close()  # waits for the other thread

@@ -1,4 +1,4 @@
-"""A barrier for threads inside compiled code: they spin, without Python's lock.
+"""How threads inside compiled code wait for each other: they spin, without Python's lock.
 
 Waiting in Python costs tens of microseconds, as much as the product of a small matrix; this costs
 less than one if every thread has a core. A thread that waits for long yields its core.
@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from lmcompress.jit.compiler import device_function
+from lmcompress.jit.compiler import device_function, kernel
 from lmcompress.jit.simd import I64
 
 IS_USABLE = hasattr(os, "sched_getaffinity")
@@ -21,6 +21,8 @@ IS_USABLE = hasattr(os, "sched_getaffinity")
 OPEN = 1 << 62
 """A counter at which nobody waits, whatever was computed."""
 _SPINS = 4000
+_PATIENCE = _SPINS + 2000
+"""Looks at the counter before a thread goes: about a millisecond."""
 _let_others_run = types.ExternalFunction("sched_yield", types.int32())
 
 
@@ -59,3 +61,47 @@ def wait(counter_at, threads):
         spins += 1
         if spins > _SPINS:
             _let_others_run()
+
+
+@kernel
+def announce(orders):
+    """Counts one more pass in orders[0]: those who wait in `is_ordered` begin."""
+    _arrive(orders.ctypes.data)
+
+
+@device_function
+def is_ordered(orders, mine):
+    """Whether another pass is ordered; waits for it, but not for long.
+
+    mine[0] counts the passes that this thread has done. Before it goes, mine[1] becomes 1: whoever
+    announces a pass and then looks there knows whom to wake.
+    """
+    orders_at, away_at = orders.ctypes.data, mine.ctypes.data + mine.itemsize
+    spins = 0
+    while _arrived(orders_at) <= mine[0]:
+        spins += 1
+        if spins > _SPINS:
+            _let_others_run()
+        if spins > _PATIENCE:
+            _arrive(away_at)
+            if _arrived(orders_at) <= mine[0]:
+                return False
+            mine[1], spins = 0, 0
+    return True
+
+
+@device_function
+def report(mine):
+    """Counts one more pass as done."""
+    _arrive(mine.ctypes.data)
+
+
+@kernel
+def wait_until_done(passes, everyone):
+    """Returns once all have done so many passes: rows of `everyone` are their `mine`."""
+    for i in range(everyone.shape[0]):
+        at, spins = everyone[i].ctypes.data, 0
+        while _arrived(at) < passes:
+            spins += 1
+            if spins > _SPINS:
+                _let_others_run()

@@ -6,73 +6,52 @@ step, and each product runs on its own core.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
 
 import numpy as np
 import numpy.typing as npt
 
+from lmcompress.gpt.cpu.crew import Crew
 from lmcompress.gpt.cpu.forward import Forward
 from lmcompress.gpt.cpu.model import CpuModel
+from lmcompress.gpt.cpu.orders import give, new_orders
 from lmcompress.gpt.cpu.plan import Plan
 from lmcompress.gpt.cpu.state import State
 from lmcompress.gpt.engine import BlockEngine
 
 
-class Group:
-    """Some lanes, evaluated on one thread."""
-
-    def __init__(self, model: CpuModel, lanes: int, max_steps: int) -> None:
-        self.model, self.state = model, State(model, lanes, max_steps)
-        self._forward = Forward(model, self.state) if model.has_kernels else None
-        self._plans: dict[tuple[int, bool], Plan] = {}
-
-    def predict(
-        self,
-        tokens: npt.NDArray[np.int64],
-        position: int,
-        freqs: npt.NDArray[np.float32] | None,
-        logits: npt.NDArray[np.float32] | None,
-        first_lane: int,
-    ) -> None:
-        """Reads tokens (lanes, steps); fills what is given, (steps, all lanes, V), from first_lane.
-
-        In one compiled call, or call by call: compiled code cannot call PyTorch.
-        """
-        self.state.start(position, self.model.config.bos_id)
-        if self._forward is not None and not self.model.uses_pytorch(tokens.size):
-            self._forward.run(tokens, freqs, logits, first_lane=first_lane)
-        else:
-            self._plan(tokens.shape[1], freqs, logits).run(tokens, freqs, logits, first_lane)
-
-    def _plan(self, steps: int, freqs: object, logits: object) -> Plan:
-        key = steps, freqs is not None or logits is not None
-        if key not in self._plans:
-            self._plans[key] = Plan(self.model, self.state, *key)
-        return self._plans[key]
-
-
 class CpuEngine(BlockEngine):
-    """Steps `lanes` streams of one model through the kernels, on `threads` threads."""
+    """Steps `lanes` streams of one model through the kernels, on `threads` threads.
+
+    A pass is one compiled call, or call by call where PyTorch computes products: compiled code
+    cannot call it.
+    """
 
     def __init__(self, model: CpuModel, lanes: int, max_steps: int, threads: int) -> None:
         super().__init__(model.config, lanes, max_steps)
-        count = max(1, min(threads, lanes))
+        self.model, count = model, max(1, min(threads, lanes))
         bounds = [lanes * i // count for i in range(count + 1)]
         self._slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
-        self._groups = [Group(model, s.stop - s.start, max_steps) for s in self._slices]
-        self._on_one_core: AbstractContextManager[None] = contextlib.nullcontext()
-        start_thread = None
-        if any(model.uses_pytorch(group.state.lanes * max_steps) for group in self._groups):
-            from lmcompress.gpt.cpu.matmul_torch import OneCore, stay_on_one_core
+        self.states = [State(model, s.stop - s.start, max_steps) for s in self._slices]
+        """What the lanes of each thread have read."""
+        self._most_lanes = max(state.lanes for state in self.states)
+        self._orders, self._mine = new_orders(lanes), np.zeros(2, np.int64)
+        self._forwards: list[Forward] = []
+        if model.has_kernels:
+            self._forwards = [
+                Forward(model, state, self._orders, first_lane=s.start)
+                for state, s in zip(self.states, self._slices, strict=True)
+            ]
+        followers = self._forwards[1:]
+        self._crew = Crew(self._orders, [functools.partial(f.run, follows=True) for f in followers])
+        self._plans: dict[tuple[int, bool, int], Plan] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        if model.uses_pytorch(self._most_lanes * max_steps) and count > 1:
+            from lmcompress.gpt.cpu.matmul_torch import stay_on_one_core
 
-            self._on_one_core, start_thread = OneCore(), stay_on_one_core
-        self._pool = None
-        if count > 1:  # groups run side by side, each product on its own core
-            self._pool = ThreadPoolExecutor(count - 1, "lmcompress", start_thread)
+            self._pool = ThreadPoolExecutor(count, "lmcompress", stay_on_one_core)
 
     def _evaluate_block(
         self,
@@ -80,21 +59,45 @@ class CpuEngine(BlockEngine):
         out: npt.NDArray[np.float32] | None,
         logits: npt.NDArray[np.float32] | None,
     ) -> None:
-        jobs = [
-            functools.partial(group.predict, tokens[s], self.position, out, logits, s.start)
-            for group, s in zip(self._groups, self._slices, strict=True)
-        ]
-        # The first runs here: waking a thread for each step of a decoder takes too long.
-        others = [] if self._pool is None else [self._pool.submit(job) for job in jobs[1:]]
-        try:
-            with self._on_one_core:
-                jobs[0]()
-        finally:
-            wait(others)  # nothing may use these arrays after an error either
-        for future in others:
-            future.result()
+        for state in self.states:
+            state.start(self.position, self.config.bos_id)
+        if self.model.uses_pytorch(self._most_lanes * tokens.shape[1]):
+            self._call_by_call(tokens, out, logits)
+            return
+        tokens = np.ascontiguousarray(tokens)
+        has_output = out is not None or logits is not None
+        give(self._orders, tokens, self.position, out, has_output=has_output)
+        self._crew.run(functools.partial(self._forwards[0].run, self._mine, follows=False))
+        if logits is not None:
+            for forward, s in zip(self._forwards, self._slices, strict=True):
+                forward.logits(logits[:, s])
+
+    def _call_by_call(
+        self,
+        tokens: npt.NDArray[np.int64],
+        out: npt.NDArray[np.float32] | None,
+        logits: npt.NDArray[np.float32] | None,
+    ) -> None:
+        from lmcompress.gpt.cpu.matmul_torch import OneCore
+
+        steps, has_output = tokens.shape[1], out is not None or logits is not None
+        jobs = []
+        for i, (state, s) in enumerate(zip(self.states, self._slices, strict=True)):
+            key = steps, has_output, i
+            if key not in self._plans:
+                self._plans[key] = Plan(self.model, state, steps, has_output)
+            jobs.append(functools.partial(self._plans[key].run, tokens[s], out, logits, s.start))
+        if self._pool is not None:
+            futures = [self._pool.submit(job) for job in jobs]
+            wait(futures)  # nothing may use these arrays after an error either
+            for future in futures:
+                future.result()
+            return
+        with OneCore():
+            jobs[0]()
 
     def close(self) -> None:
         """Ends the threads."""
+        self._crew.close()
         if self._pool is not None:
             self._pool.shutdown()

@@ -2,62 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.gpt.cpu import kernels
+from lmcompress.gpt.cpu import barrier, kernels
 from lmcompress.gpt.cpu.forward_pass import forward_pass
 from lmcompress.gpt.cpu.model import CpuModel, Linear
 from lmcompress.gpt.cpu.state import State
 
 Array = npt.NDArray[Any]
-_NO_FREQS = np.empty((0, 0, 0), np.float32)
+
+
+class Share(NamedTuple):
+    """Which of the threads that share a pass: they meet at a counter, 0 before the pass."""
+
+    thread: int
+    threads: int
+    counter: npt.NDArray[np.int64]
 
 
 class Forward:
-    """The compiled pass over some lanes, by one thread or by several that share it."""
+    """The compiled pass over some lanes, from the first one on, or a thread's share of it."""
 
-    def __init__(self, model: CpuModel, state: State) -> None:
-        self.model, self.state = model, state
-        self.counter = np.zeros(1, np.int64)
+    def __init__(
+        self,
+        model: CpuModel,
+        state: State,
+        orders: npt.NDArray[np.int64],
+        *,
+        first_lane: int = 0,
+        share: Share | None = None,
+    ) -> None:
+        self.model, self.state, self.orders = model, state, orders
+        self.first_lane, self.share = first_lane, share or Share(0, 1, np.zeros(1, np.int64))
         head_dim = model.config.head_dim
         self.kernel = forward_pass(head_dim, has_int16_inputs=model.has_int16_inputs)
         self._constants = _constants(model)
-
-    def run(
-        self,
-        tokens: npt.NDArray[np.int64],
-        freqs: npt.NDArray[np.float32] | None,
-        logits: npt.NDArray[np.float32] | None,
-        *,
-        first_lane: int = 0,
-        thread: int = 0,
-        threads: int = 1,
-    ) -> None:
-        """Reads tokens (lanes, steps); fills what is given, (steps, all lanes, V), from first_lane.
-
-        Of several threads, each calls it once with the counter at 0, and fills a part.
-        """
-        state, lanes = self.state, self.state.lanes
-        flat = np.ascontiguousarray(tokens).reshape(-1)
-        rows, has_output = len(flat), freqs is not None or logits is not None
-        self.kernel(
-            thread, threads, self.counter.ctypes.data, lanes, state.clock, flat, state.recent,
-            has_output, _NO_FREQS if freqs is None else freqs, first_lane, *self._constants,
-            tuple(state.rings), state.x[:rows], state.scale[:rows], state.quantized, state.sums,
-            state.queries, state.query_scales, state.seen,
+        self._scratch = (
+            tuple(state.rings), state.x, state.scale, state.quantized, state.sums, state.queries,
+            state.query_scales, state.seen,
         )  # fmt: skip
-        if logits is None:
-            return
-        low, high = (lanes * i // threads for i in (thread, thread + 1))
-        steps, head = rows // lanes, self.model.output
-        part = slice(low * steps, high * steps)
-        sums = state.sums_of(rows, head.width)[part]
-        out = logits[:, first_lane + low : first_lane + high]
-        if high > low:
-            kernels.logits_rows(sums, state.scale[part], head.scale, high - low, out)
+
+    def run(self, mine: npt.NDArray[np.int64], *, follows: bool) -> None:
+        """Evaluates a pass, or follows, pass after pass, until none was ordered for long.
+
+        `mine` is as `barrier.is_ordered` takes it. After an error nobody waits for this thread: an
+        interrupt, too little memory.
+        """
+        thread, threads, counter = self.share
+        try:
+            self.kernel(
+                self.orders, mine, follows, thread, threads, counter.ctypes.data, self.first_lane,
+                self.state.lanes, self.state.recent, *self._constants, *self._scratch,
+            )  # fmt: skip
+        except BaseException:
+            counter[0] = barrier.OPEN
+            raise
+
+    def logits(self, out: npt.NDArray[np.float32]) -> None:
+        """Fills out (steps, lanes, V) with the logits of the last pass, which had output."""
+        (steps, lanes), head = out.shape[:2], self.model.output
+        rows = steps * lanes
+        sums = self.state.sums_of(rows, head.width)
+        kernels.logits_rows(sums, self.state.scale[:rows], head.scale, lanes, out)
 
 
 def _constants(model: CpuModel) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lmcompress.gpt.cpu import matmul, matmul_int16
 from lmcompress.gpt.cpu.attention import attention_kernels, query_scratch, row_scratch
-from lmcompress.gpt.cpu.barrier import wait
+from lmcompress.gpt.cpu.barrier import is_ordered, report, wait
 from lmcompress.gpt.cpu.kernels import (
     RELU2,
     activate_quantize,
@@ -23,8 +23,10 @@ from lmcompress.gpt.cpu.kernels import (
     embed_tokens,
     freqs_from_logits,
 )
+from lmcompress.gpt.cpu.orders import FREQS, HAS_OUTPUT, LANES, POSITION, STEPS, TOKENS
 from lmcompress.gpt.cpu.rings import layer_rings
 from lmcompress.gpt.cpu.tiles import COLUMNS
+from lmcompress.jit.addresses import float32_array, int64_array
 from lmcompress.jit.compiler import device_function, kernel
 
 
@@ -48,107 +50,122 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
 
     @kernel
     def evaluate(
-        thread, threads, counter_at, lanes, clock, tokens, recent, has_output, freqs, first_lane,
+        orders, mine, follows, thread, threads, counter_at, first_lane, lanes, recent,
         embedding, ngrams, positions, qkv, proj, up, down, output, norms, gains, biases, eps,
         heads, rotary, windows, attention_table, activation, logit_table, tails, grid,
-        rings, x, s, quantized, sums, queries, query_scales, seen,
+        rings, all_x, all_s, quantized, all_sums, all_queries, all_query_scales, all_seen,
     ):  # fmt: skip
-        """Reads tokens (rows,), lane-major; logits' sums come into `sums` if there is output.
+        """Evaluates one pass, or follows: pass after pass, as ordered.
 
-        Fills freqs (steps, all lanes, V), unless it is empty, from the first lane on. A product is
-        (addresses of the layers' weights, scales (L, N), biases (L, N) or (L, 0), depth); norms,
-        gains and biases have a row for each norm in the order of their use.
+        Reads the tokens of `lanes` lanes, from the first one on; logits' sums come into `all_sums`
+        if there is output. A product is (addresses of the layers' weights, scales (L, N), biases
+        (L, N) or (L, 0), depth); norms, gains and biases have a row for each norm in the order of
+        their use.
         """
-        rows = tokens.shape[0]
-        steps, levels, per_level = rows // lanes, grid[0], grid[1]
+        levels, per_level = grid
         n_head, n_kv_head, qk_norm, q_gains, k_gains = heads
-        a, b = _part(rows, thread, threads)
-        mine, scale = x[a:b], s[a:b]
         qkv_at, qkv_scale, qkv_bias, width = qkv
         proj_at, proj_scale, proj_bias, attended = proj
         up_at, up_scale, up_bias, _ = up
         down_at, down_scale, down_bias, hidden = down
         output_at, output_scale, _, _ = output
-        q_in = quantized[: rows * width].reshape(rows, width)
-        q_attended = quantized[: rows * attended].reshape(rows, attended)
-        q_hidden = quantized[: rows * hidden].reshape(rows, hidden)
-        into_heads = sums[: rows * qkv_scale.shape[1]].reshape(rows, qkv_scale.shape[1])
-        back = sums[: rows * width].reshape(rows, width)
-        into_hidden = sums[: rows * up_scale.shape[1]].reshape(rows, up_scale.shape[1])
-        logits = sums[: rows * output_scale.shape[1]].reshape(rows, output_scale.shape[1])
-        queries = queries[: rows * attended].reshape(lanes, n_head * steps, head_dim)
-        query_scales = query_scales[: rows * n_head].reshape(lanes, n_head * steps)
-        seen = seen[: rows * attended].reshape(rows, attended)
         row, scratch = row_scratch(head_dim), query_scratch(together, windows.max(), head_dim)
         entering = _part(n_head + 2 * n_kv_head, thread, threads)
-        looking = _part(n_head * steps, thread, threads)
-        if thread == 0:
-            embed_tokens(tokens, embedding[0], embedding[1], x)
-            if ngrams[0].shape[0]:
-                by_lane = tokens.reshape(lanes, steps)
-                embed_ngrams(by_lane, recent, ngrams[0], ngrams[1], ngrams[2], ngrams[3], x)
-            if positions[1].shape[0]:
-                embed_positions(clock, steps, positions[0], positions[1], x)
-        wait(counter_at, threads)
-        layers = qkv_at.shape[0]
-        for i in range(layers):
-            before = back[a:b] if i else back[:0]
-            add_norm_quantize(
-                mine, before, scale, down_scale[i - 1], down_bias[i - 1],
-                norms[2 * i], gains[2 * i], biases[2 * i], eps, q_in[a:b], levels, per_level,
-            )  # fmt: skip
+        while not follows or is_ordered(orders, mine):
+            steps, has_output, clock = orders[STEPS], orders[HAS_OUTPUT], orders[POSITION:]
+            rows, total = lanes * steps, orders[LANES]
+            tokens = int64_array(orders[TOKENS], total * steps)
+            tokens = tokens[first_lane * steps : (first_lane + lanes) * steps]
+            a, b = _part(rows, thread, threads)
+            x, s = all_x[:rows], all_s[:rows]
+            mine_x, scale = x[a:b], s[a:b]
+            q_in = quantized[: rows * width].reshape(rows, width)
+            q_attended = quantized[: rows * attended].reshape(rows, attended)
+            q_hidden = quantized[: rows * hidden].reshape(rows, hidden)
+            into_heads = all_sums[: rows * qkv_scale.shape[1]].reshape(rows, qkv_scale.shape[1])
+            back = all_sums[: rows * width].reshape(rows, width)
+            into_hidden = all_sums[: rows * up_scale.shape[1]].reshape(rows, up_scale.shape[1])
+            vocab_size = output_scale.shape[1]
+            logits = all_sums[: rows * vocab_size].reshape(rows, vocab_size)
+            queries = all_queries[: rows * attended].reshape(lanes, n_head * steps, head_dim)
+            query_scales = all_query_scales[: rows * n_head].reshape(lanes, n_head * steps)
+            seen = all_seen[: rows * attended].reshape(rows, attended)
+            looking = _part(n_head * steps, thread, threads)
+            if thread == 0:
+                embed_tokens(tokens, embedding[0], embedding[1], x)
+                if ngrams[0].shape[0]:
+                    by_lane = tokens.reshape(lanes, steps)
+                    embed_ngrams(by_lane, recent, ngrams[0], ngrams[1], ngrams[2], ngrams[3], x)
+                if positions[1].shape[0]:
+                    embed_positions(clock, steps, positions[0], positions[1], x)
             wait(counter_at, threads)
-            columns(q_in, qkv_at[i], False, into_heads, thread, threads)
-            wait(counter_at, threads)
-            k, ks, v, vs = layer_rings(rings, i, lanes, n_kv_head, head_dim)
-            for lane in range(lanes):
-                c, d = lane * steps, (lane + 1) * steps
-                enter(
-                    into_heads[c:d], s[c:d], qkv_scale[i], qkv_bias[i], clock, n_head, qk_norm,
-                    q_gains[i], k_gains[i], eps, rotary[0], rotary[1],
-                    k[lane], ks[lane], v[lane], vs[lane],
-                    queries[lane], query_scales[lane], row, entering[0], entering[1],
+            layers = qkv_at.shape[0]
+            for i in range(layers):
+                before = back[a:b] if i else back[:0]
+                add_norm_quantize(
+                    mine_x, before, scale, down_scale[i - 1], down_bias[i - 1],
+                    norms[2 * i], gains[2 * i], biases[2 * i], eps, q_in[a:b], levels, per_level,
                 )  # fmt: skip
-            wait(counter_at, threads)
-            for lane in range(lanes):
-                c, d = lane * steps, (lane + 1) * steps
-                look(
-                    queries[lane], query_scales[lane], clock, k[lane], ks[lane], v[lane], vs[lane],
-                    windows[i], attention_table, scratch, seen[c:d], looking[0], looking[1],
+                wait(counter_at, threads)
+                columns(q_in, qkv_at[i], False, into_heads, thread, threads)
+                wait(counter_at, threads)
+                k, ks, v, vs = layer_rings(rings, i, lanes, n_kv_head, head_dim)
+                for lane in range(lanes):
+                    c, d = lane * steps, (lane + 1) * steps
+                    enter(
+                        into_heads[c:d], s[c:d], qkv_scale[i], qkv_bias[i], clock, n_head, qk_norm,
+                        q_gains[i], k_gains[i], eps, rotary[0], rotary[1],
+                        k[lane], ks[lane], v[lane], vs[lane],
+                        queries[lane], query_scales[lane], row, entering[0], entering[1],
+                    )  # fmt: skip
+                wait(counter_at, threads)
+                for lane in range(lanes):
+                    c, d = lane * steps, (lane + 1) * steps
+                    look(
+                        queries[lane], query_scales[lane], clock,
+                        k[lane], ks[lane], v[lane], vs[lane], windows[i],
+                        attention_table, scratch, seen[c:d], looking[0], looking[1],
+                    )  # fmt: skip
+                wait(counter_at, threads)
+                leave(seen[a:b], scale, q_attended[a:b], levels, per_level)
+                wait(counter_at, threads)
+                columns(q_attended, proj_at[i], False, back, thread, threads)
+                wait(counter_at, threads)
+                n = 2 * i + 1
+                add_norm_quantize(
+                    mine_x, back[a:b], scale, proj_scale[i], proj_bias[i],
+                    norms[n], gains[n], biases[n], eps, q_in[a:b], levels, per_level,
                 )  # fmt: skip
-            wait(counter_at, threads)
-            leave(seen[a:b], scale, q_attended[a:b], levels, per_level)
-            wait(counter_at, threads)
-            columns(q_attended, proj_at[i], False, back, thread, threads)
-            wait(counter_at, threads)
-            n = 2 * i + 1
-            add_norm_quantize(
-                mine, back[a:b], scale, proj_scale[i], proj_bias[i],
-                norms[n], gains[n], biases[n], eps, q_in[a:b], levels, per_level,
-            )  # fmt: skip
-            wait(counter_at, threads)
-            columns(q_in, up_at[i], False, into_hidden, thread, threads)
-            wait(counter_at, threads)
-            activate_quantize(
-                into_hidden[a:b], scale, up_scale[i], up_bias[i],
-                activation, logit_table, tails, q_hidden[a:b], levels, per_level,
-            )  # fmt: skip
-            wait(counter_at, threads)
-            columns(q_hidden, down_at[i], activation == RELU2, back, thread, threads)
-            wait(counter_at, threads)
-        if has_output:
-            n = 2 * layers
-            add_norm_quantize(
-                mine, back[a:b], scale, down_scale[layers - 1], down_bias[layers - 1],
-                norms[n], gains[n], biases[n], eps, q_in[a:b], levels, per_level,
-            )  # fmt: skip
-            wait(counter_at, threads)
-            columns(q_in, output_at[0], False, logits, thread, threads)
-            wait(counter_at, threads)
-        if freqs.shape[0]:
-            low, high = _part(lanes, thread, threads)
-            c, d = low * steps, high * steps
-            out = freqs[:, first_lane + low : first_lane + high]
-            freqs_from_logits(logits[c:d], s[c:d], output_scale[0], logit_table, high - low, out)
+                wait(counter_at, threads)
+                columns(q_in, up_at[i], False, into_hidden, thread, threads)
+                wait(counter_at, threads)
+                activate_quantize(
+                    into_hidden[a:b], scale, up_scale[i], up_bias[i],
+                    activation, logit_table, tails, q_hidden[a:b], levels, per_level,
+                )  # fmt: skip
+                wait(counter_at, threads)
+                columns(q_hidden, down_at[i], activation == RELU2, back, thread, threads)
+                wait(counter_at, threads)
+            if has_output:
+                n = 2 * layers
+                add_norm_quantize(
+                    mine_x, back[a:b], scale, down_scale[layers - 1], down_bias[layers - 1],
+                    norms[n], gains[n], biases[n], eps, q_in[a:b], levels, per_level,
+                )  # fmt: skip
+                wait(counter_at, threads)
+                columns(q_in, output_at[0], False, logits, thread, threads)
+                wait(counter_at, threads)
+            if orders[FREQS]:
+                low, high = _part(lanes, thread, threads)
+                c, d = low * steps, high * steps
+                freqs = float32_array(orders[FREQS], steps * total * vocab_size)
+                out = freqs.reshape(steps, total, vocab_size)
+                out = out[:, first_lane + low : first_lane + high]
+                freqs_from_logits(
+                    logits[c:d], s[c:d], output_scale[0], logit_table, high - low, out
+                )
+            report(mine)
+            if not follows:
+                return
 
     return evaluate

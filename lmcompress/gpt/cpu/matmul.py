@@ -84,7 +84,7 @@ def beats_pytorch(num_rows: int) -> bool:
 
 @functools.cache
 def _has_amx() -> bool:
-    return llvm.get_host_cpu_features().get("amx-int8", False)
+    return bool(llvm.get_host_cpu_features().get("amx-int8"))
 
 
 def pack(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:

@@ -21,7 +21,7 @@ class State:
         rows, heads, D = lanes * max_steps, config.n_head, config.head_dim
         self.lanes, self.max_steps = lanes, max_steps
         self.clock = np.zeros(1, np.int64)
-        """Tokens read before this call; an array, so that a plan can hold it."""
+        """Tokens read before; an array, so that a plan can hold it."""
         self.rings = new_rings(lanes, config.n_kv_head, model.windows, max_steps, D)
         orders = config.ngram_orders
         self.recent = np.full((lanes, max(orders, default=1) - 1), config.bos_id, np.int64)

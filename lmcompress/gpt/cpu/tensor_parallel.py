@@ -8,17 +8,16 @@ which costs more than it gives on a machine that is busy, or where lanes are man
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import numpy.typing as npt
 
 from lmcompress.gpt.cpu import barrier
-from lmcompress.gpt.cpu.forward import Forward
+from lmcompress.gpt.cpu.crew import Crew
+from lmcompress.gpt.cpu.forward import Forward, Share
 from lmcompress.gpt.cpu.model import CpuModel
+from lmcompress.gpt.cpu.orders import give, new_orders
 from lmcompress.gpt.cpu.state import State
 from lmcompress.gpt.engine import BlockEngine
 from lmcompress.system.cpus import usable_cpus
@@ -52,9 +51,14 @@ class TensorParallelEngine(BlockEngine):
     def __init__(self, model: CpuModel, lanes: int, max_steps: int, threads: int) -> None:
         """Takes a model that `fits`."""
         super().__init__(model.config, lanes, max_steps)
-        self._threads = threads
-        self._forward = Forward(model, State(model, lanes, max_steps))
-        self._pool = ThreadPoolExecutor(max(1, threads - 1), "lmcompress")
+        self._state, self._counter = State(model, lanes, max_steps), np.zeros(1, np.int64)
+        self._orders, self._mine = new_orders(lanes), np.zeros(2, np.int64)
+        self._forwards = [
+            Forward(model, self._state, self._orders, share=Share(i, threads, self._counter))
+            for i in range(threads)
+        ]
+        followers = self._forwards[1:]
+        self._crew = Crew(self._orders, [functools.partial(f.run, follows=True) for f in followers])
 
     def _evaluate_block(
         self,
@@ -62,39 +66,19 @@ class TensorParallelEngine(BlockEngine):
         out: npt.NDArray[np.float32] | None,
         logits: npt.NDArray[np.float32] | None,
     ) -> None:
-        self._forward.state.start(self.position, self.config.bos_id)
-        self._forward.counter[0] = 0
-        job = functools.partial(self._evaluate_part, tokens, out, logits)
-        others: list[Future[None]] = []
-        try:
-            with self._nobody_waits_in_vain():
-                for thread in range(1, self._threads):
-                    others.append(self._pool.submit(job, thread))
-                job(0)
-        finally:
-            wait(others)
-        for future in others:
-            future.result()
+        self._state.start(self.position, self.config.bos_id)
+        self._counter[0] = 0
+        tokens = np.ascontiguousarray(tokens)
+        has_output = out is not None or logits is not None
+        give(self._orders, tokens, self.position, out, has_output=has_output)
+        lead = functools.partial(self._forwards[0].run, self._mine, follows=False)
+        self._crew.run(lead, self._open_the_barrier)
+        if logits is not None:
+            self._forwards[0].logits(logits)
 
-    @contextlib.contextmanager
-    def _nobody_waits_in_vain(self) -> Iterator[None]:
-        """Opens the barrier where a thread does not get to it: an interrupt, too little memory."""
-        try:
-            yield
-        except BaseException:
-            self._forward.counter[0] = barrier.OPEN
-            raise
-
-    def _evaluate_part(
-        self,
-        tokens: npt.NDArray[np.int64],
-        out: npt.NDArray[np.float32] | None,
-        logits: npt.NDArray[np.float32] | None,
-        thread: int,
-    ) -> None:
-        with self._nobody_waits_in_vain():
-            self._forward.run(tokens, out, logits, thread=thread, threads=self._threads)
+    def _open_the_barrier(self) -> None:
+        self._counter[0] = barrier.OPEN
 
     def close(self) -> None:
         """Ends the threads."""
-        self._pool.shutdown()
+        self._crew.close()
