@@ -39,7 +39,7 @@ class Forward:
         self.first_lane, self.share = first_lane, share or Share(0, 1, np.zeros(1, np.int64))
         head_dim = model.config.head_dim
         self.kernel = forward_pass(head_dim, has_int16_inputs=model.has_int16_inputs)
-        self._constants = _constants(model)
+        self._constants = _read_only(_constants(model))
         self._scratch = (
             tuple(state.rings), state.x, state.scale, state.quantized, state.sums, state.queries,
             state.query_scales, state.seen,
@@ -93,6 +93,16 @@ def _constants(model: CpuModel) -> tuple[Any, ...]:
         np.array(model.windows, np.int64), model.attention_table, model.activation,
         model.logit_table, model.normal_tails, model.grid,
     )  # fmt: skip
+
+
+def _read_only(value: Any) -> Any:
+    """Returns tuples of arrays that all cannot be written to: one type of kernel for all models."""
+    if isinstance(value, tuple):
+        return tuple(map(_read_only, value))
+    if isinstance(value, np.ndarray):
+        value = value.view()
+        value.flags.writeable = False
+    return value
 
 
 def _product(linears: list[Linear]) -> tuple[Array, Array, Array, int]:

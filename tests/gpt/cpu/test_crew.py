@@ -1,0 +1,73 @@
+"""Threads follow from pass to pass, sleep in between, hand on their errors, and end."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from lmcompress.gpt.cpu.engine import CpuEngine
+from lmcompress.gpt.cpu.model import CpuModel
+from tests.support.exactness import random_tokens, random_weights, run
+
+
+@pytest.fixture(scope="module")
+def model() -> CpuModel:
+    return CpuModel(random_weights("default-like"))
+
+
+def crew_threads() -> int:
+    return sum("_serve" in thread.name for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("pause", [0, 0.0005, 0.001, 0.02], ids="{}s".format)
+def test_passes_are_equal_whether_threads_spin_or_sleep_between_them(
+    pause: float, model: CpuModel
+) -> None:
+    tokens = random_tokens(5)
+    expected = run(CpuEngine(model, 5, 40, 1), tokens, [40])
+    engine, found = CpuEngine(model, 5, 1, 3), []
+
+    for step in range(40):
+        found.append(engine.predict(tokens[:, step : step + 1]))
+        time.sleep(pause)
+
+    assert np.array_equal(np.concatenate(found), expected)
+
+
+def test_an_error_of_a_thread_is_the_callers_and_the_next_pass_goes_on(
+    model: CpuModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = random_tokens(2)
+    expected = run(CpuEngine(model, 2, 40, 1), tokens, [40])
+    engine = CpuEngine(model, 2, 40, 2)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._forwards[1], "kernel", fail)
+        with pytest.raises(MemoryError):
+            engine.predict(tokens)
+    engine.reset()
+
+    assert np.array_equal(engine.predict(tokens), expected)
+
+
+def test_threads_end_with_their_engine(model: CpuModel) -> None:
+    gc.collect()
+    before = crew_threads()
+    closed, forgotten = CpuEngine(model, 2, 4, 2), CpuEngine(model, 2, 4, 2)
+    for engine in (closed, forgotten):
+        engine.read(random_tokens(2)[:, :4])
+    assert crew_threads() == before + 2
+
+    closed.close()
+    assert crew_threads() == before + 1
+
+    del forgotten, engine
+    gc.collect()
+    assert crew_threads() == before
