@@ -23,7 +23,7 @@ from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 from lmcompress.system.cpus import usable_cpus
 
 NAME = "cores"
-CORPUS = "enwik/enwik8.head-4150000@3000000"
+CORPUS = "enwik/enwik8.head-4150000@0"
 SEGMENTS = 4
 RAW_BYTES = {NO_MODEL: 4_000_000, DEFAULT_MODEL: 400_000}
 QUICK_BYTES = {NO_MODEL: 40_000}
