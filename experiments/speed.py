@@ -36,7 +36,6 @@ from lmcompress.codec.predictor import ROWS_PER_THREAD
 from lmcompress.codec.session import resolve_threads
 from lmcompress.gpt.cpu import matmul
 from lmcompress.gpt.network import GPT
-from lmcompress.gpt.reference import int8_product_is_usable
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 from lmcompress.report.rate_against_speed import draw_rate_against_speed
 from lmcompress.report.speeds import Speed, labelled, speeds_of_rows
@@ -73,10 +72,10 @@ def scoring(network: GPT, raw: bytes, *, bf16: bool) -> Timed:
 def products(model: Model) -> Timed:
     """The encoder's integer products of one pass over many rows, and nothing else, on one thread.
 
-    PyTorch's where it has fast ones, else those of the project's kernels.
+    Those of the project's kernels, or PyTorch's where the engine takes them.
     """
     assert model.weights is not None
-    is_pytorch = int8_product_is_usable()
+    is_pytorch = not (matmul.is_usable() and matmul.beats_pytorch(ROWS_PER_THREAD))
     rng = np.random.default_rng(0)
     pairs = []
     for name, weights in model.weights.arrays.items():
