@@ -163,7 +163,7 @@ def _look_kernel(head_dim: int, loops: AttentionLoops) -> Callable[..., Any]:
         n_kv_head, capacity = ks.shape
         steps = out.shape[0]
         sharing = out.shape[1] // (n_kv_head * D)
-        z, f, p, magnitudes, acc, most = scratch
+        z, f, p, magnitudes, acc, factors = scratch
         index = first
         while index < stop:
             g = index // (sharing * steps)
@@ -190,13 +190,13 @@ def _look_kernel(head_dim: int, loops: AttentionLoops) -> Callable[..., Any]:
                     other = z[i, ahead : ahead + rest]
                     found = exponents(other, ks[g, :rest], scale, low - ahead, high - ahead)
                     largest = max(largest, found)
-                total, most[i] = softmax(z[i, :ahead], largest, table, value_scales, f[:ahead])
+                total, most = softmax(z[i, :ahead], largest, table, value_scales, f[:ahead])
                 if rest:
                     other = z[i, ahead : ahead + rest]
                     found = softmax(other, largest, table, vs[g, :rest], f[ahead : ahead + rest])
-                    total, most[i] = total + found[0], max(most[i], found[1])
-                quantize(f[: ahead + rest], _WEIGHT_LEVELS / most[i], p[i])
-                most[i] = (most[i] * _PER_WEIGHT_LEVEL) / f32(total)
+                    total, most = total + found[0], max(most, found[1])
+                quantize(f[: ahead + rest], _WEIGHT_LEVELS / most, p[i])
+                factors[i] = (most * _PER_WEIGHT_LEVEL) / f32(total)
             add_values(p[:n, :ahead], v[g, a * TUPLES : b * TUPLES], acc[:n])
             if rest:
                 add_values(p[:n, ahead:], v[g, : c * TUPLES], acc[:n])
@@ -204,7 +204,7 @@ def _look_kernel(head_dim: int, loops: AttentionLoops) -> Callable[..., Any]:
                 h = g * sharing + (index + i) % sharing
                 at = (index + i) // sharing - g * steps
                 for d in range(D):
-                    out[at, h * D + d] = f32(acc[i, d]) * most[i]
+                    out[at, h * D + d] = f32(acc[i, d]) * factors[i]
             index += n
 
     return look

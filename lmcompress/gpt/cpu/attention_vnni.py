@@ -63,7 +63,8 @@ def dots(head_dim: int, queries: int) -> Any:
 
 def _start(builder: Any, query: Any, q: int, head_dim: int) -> Any:
     """Emits -128 times the sum of a query, in each number of a register."""
-    total, flips = ir.Constant(WIDE_SUMS, None), integers([-0x7F7F7F80] * WIDE_SUMS.count)
+    total = ir.Constant(WIDE_SUMS, None)
+    flips = integers([0x80808080 - (1 << 32)] * WIDE_SUMS.count)  # four bytes of 128 each
     for c in range(0, head_dim, GROUP):
         factor = broadcast_load(builder, query, WIDE_SUMS, q * head_dim + c)
         total = add_byte_products(builder, total, flips, factor)

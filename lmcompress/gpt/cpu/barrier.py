@@ -23,7 +23,16 @@ OPEN = 1 << 62
 _SPINS = 4000
 _PATIENCE = _SPINS + 2000
 """Looks at the counter before a thread goes: about a millisecond."""
-_let_others_run = types.ExternalFunction("sched_yield", types.int32())
+
+
+@device_function
+def _go_on():
+    """Windows has no `sched_yield`: there, a thread that waits for long spins on."""
+
+
+_let_others_run = _go_on
+if os.name == "posix":
+    _let_others_run = types.ExternalFunction("sched_yield", types.int32())
 
 
 def _counter(builder: Any, address: Any) -> Any:
@@ -70,35 +79,35 @@ def announce(orders):
 
 
 @device_function
-def is_ordered(orders, mine):
+def is_ordered(orders, progress):
     """Whether another pass is ordered; waits for it, but not for long.
 
-    mine[0] counts the passes that this thread has done. Before it goes, mine[1] becomes 1: whoever
-    announces a pass and then looks there knows whom to wake.
+    progress[0] counts the passes that this thread has done. Before it goes, progress[1] becomes 1:
+    whoever announces a pass and then looks there knows whom to wake.
     """
-    orders_at, away_at = orders.ctypes.data, mine.ctypes.data + mine.itemsize
+    orders_at, away_at = orders.ctypes.data, progress.ctypes.data + progress.itemsize
     spins = 0
-    while _arrived(orders_at) <= mine[0]:
+    while _arrived(orders_at) <= progress[0]:
         spins += 1
         if spins > _SPINS:
             _let_others_run()
         if spins > _PATIENCE:
             _arrive(away_at)
-            if _arrived(orders_at) <= mine[0]:
+            if _arrived(orders_at) <= progress[0]:
                 return False
-            mine[1], spins = 0, 0
+            progress[1], spins = 0, 0
     return True
 
 
 @device_function
-def report(mine):
+def report(progress):
     """Counts one more pass as done."""
-    _arrive(mine.ctypes.data)
+    _arrive(progress.ctypes.data)
 
 
 @kernel
 def wait_until_done(passes, everyone):
-    """Returns once all have done so many passes: rows of `everyone` are their `mine`."""
+    """Returns once all have done so many passes: rows of `everyone` are their progress."""
     for i in range(everyone.shape[0]):
         at, spins = everyone[i].ctypes.data, 0
         while _arrived(at) < passes:

@@ -13,12 +13,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import numpy as np
 import numpy.typing as npt
 
-from lmcompress.gpt.cpu.crew import Crew
 from lmcompress.gpt.cpu.forward import Forward
 from lmcompress.gpt.cpu.model import CpuModel
-from lmcompress.gpt.cpu.orders import give, new_orders
 from lmcompress.gpt.cpu.plan import Plan
 from lmcompress.gpt.cpu.state import State
+from lmcompress.gpt.cpu.workers import Workers
 from lmcompress.gpt.engine import BlockEngine
 
 
@@ -37,15 +36,13 @@ class CpuEngine(BlockEngine):
         self.states = [State(model, s.stop - s.start, max_steps) for s in self._slices]
         """What the lanes of each thread have read."""
         self._most_lanes = max(state.lanes for state in self.states)
-        self._orders, self._mine = new_orders(lanes), np.zeros(2, np.int64)
         self._forwards: list[Forward] = []
         if model.has_kernels:
             self._forwards = [
-                Forward(model, state, self._orders, first_lane=s.start)
+                Forward(model, state, first_lane=s.start)
                 for state, s in zip(self.states, self._slices, strict=True)
             ]
-        followers = self._forwards[1:]
-        self._crew = Crew(self._orders, [functools.partial(f.run, follows=True) for f in followers])
+        self._workers = Workers(self._forwards, lanes)
         self._plans: dict[tuple[int, bool, int], Plan] = {}
         self._pool: ThreadPoolExecutor | None = None
         if model.uses_pytorch(self._most_lanes * max_steps) and count > 1:
@@ -64,10 +61,8 @@ class CpuEngine(BlockEngine):
         if self.model.uses_pytorch(self._most_lanes * tokens.shape[1]):
             self._call_by_call(tokens, out, logits)
             return
-        tokens = np.ascontiguousarray(tokens)
         has_output = out is not None or logits is not None
-        give(self._orders, tokens, self.position, out, has_output=has_output)
-        self._crew.run(functools.partial(self._forwards[0].run, self._mine, follows=False))
+        self._workers.run(tokens, self.position, out, has_output=has_output)
         if logits is not None:
             for forward, s in zip(self._forwards, self._slices, strict=True):
                 forward.logits(logits[:, s])
@@ -98,6 +93,6 @@ class CpuEngine(BlockEngine):
 
     def close(self) -> None:
         """Ends the threads."""
-        self._crew.close()
+        self._workers.close()
         if self._pool is not None:
             self._pool.shutdown()

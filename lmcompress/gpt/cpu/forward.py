@@ -27,16 +27,10 @@ class Forward:
     """The compiled pass over some lanes, from the first one on, or a thread's share of it."""
 
     def __init__(
-        self,
-        model: CpuModel,
-        state: State,
-        orders: npt.NDArray[np.int64],
-        *,
-        first_lane: int = 0,
-        share: Share | None = None,
+        self, model: CpuModel, state: State, *, first_lane: int = 0, share: Share | None = None
     ) -> None:
-        self.model, self.state, self.orders = model, state, orders
-        self.first_lane, self.share = first_lane, share or Share(0, 1, np.zeros(1, np.int64))
+        self.model, self.state, self.first_lane = model, state, first_lane
+        self.share = share or Share(0, 1, np.zeros(1, np.int64))
         head_dim = model.config.head_dim
         self.kernel = forward_pass(head_dim, has_int16_inputs=model.has_int16_inputs)
         self._constants = _read_only(_constants(model))
@@ -45,21 +39,26 @@ class Forward:
             state.query_scales, state.seen,
         )  # fmt: skip
 
-    def run(self, mine: npt.NDArray[np.int64], *, follows: bool) -> None:
+    def begin(self) -> None:
+        """Begins a pass, before any thread runs its part of it."""
+        self.share.counter[0] = 0
+
+    def run(
+        self, orders: npt.NDArray[np.int64], progress: npt.NDArray[np.int64], *, follows: bool
+    ) -> None:
         """Evaluates a pass, or follows, pass after pass, until none was ordered for long.
 
-        `mine` is as `barrier.is_ordered` takes it. After an error nobody waits for this thread: an
-        interrupt, too little memory.
+        `orders.py` says what is ordered, `barrier.is_ordered` what progress is.
         """
         thread, threads, counter = self.share
-        try:
-            self.kernel(
-                self.orders, mine, follows, thread, threads, counter.ctypes.data, self.first_lane,
-                self.state.lanes, self.state.recent, *self._constants, *self._scratch,
-            )  # fmt: skip
-        except BaseException:
-            counter[0] = barrier.OPEN
-            raise
+        self.kernel(
+            orders, progress, follows, thread, threads, counter.ctypes.data, self.first_lane,
+            self.state.lanes, self.state.recent, *self._constants, *self._scratch,
+        )  # fmt: skip
+
+    def give_up(self) -> None:
+        """After an error: has nobody wait for this thread."""
+        self.share.counter[0] = barrier.OPEN
 
     def logits(self, out: npt.NDArray[np.float32]) -> None:
         """Fills out (steps, lanes, V) with the logits of the last pass, which had output."""
@@ -75,9 +74,9 @@ def _constants(model: CpuModel) -> tuple[Any, ...]:
 
     def table(name: str) -> tuple[Array, Array]:
         """Returns rows and their scales; none of them if the model has no such table."""
-        found = arrays.get(f"{name}.q"), arrays.get(f"{name}.s")
-        q, s = (arrays["token_embedding.q"][:0], arrays["token_embedding.s"][:0])
-        return (q, s) if found[0] is None or found[1] is None else (found[0], found[1])
+        if f"{name}.q" in arrays:
+            return arrays[f"{name}.q"], arrays[f"{name}.s"]
+        return arrays["token_embedding.q"][:0], arrays["token_embedding.s"][:0]
 
     products = [
         _product([layer[name] for layer in model.layers]) for name in ("qkv", "proj", "up", "down")

@@ -50,7 +50,7 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
 
     @kernel
     def evaluate(
-        orders, mine, follows, thread, threads, counter_at, first_lane, lanes, recent,
+        orders, progress, follows, thread, threads, counter_at, first_lane, lanes, recent,
         embedding, ngrams, positions, qkv, proj, up, down, output, norms, gains, biases, eps,
         heads, rotary, windows, attention_table, activation, logit_table, tails, grid,
         rings, all_x, all_s, quantized, all_sums, all_queries, all_query_scales, all_seen,
@@ -71,14 +71,14 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
         output_at, output_scale, _, _ = output
         row, scratch = row_scratch(head_dim), query_scratch(together, windows.max(), head_dim)
         entering = _part(n_head + 2 * n_kv_head, thread, threads)
-        while not follows or is_ordered(orders, mine):
+        while not follows or is_ordered(orders, progress):
             steps, has_output, clock = orders[STEPS], orders[HAS_OUTPUT], orders[POSITION:]
             rows, total = lanes * steps, orders[LANES]
             tokens = int64_array(orders[TOKENS], total * steps)
             tokens = tokens[first_lane * steps : (first_lane + lanes) * steps]
             a, b = _part(rows, thread, threads)
             x, s = all_x[:rows], all_s[:rows]
-            mine_x, scale = x[a:b], s[a:b]
+            own_x, scale = x[a:b], s[a:b]
             q_in = quantized[: rows * width].reshape(rows, width)
             q_attended = quantized[: rows * attended].reshape(rows, attended)
             q_hidden = quantized[: rows * hidden].reshape(rows, hidden)
@@ -103,7 +103,7 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
             for i in range(layers):
                 before = back[a:b] if i else back[:0]
                 add_norm_quantize(
-                    mine_x, before, scale, down_scale[i - 1], down_bias[i - 1],
+                    own_x, before, scale, down_scale[i - 1], down_bias[i - 1],
                     norms[2 * i], gains[2 * i], biases[2 * i], eps, q_in[a:b], levels, per_level,
                 )  # fmt: skip
                 wait(counter_at, threads)
@@ -133,7 +133,7 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
                 wait(counter_at, threads)
                 n = 2 * i + 1
                 add_norm_quantize(
-                    mine_x, back[a:b], scale, proj_scale[i], proj_bias[i],
+                    own_x, back[a:b], scale, proj_scale[i], proj_bias[i],
                     norms[n], gains[n], biases[n], eps, q_in[a:b], levels, per_level,
                 )  # fmt: skip
                 wait(counter_at, threads)
@@ -149,7 +149,7 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
             if has_output:
                 n = 2 * layers
                 add_norm_quantize(
-                    mine_x, back[a:b], scale, down_scale[layers - 1], down_bias[layers - 1],
+                    own_x, back[a:b], scale, down_scale[layers - 1], down_bias[layers - 1],
                     norms[n], gains[n], biases[n], eps, q_in[a:b], levels, per_level,
                 )  # fmt: skip
                 wait(counter_at, threads)
@@ -164,7 +164,7 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
                 freqs_from_logits(
                     logits[c:d], s[c:d], output_scale[0], logit_table, high - low, out
                 )
-            report(mine)
+            report(progress)
             if not follows:
                 return
 

@@ -83,6 +83,8 @@ class CpuModel:
         ]
         self.linears = [self.output, *(y for layer in self.layers for y in layer.values())]
         self.has_kernels = all(linear.has_kernel for linear in self.linears)
+        self._uses_pytorch: dict[int, bool] = {}
+        """By rows: it is asked at every step."""
         self.windows = [window or config.context_length for window in config.attention_windows]
         rotary = weights.rotary()
         self.cos, self.sin = (_NO_TABLE, _NO_TABLE) if rotary is None else rotary
@@ -103,10 +105,12 @@ class CpuModel:
 
     def uses_pytorch(self, num_rows: int) -> bool:
         """Whether PyTorch takes part in a pass over so many rows; lays the weights out for it."""
-        linears = [linear for linear in self.linears if linear.uses_pytorch(num_rows)]
-        for linear in linears:
-            _ = linear.by_pytorch
-        return bool(linears)
+        if num_rows not in self._uses_pytorch:
+            linears = [linear for linear in self.linears if linear.uses_pytorch(num_rows)]
+            for linear in linears:
+                _ = linear.by_pytorch
+            self._uses_pytorch[num_rows] = bool(linears)
+        return self._uses_pytorch[num_rows]
 
     def _norm(self, name: str) -> tuple[int, Any, Any]:
         """Returns (kind, gain, bias) as `kernels.add_norm_quantize` takes them."""

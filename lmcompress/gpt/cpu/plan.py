@@ -122,10 +122,7 @@ class Plan:
         )  # fmt: skip
         return q
 
-    def _sums(self, linear: Linear) -> npt.NDArray[Any]:
-        return self.state.sums[: self.rows * linear.width].reshape(self.rows, linear.width)
-
     def _product(self, linear: Linear, q: npt.NDArray[Any]) -> None:
-        out = self._sums(linear)
+        out = self.state.sums_of(self.rows, linear.width)
         self.calls.append(linear.bind(q, out))
         self.sums, self._last = out, linear

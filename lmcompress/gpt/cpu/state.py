@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,8 +14,8 @@ from lmcompress.gpt.cpu.rings import new_rings
 class State:
     """Keys, values and recent tokens of some lanes, and room for a block of steps.
 
-    Scratch memory is zeros at first: after an interrupt, other threads go on with what lies there,
-    and norms of what is no number take seconds.
+    Scratch memory starts as zeros: after an interrupt, other threads go on with what lies there,
+    and the norm of a NaN takes seconds.
     """
 
     def __init__(self, model: CpuModel, lanes: int, max_steps: int) -> None:
@@ -41,6 +43,6 @@ class State:
         if not position:
             self.recent[:] = bos_id
 
-    def sums_of(self, rows: int, width: int) -> npt.NDArray[np.generic]:
+    def sums_of(self, rows: int, width: int) -> npt.NDArray[Any]:
         """Returns where the sums (rows, width) of a product lie."""
         return self.sums[: rows * width].reshape(rows, width)

@@ -8,17 +8,14 @@ which costs more than it gives on a machine that is busy, or where lanes are man
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import numpy.typing as npt
 
 from lmcompress.gpt.cpu import barrier
-from lmcompress.gpt.cpu.crew import Crew
 from lmcompress.gpt.cpu.forward import Forward, Share
 from lmcompress.gpt.cpu.model import CpuModel
-from lmcompress.gpt.cpu.orders import give, new_orders
 from lmcompress.gpt.cpu.state import State
+from lmcompress.gpt.cpu.workers import Workers
 from lmcompress.gpt.engine import BlockEngine
 from lmcompress.system.cpus import usable_cpus
 
@@ -51,14 +48,11 @@ class TensorParallelEngine(BlockEngine):
     def __init__(self, model: CpuModel, lanes: int, max_steps: int, threads: int) -> None:
         """Takes a model that `fits`."""
         super().__init__(model.config, lanes, max_steps)
-        self._state, self._counter = State(model, lanes, max_steps), np.zeros(1, np.int64)
-        self._orders, self._mine = new_orders(lanes), np.zeros(2, np.int64)
+        self._state, counter = State(model, lanes, max_steps), np.zeros(1, np.int64)
         self._forwards = [
-            Forward(model, self._state, self._orders, share=Share(i, threads, self._counter))
-            for i in range(threads)
+            Forward(model, self._state, share=Share(i, threads, counter)) for i in range(threads)
         ]
-        followers = self._forwards[1:]
-        self._crew = Crew(self._orders, [functools.partial(f.run, follows=True) for f in followers])
+        self._workers = Workers(self._forwards, lanes)
 
     def _evaluate_block(
         self,
@@ -67,18 +61,11 @@ class TensorParallelEngine(BlockEngine):
         logits: npt.NDArray[np.float32] | None,
     ) -> None:
         self._state.start(self.position, self.config.bos_id)
-        self._counter[0] = 0
-        tokens = np.ascontiguousarray(tokens)
         has_output = out is not None or logits is not None
-        give(self._orders, tokens, self.position, out, has_output=has_output)
-        lead = functools.partial(self._forwards[0].run, self._mine, follows=False)
-        self._crew.run(lead, self._open_the_barrier)
+        self._workers.run(tokens, self.position, out, has_output=has_output)
         if logits is not None:
             self._forwards[0].logits(logits)
 
-    def _open_the_barrier(self) -> None:
-        self._counter[0] = barrier.OPEN
-
     def close(self) -> None:
         """Ends the threads."""
-        self._crew.close()
+        self._workers.close()

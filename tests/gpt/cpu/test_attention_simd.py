@@ -16,11 +16,14 @@ from lmcompress.gpt.cpu.attention_simd import as_laid_out, run_loops, simd_loops
 from lmcompress.gpt.cpu.engine import CpuEngine
 from lmcompress.gpt.cpu.model import CpuModel
 from lmcompress.gpt.cpu.rings import BLOCK, lay_out_keys, lay_out_values
+from lmcompress.gpt.cpu.tiles import AVX2, VNNI, first_supported
 from lmcompress.gpt.tables import exp2_table
 from tests.support.exactness import random_tokens, random_weights, run
 
 TABLE = exp2_table(constants.ATTENTION_SCALE_BITS).astype(np.int32)
-needs_avx2 = pytest.mark.skipif(not attention_simd.is_usable(), reason="needs AVX2")
+needs_instructions = pytest.mark.skipif(
+    first_supported(VNNI, AVX2) is None, reason="needs AVX2 or AVX-512 VNNI"
+)
 
 
 def random_run(
@@ -54,7 +57,7 @@ def test_plain_loops_give_the_right_sums(head_dim: int) -> None:
     assert (np.argmax(z, 1) < n - 3).all()
 
 
-@needs_avx2
+@needs_instructions
 @pytest.mark.parametrize("blocks", [1, 2, 4, 5, 9])
 @pytest.mark.parametrize("head_dim", [8, 16, 40, 64, 80, 128, 256])
 def test_loops_by_instructions_give_the_bits_of_the_plain_ones(head_dim: int, blocks: int) -> None:

@@ -15,10 +15,13 @@ import pytest
 from lmcompress.gpt.cpu import matmul, matmul_int16
 from lmcompress.gpt.cpu.engine import CpuEngine
 from lmcompress.gpt.cpu.model import CpuModel
+from lmcompress.gpt.cpu.tiles import AVX2, VNNI, first_supported
 from lmcompress.gpt.reference_engine import TorchEngine
 from tests.support.exactness import random_tokens, random_weights, run
 
-needs_instructions = pytest.mark.skipif(not matmul.is_usable(), reason="needs AVX2 or AVX-512 VNNI")
+needs_instructions = pytest.mark.skipif(
+    first_supported(VNNI, AVX2) is None, reason="needs AVX2 or AVX-512 VNNI"
+)
 
 
 @needs_instructions
@@ -54,10 +57,7 @@ def test_a_weight_without_an_opposite_gives_the_reference_bits() -> None:
     assert np.array_equal(found, run(TorchEngine(weights, "cpu"), tokens, [40]))
 
 
-needs_avx2 = pytest.mark.skipif(not matmul_int16.is_usable(), reason="needs AVX2")
-
-
-@needs_avx2
+@needs_instructions
 @pytest.mark.parametrize("num_rows", [*range(1, 17), 100])
 @pytest.mark.parametrize(("depth", "width"), [(4, 16), (52, 1024), (1536, 48)])
 def test_products_of_16_bit_inputs_are_rounded_exact_sums(
@@ -84,7 +84,7 @@ def test_wide_inputs_whose_sums_could_overflow_are_left_to_the_other_path() -> N
     assert not matmul_int16.fits(32, 16, 32768, 1 << 20)
 
 
-@needs_avx2
+@needs_instructions
 @pytest.mark.parametrize("bits", [9, 12, 16])
 def test_wide_inputs_give_equal_bits_with_and_without_the_kernel(
     bits: int, monkeypatch: pytest.MonkeyPatch

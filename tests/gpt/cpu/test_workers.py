@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from lmcompress.gpt.cpu import workers
 from lmcompress.gpt.cpu.engine import CpuEngine
 from lmcompress.gpt.cpu.model import CpuModel
 from tests.support.exactness import random_tokens, random_weights, run
@@ -19,8 +20,8 @@ def model() -> CpuModel:
     return CpuModel(random_weights("default-like"))
 
 
-def crew_threads() -> int:
-    return sum("_serve" in thread.name for thread in threading.enumerate())
+def worker_threads() -> int:
+    return sum(thread.name == "lmcompress-worker" for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("pause", [0, 0.0005, 0.001, 0.02], ids="{}s".format)
@@ -57,17 +58,36 @@ def test_an_error_of_a_thread_is_the_callers_and_the_next_pass_goes_on(
     assert np.array_equal(engine.predict(tokens), expected)
 
 
+def test_an_interrupt_while_workers_are_woken_ends_the_pass(
+    model: CpuModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = CpuEngine(model, 2, 40, 2)
+    wake, calls = workers._Worker.wake, []
+
+    def interrupted_once(worker: workers._Worker) -> None:
+        calls.append(worker)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        wake(worker)
+
+    monkeypatch.setattr(workers._Worker, "wake", interrupted_once)
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.predict(random_tokens(2))
+    engine.close()
+
+
 def test_threads_end_with_their_engine(model: CpuModel) -> None:
     gc.collect()
-    before = crew_threads()
+    before = worker_threads()
     closed, forgotten = CpuEngine(model, 2, 4, 2), CpuEngine(model, 2, 4, 2)
     for engine in (closed, forgotten):
         engine.read(random_tokens(2)[:, :4])
-    assert crew_threads() == before + 2
+    assert worker_threads() == before + 2
 
     closed.close()
-    assert crew_threads() == before + 1
+    assert worker_threads() == before + 1
 
     del forgotten, engine
     gc.collect()
-    assert crew_threads() == before
+    assert worker_threads() == before
