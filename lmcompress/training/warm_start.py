@@ -10,6 +10,8 @@ from lmcompress.errors import TrainingError
 from lmcompress.gpt.network import GPT
 from lmcompress.models.checkpoint import load_network
 from lmcompress.models.store import Model, load_model
+from lmcompress.tokenizer.bpe import tokenizer_of
+from lmcompress.tokenizer.vocabulary import TokenTable
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.symbols import Bytes, Tokens
 
@@ -18,29 +20,48 @@ def begin_with(network: GPT, config: TrainConfig, alphabet: Bytes | Tokens) -> d
     """Copies the weights of `init_from` into a network; returns that model's card and fingerprint.
 
     If only the network has an n-gram table, the table starts as zeros: at first the network then
-    predicts what the model does.
+    predicts what the model does. If the model has another vocabulary of as many tokens, a token
+    gets the mean embedding of the model's tokens that spell it.
 
     Raises:
       ModelNotFoundError: If the model is unknown.
-      TrainingError: If it has other symbols or another shape, or was trained on what is held out.
+      TrainingError: If only one of the two has bytes as symbols, if they differ in shape, or if the
+        model was trained on what is held out.
     """
     model = load_model(config.init_from)
     if model.weights is None:
         raise TrainingError(f"init_from is {config.init_from}, expected a GPT")
-    ours = alphabet.table.digest() if isinstance(alphabet, Tokens) else None
-    theirs = model.tokens.digest() if model.tokens else None
-    if ours != theirs:
-        raise TrainingError(
-            f"init_from is {config.init_from}, expected a model of "
-            f"{'bytes' if ours is None else 'the tokens of ' + config.tokenizer}"
-        )
+    has_tokens = isinstance(alphabet, Tokens)
+    if has_tokens != (model.tokens is not None):
+        expected = "token-level" if has_tokens else "byte-level"
+        raise TrainingError(f"init_from is {config.init_from}, expected a {expected} model")
     _check_shape(model, config)
     _check_holdout(model, config)
     state = load_network(model.folder).state_dict()
+    if isinstance(alphabet, Tokens):
+        _translate(state, model, config, alphabet.table)
     if config.model.ngram_orders and not model.weights.config.ngram_orders:
         state["ngram_embedding.weight"] = torch.zeros(config.model.ngram_shape)
     network.load_state_dict(state)
     return {**model.card, "fingerprint": model.fingerprint.hex()}
+
+
+def _translate(
+    state: dict[str, torch.Tensor], model: Model, config: TrainConfig, table: TokenTable
+) -> None:
+    """Changes the embeddings of a model's tokens to those of another vocabulary's."""
+    assert model.tokens is not None
+    if model.tokens.tokens == table.tokens:
+        return
+    if config.model.ngram_orders:
+        raise TrainingError(
+            f"init_from {config.init_from} has another tokenizer, which a table of n-grams rules "
+            f"out: use its own instead of {config.tokenizer}, or set ngram_orders to []"
+        )
+    tokenizer = tokenizer_of(model.folder, model.tokens)
+    spelled = [model.tokens.read_as(tokenizer.encode(t), config.model.bos_id) for t in table.tokens]
+    for name in ("token_embedding.weight", "output.weight"):
+        state[name] = torch.stack([state[name][ids].mean(0) for ids in spelled])
 
 
 def _check_shape(model: Model, config: TrainConfig) -> None:

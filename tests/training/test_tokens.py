@@ -127,7 +127,7 @@ def test_a_run_resumes_only_with_its_own_tokenizer(config: TrainConfig, tmp_path
         Trainer(config, tmp_path / "run")
 
 
-def test_a_run_begins_with_a_model_of_the_same_tokens_alone(
+def test_a_run_begins_with_a_token_level_model_only_if_it_has_tokens(
     config: TrainConfig, tmp_path: Path
 ) -> None:
     Trainer(config, tmp_path / "before").run()
@@ -135,8 +135,47 @@ def test_a_run_begins_with_a_model_of_the_same_tokens_alone(
 
     assert Trainer(config, tmp_path / "after").before["name"] == config.name
     bytes_config = dataclasses.replace(make_config(tmp_path), init_from=config.init_from)
-    with pytest.raises(TrainingError, match="expected a model of bytes"):
+    with pytest.raises(TrainingError, match="expected a byte-level model"):
         Trainer(bytes_config, tmp_path / "bytes")
+
+
+def other_vocabulary(config: TrainConfig, tmp_path: Path) -> TrainConfig:
+    """Returns a run that begins with `config`'s model and whose tokenizer saw other text."""
+    path = tmp_path / "other.json"
+    other = dataclasses.replace(config, crlf_fraction=1.0, tokenizer=str(path))
+    path.write_text(train_tokenizer(other, 20_000), "utf-8")
+    assert alphabet(config).table.digest() != alphabet(other).table.digest()
+    return dataclasses.replace(other, init_from=str(tmp_path / "before"))
+
+
+def test_tokens_of_another_vocabulary_begin_with_the_mean_of_those_that_spell_them(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    Trainer(config, tmp_path / "before").run()
+    later = other_vocabulary(config, tmp_path)
+
+    network = Trainer(later, tmp_path / "after").network
+
+    before, ours = load_network(tmp_path / "before"), alphabet(later)
+    num_spelled_by_several = 0
+    for i, token in enumerate(ours.table.tokens):
+        spelled = torch.from_numpy(alphabet(config).encode(token).astype(np.int64))
+        num_spelled_by_several += len(spelled) > 1
+        for layer in ("token_embedding", "output"):
+            old, new = (getattr(n, layer).weight for n in (before, network))
+            assert torch.equal(new[i], old[spelled].mean(0))
+    assert 0 < num_spelled_by_several < 100
+
+
+def test_an_ngram_table_of_another_vocabulary_is_refused(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    shape = dataclasses.replace(config.model, ngram_orders=(2,), ngram_bits=6)
+    config = dataclasses.replace(config, model=shape)
+    Trainer(config, tmp_path / "before").run()
+
+    with pytest.raises(TrainingError, match="set ngram_orders to"):
+        Trainer(other_vocabulary(config, tmp_path), tmp_path / "after")
 
 
 def test_a_tokenizer_without_some_byte_is_refused(config: TrainConfig) -> None:
