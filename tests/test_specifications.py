@@ -83,20 +83,25 @@ def stage_text(num_bytes: int) -> bytes:
     return "".join(lines).encode()[:num_bytes]
 
 
+@pytest.mark.parametrize("is_large", [False, True])
 @pytest.mark.parametrize(("lanes", "num_bytes"), [(1, 1500), (3, 1999), (16, 2000)])
-def test_a_second_adaptive_stage_gives_the_same_probabilities(lanes: int, num_bytes: int) -> None:
+def test_a_second_adaptive_stage_gives_the_same_probabilities(
+    lanes: int, num_bytes: int, is_large: bool
+) -> None:
     rounds = random_rounds(stage_text(num_bytes), lane_lengths(num_bytes, lanes), [1])
     assert (rounds.ends == ALWAYS).all()
 
-    assert_equal_decisions(rounds, lane_lengths(num_bytes, lanes), of_tokens=False)
+    lengths = lane_lengths(num_bytes, lanes)
+    assert_equal_decisions(rounds, lengths, of_tokens=False, is_large=is_large)
 
 
+@pytest.mark.parametrize("is_large", [False, True])
 @pytest.mark.parametrize("lengths", [[1500], [700, 1, 500], [130] * 11])
-def test_a_second_adaptive_stage_spells_tokens_alike(lengths: list[int]) -> None:
+def test_a_second_adaptive_stage_spells_tokens_alike(lengths: list[int], is_large: bool) -> None:
     rounds = random_rounds(stage_text(sum(lengths)), lengths, range(1, 13))
     assert np.unique(is_open(rounds.ends)).tolist() == [False, True]
 
-    assert_equal_decisions(rounds, lengths, of_tokens=True)
+    assert_equal_decisions(rounds, lengths, of_tokens=True, is_large=is_large)
 
 
 def random_rounds(text: bytes, lengths: Sequence[int], token_bytes: Sequence[int]) -> Rounds:
@@ -131,13 +136,16 @@ def random_rounds(text: bytes, lengths: Sequence[int], token_bytes: Sequence[int
     )  # fmt: skip
 
 
-def assert_equal_decisions(rounds: Rounds, lengths: list[int], *, of_tokens: bool) -> None:
-    bits, expected = AdaptiveStage(lengths, of_tokens=of_tokens).predict(rounds)
+def assert_equal_decisions(
+    rounds: Rounds, lengths: list[int], *, of_tokens: bool, is_large: bool
+) -> None:
+    stage = AdaptiveStage(lengths, of_tokens=of_tokens, is_large=is_large)
+    bits, expected = stage.predict(rounds)
 
     columns = (column.tolist() for column in rounds.arrays()[1:])
     rows = iter([Row(*values) for values in zip(*columns, strict=True)])
     split = [list(itertools.islice(rows, size)) for size in rounds.sizes.tolist()]
-    found = SecondStage(lengths, of_tokens).run(split)
+    found = SecondStage(lengths, is_large).run(split)
     assert [y for y, _ in found] == bits.tolist()
     assert [4 * p for _, p in found] == (1 + expected[:, 1].astype(np.int64)).tolist()
 

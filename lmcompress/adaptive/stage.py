@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.adaptive.ends import new_ends
-from lmcompress.adaptive.state import BYTES, MIN_SIZE_BITS, TOKENS, State, new_state
+from lmcompress.adaptive.state import LARGE, MIN_SIZE_BITS, SMALL, State, new_state
 from lmcompress.adaptive.state_pointer import addresses_of, state_at
 from lmcompress.adaptive.steps import (
     end_bytes,
@@ -116,6 +116,7 @@ class AdaptiveStage:
         primed: AdaptiveStage | None = None,
         *,
         of_tokens: bool = False,
+        is_large: bool = False,
         min_size_bits: int = MIN_SIZE_BITS,
         without: Collection[str] = (),
     ) -> None:
@@ -125,10 +126,11 @@ class AdaptiveStage:
           lengths: Bytes of each lane.
           primed: The stage after a prompt, for the same kind of model.
           of_tokens: Whether the model's tokens may have several bytes.
+          is_large: Whether it has more than MOST_PARAMETERS parameters.
           min_size_bits: At least 2**min_size_bits buckets.
           without: Some of `state.PARTS`, left out for measurements only: no file can record it.
         """
-        tuning, before = TOKENS if of_tokens else BYTES, primed.state if primed else None
+        tuning, before = LARGE if is_large else SMALL, primed.state if primed else None
         self.state: State = new_state(lengths, tuning, before, min_size_bits, without)
         self.ends: State | None = None
         if of_tokens:

@@ -102,10 +102,12 @@ class Tuning(NamedTuple):
     """The mixers' learning rate falls from the first to the last, as the bytes' reciprocal."""
 
 
-BYTES = Tuning(WEIGHT_ONE * 8 // 10, WEIGHT_ONE * 4 // 100, 80, 3)
-"""For models of bytes, and for none."""
-TOKENS = Tuning(WEIGHT_ONE * 9 // 10, WEIGHT_ONE * 2 // 100, 20, 2)
-"""For models of tokens, which need less correction."""
+SMALL = Tuning(WEIGHT_ONE * 8 // 10, WEIGHT_ONE * 4 // 100, 80, 3)
+"""For small models, and for none."""
+LARGE = Tuning(WEIGHT_ONE * 9 // 10, WEIGHT_ONE * 2 // 100, 20, 2)
+"""For large models, which need less correction."""
+MOST_PARAMETERS = 1 << 25
+"""Of a small model, embeddings included."""
 
 LANE = np.dtype(
     [
@@ -166,7 +168,7 @@ class State(NamedTuple):
 
 def new_state(
     lengths: Sequence[int],
-    tuning: Tuning = BYTES,
+    tuning: Tuning = SMALL,
     primed: State | None = None,
     min_size_bits: int = MIN_SIZE_BITS,
     without: Collection[str] = (),

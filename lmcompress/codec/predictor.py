@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from lmcompress.adaptive.state import MOST_PARAMETERS
 from lmcompress.range_coder import PRECISION_BITS, Freqs
 from lmcompress.tokenizer.rounds import Rounds
 from lmcompress.tokenizer.spelling import HostSums, Sums, TokenWalk, spell
@@ -63,6 +64,8 @@ class Predictor(Protocol):
     bos_id: int
     of_tokens: bool
     """Whether symbols may have several bytes."""
+    is_large: bool
+    """Whether it has more than `MOST_PARAMETERS` parameters."""
     same_for_all: Freqs | None
     """What it says of every byte (256,), if it always says the same."""
 
@@ -118,6 +121,7 @@ class BytePredictor(abc.ABC):
     vocab_size: int
     bos_id: int
     of_tokens = False
+    is_large = False
     same_for_all: Freqs | None = None
 
     def read_as(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
@@ -223,6 +227,7 @@ class GPTPredictor(BytePredictor):
 
     def __init__(self, weights: ExactWeights, engine: _Engine, policy: ContextPolicy) -> None:
         self.vocab_size, self.bos_id = weights.config.vocab_size, weights.config.bos_id
+        self.is_large = weights.config.num_parameters > MOST_PARAMETERS
         self._engine, self._policy = engine, policy
         self._recent: npt.NDArray[np.int64] | None = None
 

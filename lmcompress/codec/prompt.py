@@ -75,7 +75,12 @@ class PromptState:
           block: Steps to evaluate at once; changes speed only.
           context_length: How many of the last symbols a lane begins with.
         """
-        stage = AdaptiveStage(lengths, of_tokens=predictor.of_tokens, min_size_bits=_MIN_SIZE_BITS)
+        stage = AdaptiveStage(
+            lengths,
+            of_tokens=predictor.of_tokens,
+            is_large=predictor.is_large,
+            min_size_bits=_MIN_SIZE_BITS,
+        )
         args = len(lengths), block, predictor, predictor.bos_id
         for tokens, coming in segment_blocks(symbols, *args):
             for rounds in predictor.spell(tokens, coming):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lmcompress.adaptive.evidence import SPEAKERS
 from lmcompress.adaptive.explaining import ExplainingStage, Reasons
 from lmcompress.adaptive.lookahead import LIKELIEST
-from lmcompress.codec.segments import DirectStage, Stage
+from lmcompress.codec.segments import DirectStage, Stage, adaptive_stage
 from lmcompress.codec.session import Opened
 from lmcompress.format.frame import Method
 from lmcompress.range_coder import PRECISION_BITS, Freqs, RangeEncoder, symbol_bits
@@ -98,8 +98,7 @@ class Recording:
         self._decisions = 1
         """Of each byte."""
         if method is Method.MIXED:
-            primed = opened.prompt.stage if opened.prompt else None
-            self._stage = ExplainingStage(lengths, primed, of_tokens=opened.predictor.of_tokens)
+            self._stage = adaptive_stage(ExplainingStage, lengths, opened)
             self._decisions = 8
 
     def take(self, rounds: Rounds) -> None:

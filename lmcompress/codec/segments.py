@@ -8,7 +8,7 @@ methods tried on a segment share the predictor's output.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from lmcompress.range_decoder import RangeDecoder
 from lmcompress.tokenizer.rounds import ALWAYS, Rounds, is_open
 
 Lanes = npt.NDArray[np.int32]
+AnyStage = TypeVar("AnyStage", bound=AdaptiveStage)
 
 
 class Stage(Protocol):
@@ -94,8 +95,13 @@ def new_stage(method: Method, lengths: Sequence[int], opened: Opened) -> Stage:
     """Returns the stage that a coding method uses for lanes of these lengths, in bytes."""
     if method is Method.CODED:
         return DirectStage()
-    primed = opened.prompt.stage if opened.prompt else None
-    return AdaptiveStage(lengths, primed, of_tokens=opened.predictor.of_tokens)
+    return adaptive_stage(AdaptiveStage, lengths, opened)
+
+
+def adaptive_stage(kind: type[AnyStage], lengths: Sequence[int], opened: Opened) -> AnyStage:
+    """Returns an adaptive stage of some kind for lanes of these lengths, in bytes."""
+    model, primed = opened.predictor, opened.prompt.stage if opened.prompt else None
+    return kind(lengths, primed, of_tokens=model.of_tokens, is_large=model.is_large)
 
 
 def encode_segment(

@@ -10,11 +10,11 @@ from lmcompress.adaptive.ends import TUNING as ENDS
 from lmcompress.adaptive.logistic import LIMIT, TOTAL
 from lmcompress.adaptive.mixing import ERROR_SHIFT
 from lmcompress.adaptive.simd import CHANGE_SHIFT, WEIGHT_SHIFT, add_scaled, dot
-from lmcompress.adaptive.state import BYTES, MIXER_ROW, TOKENS, new_state
+from lmcompress.adaptive.state import LARGE, MIXER_ROW, SMALL, new_state
 from lmcompress.adaptive.state_pointer import addresses_of, state_at
 from lmcompress.jit.compiler import lean_kernel
 
-MAX_ERROR = (TOTAL * max(tuning.first_rate for tuning in (BYTES, TOKENS, ENDS))) >> ERROR_SHIFT
+MAX_ERROR = (TOTAL * max(tuning.first_rate for tuning in (SMALL, LARGE, ENDS))) >> ERROR_SHIFT
 
 
 @lean_kernel

@@ -62,10 +62,10 @@ class Row(NamedTuple):
 class SecondStage:
     """The stage of one segment."""
 
-    def __init__(self, lengths: Sequence[int], of_tokens: bool = False) -> None:
+    def __init__(self, lengths: Sequence[int], is_large: bool = False) -> None:
         self.seen, self.ends = 0, Ends()
-        self.first_rate, self.last_rate = (20, 2) if of_tokens else (80, 3)
-        self.first_weights = (58982, 1310) if of_tokens else (52428, 2621)
+        self.first_rate, self.last_rate = (20, 2) if is_large else (80, 3)
+        self.first_weights = (58982, 1310) if is_large else (52428, 2621)
         stops = list(itertools.accumulate(lengths))
         self.lanes = [
             Lane(i, stop - length, stop)
