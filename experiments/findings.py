@@ -59,14 +59,25 @@ def table() -> list[Row]:
     ]
 
 
-def line(question: str, published: str, measured: str, *, agrees: Sequence[bool]) -> Row:
-    """Returns a line of the table; `agrees` says it of each case that could have done otherwise."""
+def line(
+    question: str, published: str, measured: str, *, sample: str, agrees: Sequence[bool]
+) -> Row:
+    """Returns a line of the table.
+
+    Args:
+      question: Which could have been answered otherwise.
+      published: The paper's answer.
+      measured: Ours, in rates.
+      sample: What was measured, and how much of it.
+      agrees: Whether each case has the paper's direction.
+    """
     count, share = sum(agrees), f"in {sum(agrees)} of {len(agrees)} cases"
     return {
         "question": question,
         "published": published,
         "measured": measured,
-        "agrees": "yes" if count == len(agrees) else share if count else "no",
+        "sample": sample,
+        "same direction": "yes" if count == len(agrees) else share if count else "no",
     }
 
 
@@ -90,6 +101,7 @@ def falls_with_size(records: Sequence[Record]) -> Row:
         "Do rates on text fall with the model's size?",
         f"200K → 800K → 3.2M: {_chain([row.rates['text'] for row in published_ladder()])}",
         f"{names}: " + "; ".join(f"{name} {_chain(rates)}" for name, rates in samples.items()),
+        sample=f"{len(rows)} models, {len(samples)} texts of {_size(rows)}",
         agrees=[rates == sorted(rates, reverse=True) for rates in samples.values()],
     )
 
@@ -117,6 +129,8 @@ def turns_up(records: Sequence[Record]) -> Row:
         f"at 1 GB: 3.2M {_percent(large['Transformer 3.2M'])}, "
         f"Chinchilla 1B {_percent(large['Chinchilla 1B'])}",
         f"best of the ladder on extract, projected: {shown}",
+        sample=f"{len(paper.LADDER)} models, 1 text of {_size(ladder(records))}, whose rate is "
+        f"taken for {len(best)} sizes of data",
         agrees=[row["model"] not in ends for row in best.values()],
     )
 
@@ -133,6 +147,7 @@ def loses_on_foreign_data(records: Sequence[Record]) -> Row:
             f"gzip {_percent(gzip.rates[name])}"
             for name in _FOREIGN
         ),
+        sample=f"{len(rows)} models, {_size(rows)} of each kind",
         agrees=[row.rates[name] > gzip.rates[name] for row in rows for name in _FOREIGN],
     )
 
@@ -143,6 +158,7 @@ def falls_with_length(rows: Sequence[Row]) -> Row:
     gzip and xz are left out: their rates fall because more bytes share a header.
     """
     shown, clear = [], []
+    chunks = sorted({row["num_chunks"] for row in rows})
     for modality in figure_4.DRAWN:
         found = [row for row in rows if row["modality"] == modality and row["num_parameters"]]
         default = next(row for row in found if row["codec"] == DEFAULT_MODEL)
@@ -157,6 +173,7 @@ def falls_with_length(rows: Sequence[Row]) -> Row:
         "yes, most for models in context (Figure 4)",
         f"{figure_4.SHORT} → {figure_4.LONG:,} bytes (scored; clear: by more than {_ERRORS} "
         f"standard errors): {'; '.join(shown)}",
+        sample=f"{_range(chunks)} chunks of {figure_4.LONG:,} bytes of each kind",
         agrees=clear,
     )
 
@@ -174,6 +191,7 @@ def _falls(row: Row) -> bool:
 def gains_from_vocabulary(rows: Sequence[Row]) -> Row:
     """Compares bytes with the best vocabulary of each width."""
     shown, gains = [], []
+    sizes = sorted({row["raw_bytes"] for row in rows})
     for width, found in table_2.lines_of(rows):
         plain = next(row for row in found if row["tokenizer"] == "bytes")
         best = min(found, key=lambda row: row["bits_per_byte"])
@@ -184,6 +202,7 @@ def gains_from_vocabulary(rows: Sequence[Row]) -> Row:
         "Do larger vocabularies help small models?",
         PAPER_TABLE_2,
         "; ".join(shown) + " (scored)",
+        sample=f"{len(shown)} widths, 1 text of {_range(sizes)} bytes",
         agrees=gains,
     )
 
@@ -191,6 +210,16 @@ def gains_from_vocabulary(rows: Sequence[Row]) -> Row:
 def _mark(name: str, rows: Sequence[Line]) -> str:
     """Returns a mark for rates of which one or more have no file."""
     return " (scored)" if any(name in row.scored for row in rows) else ""
+
+
+def _size(rows: Sequence[Line]) -> str:
+    """Returns how many bytes of each kind were measured."""
+    return f"{_range(sorted({row.raw_bytes for row in rows}))} bytes"
+
+
+def _range(values: Sequence[int]) -> str:
+    """Returns the first and the last of rising numbers, one if they are the same."""
+    return " to ".join(f"{value:,}" for value in dict.fromkeys((values[0], values[-1])))
 
 
 def _percent(rate: float) -> str:

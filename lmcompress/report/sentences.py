@@ -23,6 +23,7 @@ from lmcompress.report.totals import (
 _XZ, _ZPAQ, _PPMD, _ZSTD = "xz-9e", "zpaq-5", "ppmd-16", "zstd-22"
 _PUBLISHED = "smollm2-135m"
 _KILOBYTES = "compress kB/s"
+_SAME = "same direction"
 
 
 class Finding(NamedTuple):
@@ -210,12 +211,12 @@ def _exactness(experiment: Experiment) -> str:
 
 
 def _paper(experiment: Experiment) -> str:
-    agrees = [row["agrees"] for row in rows_of_table(experiment.table, "question", "agrees")]
-    whole, none = agrees.count("yes"), agrees.count("no")
+    cases = [row[_SAME] for row in rows_of_table(experiment.table, "question", _SAME)]
+    whole, none = cases.count("yes"), cases.count("no")
     return (
-        f"Of {len(agrees)} findings of *Language Modeling Is Compression* (Delétang et al., 2024) "
-        f"that were tested, {whole} hold here in every case, {len(agrees) - whole - none} in "
-        f"some, {none} in none."
+        f"Of {len(cases)} findings of *Language Modeling Is Compression* (Delétang et al., 2024), "
+        f"tested on small samples, {whole} have the same direction here in every case, "
+        f"{len(cases) - whole - none} in some, {none} in none."
     )
 
 

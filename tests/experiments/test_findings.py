@@ -8,6 +8,7 @@ from typing import Any
 from experiments import figure_4, findings
 from experiments.support import modalities
 from experiments.support.paper import LADDER
+from experiments.support.records import Row
 from lmcompress.benchmark.harness import chunked_name
 from lmcompress.benchmark.records import Record
 from lmcompress.models.store import DEFAULT_MODEL
@@ -17,6 +18,10 @@ TEXT, EXTRACT = "enwik8@0+1000", "enwik/enwiki-2021-extract.part3@0+1000"
 IMAGES, SPEECH = "kodak-patches@0+1000", "librispeech-8bit@0+1000"
 PARAMETERS = (50_000, 200_000, 800_000, 3_200_000, 6_400_000)
 FALLING, RISING = (500, 450, 400, 350, 300), (300, 350, 400, 450, 500)
+
+
+def verdict(line: Row) -> str:
+    return str(line["same direction"])
 
 
 def ladder(corpus: str, sizes: Sequence[int]) -> list[Record]:
@@ -38,9 +43,9 @@ def test_rates_fall_with_size_on_the_texts_on_which_each_does() -> None:
     one = ladder(TEXT, FALLING) + ladder(EXTRACT, (500, 450, 400, 350, 360))
     none = ladder(TEXT, RISING) + ladder(EXTRACT, RISING)
 
-    assert findings.falls_with_size(both)["agrees"] == "yes"
-    assert findings.falls_with_size(one)["agrees"] == "in 1 of 2 cases"
-    assert findings.falls_with_size(none)["agrees"] == "no"
+    assert verdict(findings.falls_with_size(both)) == "yes"
+    assert verdict(findings.falls_with_size(one)) == "in 1 of 2 cases"
+    assert verdict(findings.falls_with_size(none)) == "no"
 
 
 def test_the_adjusted_rate_turns_up_where_the_best_model_has_smaller_and_larger_ones() -> None:
@@ -48,10 +53,10 @@ def test_the_adjusted_rate_turns_up_where_the_best_model_has_smaller_and_larger_
     first_then_last = ladder(EXTRACT, (500, 499, 498, 497, 400))
     second_last = ladder(EXTRACT, (900, 400, 350, 300, 310))
 
-    assert findings.turns_up(ladder(EXTRACT, RISING))["agrees"] == "no"
-    assert findings.turns_up(first_then_last)["agrees"] == "no"
-    assert findings.turns_up(second_last)["agrees"] == "yes"
-    assert findings.turns_up(ladder(EXTRACT, FALLING))["agrees"] == "in 2 of 4 cases"
+    assert verdict(findings.turns_up(ladder(EXTRACT, RISING))) == "no"
+    assert verdict(findings.turns_up(first_then_last)) == "no"
+    assert verdict(findings.turns_up(second_last)) == "yes"
+    assert verdict(findings.turns_up(ladder(EXTRACT, FALLING))) == "in 2 of 4 cases"
 
 
 def test_models_of_text_lose_where_gzip_is_better() -> None:
@@ -60,9 +65,12 @@ def test_models_of_text_lose_where_gzip_is_better() -> None:
     better = ladder(IMAGES, (600,) * 5) + ladder(SPEECH, (390,) * 5)
     classical = [gzip(IMAGES, 700), gzip(SPEECH, 400)]
 
-    assert findings.loses_on_foreign_data(worse + classical)["agrees"] == "yes"
-    assert findings.loses_on_foreign_data(one_better + classical)["agrees"] == "in 9 of 10 cases"
-    assert findings.loses_on_foreign_data(better + classical)["agrees"] == "no"
+    assert verdict(findings.loses_on_foreign_data(worse + classical)) == "yes"
+    assert (
+        findings.loses_on_foreign_data(one_better + classical)["same direction"]
+        == "in 9 of 10 cases"
+    )
+    assert verdict(findings.loses_on_foreign_data(better + classical)) == "no"
 
 
 def prefix_row(modality: str, codec: str, change: float, error: float) -> dict[str, Any]:
@@ -71,6 +79,7 @@ def prefix_row(modality: str, codec: str, change: float, error: float) -> dict[s
         "codec": codec,
         "kind": figure_4.FILES if codec == "gzip-9" else figure_4.SCORED,
         "num_parameters": 0 if codec == "gzip-9" else 1000,
+        "num_chunks": 32,
         "lengths": [figure_4.SHORT, figure_4.LONG],
         "mean_rates": [0.9, 0.9 + change],
         "standard_errors": [error, error],
@@ -86,7 +95,7 @@ def by_length(change: float, error: float, change_of_gzip: float = 0.0) -> str:
         for modality in figure_4.DRAWN
         for codec in ("gzip-9", DEFAULT_MODEL)
     ]
-    return str(findings.falls_with_length(rows)["agrees"])
+    return verdict(findings.falls_with_length(rows))
 
 
 def test_rates_fall_with_length_by_more_than_two_standard_errors() -> None:
@@ -105,6 +114,7 @@ def vocabulary_row(width: int, vocab_size: int, bits_per_byte: float) -> dict[st
         "tokenizer": "bytes" if vocab_size == 256 else f"BPE {vocab_size:,}",
         "bits_per_byte": bits_per_byte,
         "raw_bytes_seen": 1000,
+        "raw_bytes": 5000,
     }
 
 
@@ -113,6 +123,18 @@ def test_larger_vocabularies_help_where_bytes_are_not_the_best() -> None:
     helped = [vocabulary_row(64, 256, 3.5), vocabulary_row(64, 1000, 2.5)]
     harmed = [vocabulary_row(64, 256, 2.0), vocabulary_row(64, 1000, 2.5)]
 
-    assert findings.gains_from_vocabulary(narrow + helped)["agrees"] == "yes"
-    assert findings.gains_from_vocabulary(narrow + harmed)["agrees"] == "in 1 of 2 cases"
-    assert findings.gains_from_vocabulary(harmed)["agrees"] == "no"
+    assert verdict(findings.gains_from_vocabulary(narrow + helped)) == "yes"
+    assert verdict(findings.gains_from_vocabulary(narrow + harmed)) == "in 1 of 2 cases"
+    assert verdict(findings.gains_from_vocabulary(harmed)) == "no"
+
+
+def test_each_finding_names_its_sample() -> None:
+    records = ladder(TEXT, FALLING) + ladder(EXTRACT, FALLING)
+    foreign = ladder(IMAGES, (1300,) * 5) + ladder(SPEECH, (1300,) * 5)
+    foreign += [gzip(IMAGES, 700), gzip(SPEECH, 400)]
+
+    assert findings.falls_with_size(records)["sample"] == "5 models, 2 texts of 1,000 bytes"
+    assert "1 text of 1,000 bytes" in findings.turns_up(records)["sample"]
+    assert findings.loses_on_foreign_data(foreign)["sample"] == "5 models, 1,000 bytes of each kind"
+    rows = [vocabulary_row(width, 256, 4.0) for width in (32, 64)]
+    assert findings.gains_from_vocabulary(rows)["sample"] == "2 widths, 1 text of 5,000 bytes"

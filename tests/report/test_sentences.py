@@ -118,14 +118,14 @@ def test_parts_are_told_by_what_their_absence_costs() -> None:
 
 def test_the_papers_findings_are_counted_by_how_far_they_hold() -> None:
     table = (
-        "| question | agrees |\n| --- | --- |\n| a | yes |\n| b | in 2 of 4 cases |\n"
+        "| question | same direction |\n| --- | --- |\n| a | yes |\n| b | in 2 of 4 cases |\n"
         "| c | no |\n| d | yes |\n"
     )
 
     said = sentence_of(experiment("findings", table=table))
 
     assert "Of 4 findings" in said
-    assert "2 hold here in every case, 1 in some, 1 in none" in said
+    assert "2 have the same direction here in every case, 1 in some, 1 in none" in said
 
 
 def test_false_figures_are_compared_with_their_files() -> None:
