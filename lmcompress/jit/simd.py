@@ -14,6 +14,8 @@ REALS, MORE_BYTES = ir.VectorType(ir.FloatType(), 8), ir.VectorType(I8, 32)
 """AVX2's registers of float32 and of bytes."""
 WIDE_SUMS, WIDE_BYTES = ir.VectorType(I32, 16), ir.VectorType(I8, 64)
 """AVX-512's registers of sums and of bytes."""
+FEW_SUMS = ir.VectorType(I32, 4)
+"""NEON's register of sums; one of its bytes is a `BYTES`."""
 
 
 def declare(builder: Any, name: str, returned: Any, arguments: list[Any]) -> Any:
@@ -61,6 +63,12 @@ def add_byte_products(builder: Any, totals: Any, a: Any, b: Any) -> Any:
     """
     name = f"llvm.x86.avx512.vpdpbusd.{32 * totals.type.count}"
     return builder.call(declare(builder, name, totals.type, [totals.type] * 3), [totals, a, b])
+
+
+def add_signed_byte_products(builder: Any, totals: Any, a: Any, b: Any) -> Any:
+    """Emits `sdot`: products of 16 signed bytes, four of which go to each of 4 sums."""
+    name = "llvm.aarch64.neon.sdot.v4i32.v16i8"
+    return builder.call(declare(builder, name, FEW_SUMS, [FEW_SUMS, BYTES, BYTES]), [totals, a, b])
 
 
 def pointers(builder: Any, addresses: Sequence[Any]) -> list[Any]:

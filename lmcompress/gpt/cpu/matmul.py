@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.gpt.cpu import tiles
-from lmcompress.gpt.cpu.tiles import AVX2, AVX2_UNSIGNED, COLUMNS, VNNI, first_supported
+from lmcompress.gpt.cpu.tiles import AVX2, AVX2_UNSIGNED, COLUMNS, NEON, VNNI, first_supported
 from lmcompress.jit.compiler import device_function, kernel
 
-_ISA = first_supported(VNNI, AVX2) or AVX2  # where neither is supported, nothing calls it
-_HAS_VNNI = _ISA is VNNI
+_SETS = (VNNI, AVX2, NEON)
+_ISA = first_supported(*_SETS) or AVX2  # where none is supported, nothing calls it
+_IS_AVX2 = _ISA is AVX2
 _multiply = tiles.make_multiply(_ISA)
-_multiply_unsigned = tiles.make_multiply(VNNI if _HAS_VNNI else AVX2_UNSIGNED)
+_multiply_unsigned = tiles.make_multiply(AVX2_UNSIGNED if _IS_AVX2 else _ISA)
 
 
 def _summed(q):
@@ -42,7 +43,12 @@ def _magnitudes(q):
     return taken, np.empty(1, np.int32)
 
 
-_taken = device_function(_summed if _HAS_VNNI else _magnitudes)
+def _unchanged(q):
+    """Inputs as NEON takes them, twice, and no sums to start at."""
+    return q, np.empty(1, np.int32)
+
+
+_taken = device_function({VNNI: _summed, AVX2: _magnitudes, NEON: _unchanged}[_ISA])
 
 
 @kernel
@@ -55,7 +61,7 @@ def product_columns(q, w_at, is_unsigned, out, first, stop):
     num_rows, depth = q.shape
     count, width = stop - first, out.shape[1]
     q_at, w_at, out_at = q.ctypes.data, w_at + first * depth, out.ctypes.data + 4 * first
-    if is_unsigned and not _HAS_VNNI:
+    if is_unsigned and _IS_AVX2:
         _multiply_unsigned(q_at, q_at, w_at, q_at, out_at, num_rows, depth, count, width)
         return
     taken, starts = _taken(q)
@@ -95,7 +101,7 @@ def pack(w: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
 @functools.cache
 def is_usable() -> bool:
     """Whether this processor has the instructions, numba may use them, and known answers come."""
-    if first_supported(VNNI, AVX2) is None:
+    if first_supported(*_SETS) is None:
         return False
     rng = np.random.default_rng(1)
     for num_rows in (1, _ISA.rows[0], 2 * _ISA.rows[0] - 1):

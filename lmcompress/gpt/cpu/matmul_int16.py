@@ -1,7 +1,7 @@
-"""Products of wide inputs with bytes, exact on any processor: by AVX-512 VNNI, AVX2, or PyTorch.
+"""Products of wide inputs with bytes, exact on any processor: by its own instructions or PyTorch.
 
-AVX2's `vpmaddwd` takes 16-bit integers, and bytes widened as they are loaded. VNNI multiplies
-bytes: inputs become two signed digits. Sums are integers, so they are those of
+AVX2's `vpmaddwd` takes 16-bit integers, and bytes widened as they are loaded. VNNI and NEON
+multiply bytes: inputs become two signed digits. Sums are integers, so they are those of
 `matmul_torch.FloatProduct`, in a quarter of the time and an eighth of the memory traffic: weights
 stay bytes.
 """
@@ -16,15 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.gpt.cpu import tiles
-from lmcompress.gpt.cpu.tiles import AVX2_WORDS, COLUMNS, VNNI_DIGITS, first_supported
+from lmcompress.gpt.cpu.tiles import AVX2_WORDS, COLUMNS, NEON_DIGITS, VNNI_DIGITS, first_supported
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.jit.compiler import device_function, kernel
 
 if TYPE_CHECKING:
     from lmcompress.gpt.cpu.matmul_torch import FloatProduct
 
-_ISA = first_supported(VNNI_DIGITS, AVX2_WORDS) or AVX2_WORDS  # without either, nothing calls it
-_HAS_DIGITS = _ISA is VNNI_DIGITS
+_SETS = (VNNI_DIGITS, AVX2_WORDS, NEON_DIGITS)
+_ISA = first_supported(*_SETS) or AVX2_WORDS  # where none is supported, nothing calls it
+_HAS_DIGITS = _ISA.digits == 2
 _LARGEST = 127 * 256 + 127 if _HAS_DIGITS else 32767
 """The largest input: both digits are signed bytes."""
 _multiply = tiles.make_multiply(_ISA)
@@ -68,7 +69,7 @@ class Int16Linear:
 
 
 def _digits(q):
-    """Inputs 256 * upper + lower, and where each row's sums start: weights have 128 too much."""
+    """Inputs 256 * upper + lower, and where rows' sums start: VNNI's weights are 128 too large."""
     num_rows, depth = q.shape
     lower, upper = np.empty((num_rows, depth), np.int8), np.empty((num_rows, depth), np.int8)
     starts = np.empty(num_rows, np.int32)
@@ -137,7 +138,7 @@ def fits(depth: int, width: int, largest_input: int, largest_sum: int) -> bool:
 @functools.cache
 def is_usable() -> bool:
     """Whether this processor has the instructions, numba may use them, and known answers come."""
-    if first_supported(VNNI_DIGITS, AVX2_WORDS) is None:
+    if first_supported(*_SETS) is None:
         return False
     rng = np.random.default_rng(1)
     most, top = _ISA.rows[0], _LARGEST

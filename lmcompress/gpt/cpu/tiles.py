@@ -9,8 +9,12 @@ Integer sums: the same bits whatever the instructions.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import platform
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -25,12 +29,14 @@ from lmcompress.jit.compiler import device_function
 from lmcompress.jit.prefetch import emit_prefetch
 from lmcompress.jit.simd import (
     BYTES,
+    FEW_SUMS,
     I64,
     MORE_BYTES,
     SUMS,
     WIDE_SUMS,
     WORDS,
     add_byte_products,
+    add_signed_byte_products,
     broadcast_load,
     integers,
     load,
@@ -61,13 +67,18 @@ class Instructions:
     """Inputs of which one 32-bit sum is made at once."""
     item_bytes: int
     """Bytes of an activation as the instruction takes it."""
+    digits: int = 1
+    """Signed bytes that an activation is cut into, the lower one first: 256 * p + q."""
+    flip: int = 0
+    """The bits that are flipped in each weight."""
 
 
-VNNI = Instructions("AVX-512 VNNI", ("avx512f", "avx512vl", "avx512vnni"), (8, 4, 1), 4, 1)
+VNNI = Instructions(
+    "AVX-512 VNNI", ("avx512f", "avx512vl", "avx512vnni"), (8, 4, 1), 4, 1, flip=-128
+)
 """`vpdpbusd` multiplies unsigned by signed bytes: weights lie with 128 added, which takes 128 times
 a row's sum off its products."""
-VNNI_DIGITS = dataclasses.replace(VNNI, name="AVX-512 VNNI, 16 bits")
-"""The same for activations of two signed digits, 256 * p + q."""
+VNNI_DIGITS = dataclasses.replace(VNNI, name="AVX-512 VNNI, 16 bits", digits=2)
 AVX2 = Instructions("AVX2", ("avx2",), (4, 2, 1), 4, 1)
 """`vpmaddubsw` too, but cuts sums of two products off at 15 bits: it takes magnitudes, and the
 activation's sign goes to the weight. No factor is beyond 127, so that the sums fit."""
@@ -75,6 +86,9 @@ AVX2_UNSIGNED = dataclasses.replace(AVX2, name="AVX2, unsigned")
 """The same for activations that are never negative."""
 AVX2_WORDS = Instructions("AVX2, 16 bits", ("avx2",), (4, 2, 1), 2, 2)
 """`vpmaddwd` multiplies 16-bit integers: weights are widened as they are loaded."""
+NEON = Instructions("NEON", ("dotprod",), (4, 2, 1), 4, 1)
+"""`sdot` of 64-bit ARM multiplies signed bytes as they are."""
+NEON_DIGITS = dataclasses.replace(NEON, name="NEON, 16 bits", digits=2)
 
 
 def first_supported(*sets: Instructions) -> Instructions | None:
@@ -83,8 +97,22 @@ def first_supported(*sets: Instructions) -> Instructions | None:
         return None  # numba was told of another processor
     if not config.ENABLE_AVX:  # type: ignore[attr-defined]
         return None  # nor does numba trust what a few processors say of theirs
-    features = llvm.get_host_cpu_features()
+    features = {**llvm.get_host_cpu_features(), "dotprod": _has_dotprod()}
     return next((i for i in sets if all(map(features.get, i.features))), None)
+
+
+def _has_dotprod() -> bool:
+    """Whether this is an ARM processor with `sdot`, and LLVM knows it by its name.
+
+    LLVM lists no such feature: Linux does, and all of Apple's processors have it.
+    """
+    if platform.machine() not in ("aarch64", "arm64") or llvm.get_host_cpu_name() == "generic":
+        return False
+    if sys.platform == "darwin":
+        return True
+    with contextlib.suppress(OSError):
+        return "asimddp" in Path("/proc/cpuinfo").read_text("utf-8").split()
+    return False
 
 
 def pack(w: npt.NDArray[np.int8], isa: Instructions) -> npt.NDArray[np.int8]:
@@ -93,15 +121,15 @@ def pack(w: npt.NDArray[np.int8], isa: Instructions) -> npt.NDArray[np.int8]:
     groups = np.ascontiguousarray(w).view(f"i{group}")  # copied faster than byte by byte
     panels = groups.reshape(width // COLUMNS, COLUMNS, depth // group).transpose(0, 2, 1)
     found = np.ascontiguousarray(panels)[..., None].view(np.int8)
-    return found ^ np.int8(-128) if isa in (VNNI, VNNI_DIGITS) else found
+    return found ^ np.int8(isa.flip) if isa.flip else found
 
 
 def make_multiply(isa: Instructions) -> Callable[..., Any]:
     """Returns what kernels call to go over all tiles, by the addresses of q, p, w, starts and out.
 
-    AVX2 takes the activations as p, and their signs from the bytes q; VNNI takes them as q, and
-    their upper digits as p. VNNI also starts each row's sums at a number. `count` columns of w, a
-    multiple of COLUMNS, are multiplied; rows of out are `width` long.
+    AVX2 takes the activations as p, and their signs from the bytes q; the others take them as q,
+    and their upper digits as p. VNNI also starts each row's sums at a number. `count` columns of w,
+    a multiple of COLUMNS, are multiplied; rows of out are `width` long.
     """
     item_bytes, group = isa.item_bytes, isa.group
     many, few, _ = isa.rows
@@ -198,7 +226,9 @@ class _Emitters(NamedTuple):
 
 def _emitters(builder: Any, isa: Instructions) -> _Emitters:
     if isa in (VNNI, VNNI_DIGITS):
-        return _vnni_emitters(builder, 2 if isa is VNNI_DIGITS else 1)
+        return _vnni_emitters(builder, isa.digits)
+    if isa in (NEON, NEON_DIGITS):
+        return _neon_emitters(builder, isa.digits)
     return _avx2_emitters(builder, isa)
 
 
@@ -248,3 +278,30 @@ def _avx2_emitters(builder: Any, isa: Instructions) -> _Emitters:
         return [builder.add(total, term) for total, term in zip(totals, terms, strict=True)]
 
     return _Emitters(2, SUMS, start, load_weights, multiply_add, list)
+
+
+def _neon_emitters(builder: Any, digits: int) -> _Emitters:
+    quarters = range(COLUMNS // FEW_SUMS.count)
+
+    def start(_at: Any) -> list[Any]:
+        return [ir.Constant(FEW_SUMS, None)] * len(quarters) * digits
+
+    def load_weights(at: Any) -> list[Any]:
+        return [load(builder, at, BYTES, i * BYTES.count) for i in quarters]
+
+    def multiply_add(totals: Sequence[Any], factors: list[Any], weights: list[Any]) -> list[Any]:
+        inputs = [broadcast_load(builder, digit, BYTES) for digit in factors[:digits]]
+        pairs = [(q, w) for q in inputs for w in weights]
+        return [
+            add_signed_byte_products(builder, total, w, q)
+            for total, (q, w) in zip(totals, pairs, strict=True)
+        ]
+
+    def finish(sums: Sequence[Any]) -> list[Any]:
+        lower, upper, bits = sums[: len(quarters)], sums[len(quarters) :], integers([8] * 4)
+        if not upper:
+            return list(lower)
+        pairs = zip(lower, upper, strict=True)
+        return [builder.add(low, builder.shl(high, bits)) for low, high in pairs]
+
+    return _Emitters(digits * len(quarters), FEW_SUMS, start, load_weights, multiply_add, finish)
