@@ -1,0 +1,1 @@
+"""Trying lmcompress on an emulated ARM processor: `python -m tools.aarch64`."""
