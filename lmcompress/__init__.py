@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmcompress.errors import (
+    ClusterError,
     CorpusError,
     CorruptFrameError,
     FingerprintMismatchError,
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ByteCosts",
+    "ClusterError",
     "CodecConfig",
     "CorpusError",
     "CorruptFrameError",

@@ -133,9 +133,11 @@ def anchors(page: str) -> set[str]:
 def test_code_that_pages_name_exists(name: str) -> None:
     named = re.findall(r"`((?:lmcompress|experiments|tests|tools|docs)/[\w./-]*\w/?)`", PAGES[name])
     modules = re.findall(r"-m ((?:experiments|tools)\.\w+)", PAGES[name])
-    named += [f"{module.replace('.', '/')}.py" for module in modules]
+    paths = [ROOT / module.replace(".", "/") for module in modules]
 
     assert [path for path in named if not (ROOT / path).exists()] == []
+    runs = (path.with_suffix(".py").exists() or (path / "__main__.py").exists() for path in paths)
+    assert all(runs)
 
 
 def test_commands_page_is_what_help_prints() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmcompress.cli.cluster import audit_option, cluster_option, compress_with
 from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.files import SUFFIX, Destination, Job, has_suffix, output_options
 from lmcompress.cli.levels import apply_level, level_option
@@ -38,6 +40,7 @@ from lmcompress.metrics import bits_per_byte
 
 if TYPE_CHECKING:
     from lmcompress.codec.config import CodecConfig
+    from lmcompress.codec.stream import Sizes
 
 
 @click.command(
@@ -54,13 +57,15 @@ if TYPE_CHECKING:
 @device_options
 @memory_limit_option
 @resume_option
+@cluster_option
+@audit_option
 @force_option
 @sync_option
 @quiet_option
 def compress(
     files: tuple[str, ...], output: str | None, to_stdout: bool, remove: bool, recursive: bool,
-    level: int | None, model: str, resume: bool, force: bool, sync: bool, quiet: bool,
-    **options: Any,
+    level: int | None, model: str, resume: bool, cluster: str | None, audit: float, force: bool,
+    sync: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Compress each FILE to FILE.lmc, and keep FILE unless --rm is given.
 
@@ -76,6 +81,7 @@ def compress(
     if level is not None:
         model = apply_level(level, model, options)
     config = codec_config(**options)
+    write = compress_with(cluster, audit, resume)
     if resume:
         check_resume(files, destination, config)
     check_model(model)  # one error, not one per file
@@ -86,7 +92,7 @@ def compress(
                 raise LmcompressError(f"already ends in {SUFFIX}: skipped; -f compresses it again")
             destination.make_room(job)
             flags = {"force": force, "resume": resume, "sync": sync, "quiet": quiet}
-            state = _compress(job, model, config, **flags)
+            state = _compress(job, model, config, write, **flags)
             if remove:
                 remove_input(job.name, state)
     return errors.exit_code
@@ -101,14 +107,13 @@ def _is_not_compressed(name: str) -> bool:
 
 
 def _compress(
-    job: Job, model: str, config: CodecConfig, *, force: bool, resume: bool, sync: bool, quiet: bool
-) -> FileState | None:
+    job: Job, model: str, config: CodecConfig, write: Callable[..., Sizes], *, force: bool,
+    resume: bool, sync: bool, quiet: bool,
+) -> FileState | None:  # fmt: skip
     """Compresses a file; returns the state in which it was read."""
-    from lmcompress.codec.resume import resume_stream
-    from lmcompress.codec.stream import compress_stream
     from lmcompress.models.store import load_model
 
-    name, write = job.name, resume_stream if resume else compress_stream
+    name = job.name
     with open_input(name) as source:
         before = input_state(source)
         unfinished = unfinished_name(job, source, model, config) if resume else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from lmcompress.cli.cluster import cluster_option, decompress_with
 from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.files import (
     SUFFIX,
@@ -54,13 +55,14 @@ if TYPE_CHECKING:
 @device_options
 @limit_options
 @part_options
+@cluster_option
 @force_option
 @sync_option
 @quiet_option
 def decompress(
     files: tuple[str, ...], output: str | None, to_stdout: bool, remove: bool, recursive: bool,
-    model_override: str | None, part: ByteRange | None, salvage: bool, force: bool, sync: bool,
-    quiet: bool, **options: Any,
+    model_override: str | None, part: ByteRange | None, salvage: bool, cluster: str | None,
+    force: bool, sync: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Decompress each FILE.lmc to FILE, and keep FILE.lmc unless --rm is given.
 
@@ -71,6 +73,11 @@ def decompress(
     destination.check(files)
     losses: list[str] = []
     write = decompress_of(part, salvage, destination, losses)
+    if cluster is not None and (part is not None or salvage):
+        raise click.UsageError(
+            "--cluster decompresses whole files: leave out --range and --salvage"
+        )
+    write = decompress_with(cluster, write)
     config = codec_config(**options)
     errors = FileErrors()
     for job in destination.jobs(files, _without_suffix, has_suffix, errors):
@@ -99,10 +106,12 @@ def decompress(
 @prompt_option
 @device_options
 @limit_options
+@cluster_option
 @quiet_option
 def test(
-    files: tuple[str, ...], recursive: bool, model_override: str | None, quiet: bool, **options: Any
-) -> int:
+    files: tuple[str, ...], recursive: bool, model_override: str | None, cluster: str | None,
+    quiet: bool, **options: Any,
+) -> int:  # fmt: skip
     """Decompress each FILE.lmc and check it, without writing anything."""
     from lmcompress.codec.stream import decompress_stream
 
@@ -110,7 +119,7 @@ def test(
     errors = FileErrors()
     for name in listed(files, has_suffix, recursive, errors):
         with errors.reported(name), open_input(name) as source:
-            write, sink = decompress_stream, _Discard()
+            write, sink = decompress_with(cluster, decompress_stream), _Discard()
             _decompress(name, source, sink, config, model_override, write, quiet=quiet)
     return errors.exit_code
 

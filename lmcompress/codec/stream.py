@@ -175,7 +175,7 @@ def decompress_stream(
     workers = decoder.most_at_once(source)
     if workers > 1:
         decoder = decoder.on_threads(decoder.threads // workers)
-        segments = in_order(decoder.decode, _encoded_segments(source), workers, progress)
+        segments = in_order(decoder.decode, encoded_segments(source), workers, progress)
     else:
         segments = decompressed_segments(source, decoder, progress)
     for raw in segments:
@@ -189,12 +189,13 @@ def decompressed_segments(
     source: BinaryIO, decoder: SegmentDecoder, progress: Progress | None = None
 ) -> Iterator[bytes]:
     """Yields the raw bytes of each segment of each frame, checked, one after the other."""
-    for encoded in _encoded_segments(source):
+    for encoded in encoded_segments(source):
         yield decoder.decode(encoded, progress)
         del encoded
 
 
-def _encoded_segments(source: BinaryIO) -> Iterator[Encoded]:
+def encoded_segments(source: BinaryIO) -> Iterator[Encoded]:
+    """Yields each segment of each frame, as it stands in the file."""
     raw_start = 0
     for reader in read_frames(source):
         for segment, payload in reader:

@@ -229,7 +229,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, CodecConfig]]:
     """Collects the model and the settings of files that would be compressed."""
     found: list[tuple[str, CodecConfig]] = []
 
-    def note(_job: object, model: str, config: CodecConfig, **_options: object) -> None:
+    def note(_job: object, model: str, config: CodecConfig, *_: object, **_options: object) -> None:
         found.append((model, config))
 
     monkeypatch.setattr("lmcompress.cli.compress._compress", note)

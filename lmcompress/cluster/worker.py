@@ -1,0 +1,87 @@
+"""What runs on a node: pure functions of a segment and a job."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import lmcompress
+from lmcompress.cluster.connection import ray_module
+from lmcompress.cluster.job import (
+    Job,
+    ModelFiles,
+    NodeRefusedError,
+    compressed,
+    gives_known_answer,
+    model_in,
+)
+from lmcompress.codec.config import CodecConfig
+from lmcompress.codec.decoder import Encoded, SegmentDecoder
+from lmcompress.errors import ModelNotFoundError
+from lmcompress.models.store import Model, load_model_of
+
+_Files = list[Any]
+"""A reference to the model's files, in a list so that Ray leaves it where it is until asked."""
+
+
+def node_id() -> str:
+    """Returns the id of the node that this process runs on."""
+    return str(ray_module().get_runtime_context().get_node_id())
+
+
+def compress(job: Job, files: _Files, raw: bytes) -> tuple[str, bytes]:
+    """Returns the node, and a segment as a frame of its own.
+
+    Raises:
+      NodeRefusedError: If this node has another lmcompress, or does not give the known answer.
+    """
+    return node_id(), compressed(raw, _proven_model(job, files[0]), job.config)
+
+
+def decompress(config: CodecConfig, files: _Files, encoded: Encoded) -> tuple[str, bytes]:
+    """Returns the node, and the raw bytes of a segment, whose checksum was right here."""
+    return node_id(), _decoder(config, files[0]).decode(encoded)
+
+
+@functools.lru_cache(maxsize=4)
+def _proven_model(job: Job, files: Any) -> Model:
+    """Returns the job's model once this process has shown that it computes what the driver does."""
+    if lmcompress.__version__ != job.version:
+        raise NodeRefusedError(
+            node_id(),
+            f"it has lmcompress {lmcompress.__version__}, this machine {job.version}: "
+            "install the same",
+        )
+    model = _model(job.model, job.fingerprint, files)
+    if not gives_known_answer(job, model):
+        raise NodeRefusedError(node_id(), "it compresses a known text to other bytes")
+    return model
+
+
+def _model(name: str, fingerprint: bytes, files: Any) -> Model:
+    """Returns the installed model, else the one that the driver has put into the object store."""
+    try:
+        return load_model_of(name, fingerprint)
+    except ModelNotFoundError:
+        found: ModelFiles = ray_module().get(files)
+        folder = tempfile.TemporaryDirectory(prefix="lmcompress-model-")
+        model = model_in(Path(folder.name), found)
+        _FOLDERS.append(folder)  # until this process ends: a tokenizer is read from it later
+        if model.fingerprint != fingerprint:
+            raise NodeRefusedError(node_id(), "the model that reached it is another one") from None
+        return model
+
+
+_FOLDERS: list[Any] = []
+
+
+@functools.lru_cache(maxsize=4)
+def _decoder(config: CodecConfig, files: Any) -> SegmentDecoder:
+    found: ModelFiles = ray_module().get(files)
+    if not found:
+        return SegmentDecoder(config)
+    folder = tempfile.TemporaryDirectory(prefix="lmcompress-model-")
+    _FOLDERS.append(folder)
+    return SegmentDecoder(config, model_in(Path(folder.name), found))

@@ -1,0 +1,172 @@
+"""Any nodes of a cluster make the file that one process makes, or are named and left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lmcompress
+from lmcompress import ClusterError, CodecConfig
+from lmcompress.cluster import worker
+from lmcompress.cluster.compress import compress_on_cluster
+from lmcompress.cluster.decompress import decompress_on_cluster
+from lmcompress.cluster.job import Job, new_job
+from lmcompress.models.store import load_model
+
+ray = pytest.importorskip("ray", reason="the tests of clusters need ray: pip install '.[cluster]'")
+pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]  # those of ray
+
+CONFIG = CodecConfig(segment_bytes=2000)
+RAW = b"".join(b"%d sheep, and %d more; " % (i, i * i % 97) for i in range(900))
+STORE_BYTES = 80 << 20
+
+
+class Nodes:
+    """Two nodes on this machine; the second one's kernels use other instructions."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        settings = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+        self.cluster = Cluster(initialize_head=True, head_node_args=settings)
+        old = {"NUMBA_CPU_NAME": "nehalem"}
+        self.second: Any = self.cluster.add_node(
+            num_cpus=1, object_store_memory=STORE_BYTES, env_vars=old
+        )
+        ray.init(address=self.cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+
+    def stop(self) -> None:
+        ray.shutdown()
+        self.cluster.shutdown()
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    monkeypatch.setattr("lmcompress.cluster.compress.cache_home", lambda: tmp_path / "cache")
+    found = Nodes()
+    yield found
+    found.stop()
+
+
+def compressed(**settings: Any) -> bytes:
+    sink = io.BytesIO()
+    model, config = load_model("none"), settings.pop("config", CONFIG)
+    compress_on_cluster(io.BytesIO(RAW), sink, model, config, address="auto", **settings)
+    return sink.getvalue()
+
+
+def test_two_nodes_with_other_instructions_make_the_same_file_and_read_it(nodes: Nodes) -> None:
+    expected = lmcompress.compress(RAW, "none", CONFIG)
+    done: list[int] = []
+
+    assert compressed(progress=done.append, audit=1.0) == expected
+    assert sum(done) == len(RAW)
+
+    sink = io.BytesIO()
+    assert decompress_on_cluster(io.BytesIO(expected), sink, address="auto") == len(RAW)
+    assert sink.getvalue() == RAW
+
+
+def test_a_node_that_dies_costs_no_byte(nodes: Nodes) -> None:
+    finished = 0
+
+    def kill_soon(count: int) -> None:
+        nonlocal finished
+        finished += count
+        if nodes.second and finished > 4000:
+            nodes.cluster.remove_node(nodes.second, allow_graceful=False)
+            nodes.second = None
+
+    assert compressed(progress=kill_soon) == lmcompress.compress(RAW, "none", CONFIG)
+    assert nodes.second is None
+
+
+class StoppedError(Exception):
+    """The driver was killed."""
+
+
+def test_a_driver_that_was_stopped_computes_no_finished_segment_again(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished: list[int] = []
+
+    def stop_after_five(count: int) -> None:
+        finished.append(count)
+        if len(finished) == 5:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        compressed(progress=stop_after_five)
+
+    given: list[bytes] = []
+    from lmcompress.cluster.pool import Pool
+
+    start = Pool.start
+    monkeypatch.setattr(Pool, "start", lambda *a, **k: given.append(a[-1]) or start(*a, **k))
+    assert compressed() == lmcompress.compress(RAW, "none", CONFIG)
+    size = CONFIG.segment_bytes
+    assert given == [RAW[i : i + size] for i in range(5 * size, len(RAW), size)]
+
+
+def lying_on(liar: str) -> Any:
+    """Returns a worker that compresses other bytes on one node."""
+
+    def lie(job: Job, files: Any, raw: bytes) -> tuple[str, bytes]:
+        node = ray.get_runtime_context().get_node_id()
+        if node != liar:
+            return worker.compress(job, files, raw)
+        return node, worker.compress(job, files, raw[::-1])[1]
+
+    return lie
+
+
+def test_an_audit_finds_a_node_that_lies_and_computes_its_segments_elsewhere(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    liar = next(n["NodeID"] for n in ray.nodes() if n["NodeID"] == nodes.second.node_id)
+    from lmcompress.cluster import audit, compress
+
+    double = dataclasses.make_dataclass("Double", ["compress"])(lying_on(liar))
+    monkeypatch.setattr(compress, "worker", double)
+    monkeypatch.setattr(audit, "worker", double)
+
+    assert compressed(audit=0.5) == lmcompress.compress(RAW, "none", CONFIG)
+    assert f"left out node {liar[:8]}" in caplog.text
+    assert "wrong bytes" in caplog.text
+
+
+def test_a_node_with_another_version_gets_no_work(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def job_of_another(*args: Any) -> Job:
+        return dataclasses.replace(new_job(*args), version="9.9")
+
+    monkeypatch.setattr("lmcompress.cluster.compress.new_job", job_of_another)
+
+    with pytest.raises(ClusterError, match=r"no node is left; .* this machine 9\.9: install"):
+        compressed()
+
+
+def test_a_node_that_gives_another_answer_gets_no_work(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def job_of_another(*args: Any) -> Job:
+        return dataclasses.replace(new_job(*args), known_answer=b"other")
+
+    monkeypatch.setattr("lmcompress.cluster.compress.new_job", job_of_another)
+
+    with pytest.raises(ClusterError, match="it compresses a known text to other bytes"):
+        compressed()
+
+
+def test_a_cluster_that_does_not_answer_is_named() -> None:
+    with pytest.raises(ClusterError, match=r"cannot connect to a Ray cluster at 127\.0\.0\.1:9"):
+        compress_on_cluster(
+            io.BytesIO(RAW), io.BytesIO(), load_model("none"), CONFIG, address="127.0.0.1:9"
+        )
