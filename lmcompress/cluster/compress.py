@@ -59,8 +59,8 @@ def compress_on_cluster(
         raise ClusterError("a compact file is one segment, which one node would compress: "
                            "leave out --compact or --cluster")  # fmt: skip
     job = new_job(model, config)
-    records = Records(cache_home() / "cluster" / job.identity[:32])
     with connected(address) as ray, _seekable(source) as raw:
+        records = Records(cache_home() / "cluster" / job.identity[:32])
         pool = Pool(ray, on_left_out=records.drop)
         run = _Run(raw, job, records, pool, Audit(pool, job, model, audit), files_of(model))
         keys = run.finish(progress)
