@@ -64,6 +64,17 @@ def compress_with(cluster: str | None, audit: float, resume: bool) -> Command:
     return functools.partial(compress_on_cluster, address=cluster, audit=audit)
 
 
+def score_with(cluster: str | None) -> Command:
+    """Returns what scores bytes: this machine, or a cluster."""
+    if cluster is None:
+        from lmcompress.codec.scoring import score
+
+        return score
+    from lmcompress.cluster.score import score_on_cluster
+
+    return functools.partial(score_on_cluster, address=cluster)
+
+
 def decompress_with(cluster: str | None, write: Command) -> Command:
     """Returns what decompresses a stream: `write`, or a cluster."""
     if cluster is None:

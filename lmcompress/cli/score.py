@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmcompress.cli.cluster import cluster_option, score_with
 from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.options import (
     codec_config,
@@ -66,12 +67,14 @@ if TYPE_CHECKING:
     "the model alone would take, which bytes were likeliest, and what spoke for it. OUT ends in "
     ".parquet, .csv or .npz. Takes one FILE, and several times as long.",
 )
+@cluster_option
 @force_option
 @json_option
 @quiet_option
 def score(
     files: tuple[str, ...], model: str, as_json: bool, quiet: bool, as_float: bool,
-    window: int | None, stride: int | None, per_byte: str | None, force: bool, **options: Any,
+    window: int | None, stride: int | None, per_byte: str | None, cluster: str | None, force: bool,
+    **options: Any,
 ) -> int:  # fmt: skip
     """Measure how well a model predicts each FILE, without compressing it.
 
@@ -83,6 +86,8 @@ def score(
     With --float, MODEL may be any causal model that the transformers library loads. Such a model
     cannot compress: floating-point results differ between machines, so a file might not decode.
     """
+    if cluster is not None and (as_float or per_byte):
+        raise click.UsageError("--cluster scores whole files: leave out --float and --per-byte")
     if as_float:
         if per_byte:
             raise click.UsageError("--per-byte shows what the coder does: leave out --float")
@@ -101,7 +106,8 @@ def score(
             raise click.UsageError(f"--per-byte takes one FILE, found {len(files)}")
         args = files[0], model, per_byte, options
         return _score_bytes(*args, force=force, as_json=as_json, quiet=quiet)
-    return _score(files, model, options, as_json=as_json, quiet=quiet)
+    measure = score_with(cluster)
+    return _score(files, model, options, measure, as_json=as_json, quiet=quiet)
 
 
 def _score_bytes(
@@ -136,9 +142,9 @@ def _score_bytes(
 
 
 def _score(
-    files: tuple[str, ...], model: str, options: dict[str, Any], *, as_json: bool, quiet: bool
-) -> int:
-    from lmcompress.codec import scoring
+    files: tuple[str, ...], model: str, options: dict[str, Any], score_bytes: Callable[..., Score],
+    *, as_json: bool, quiet: bool,
+) -> int:  # fmt: skip
     from lmcompress.models.store import load_model
 
     config, loaded = codec_config(**options), load_model(model)
@@ -147,7 +153,7 @@ def _score(
         with open_input(name) as source:
             raw = read_all(source)
         with byte_progress(name, len(raw), quiet=quiet) as progress:
-            scored = scoring.score(raw, loaded, config, progress)
+            scored = score_bytes(raw, loaded, config, progress)
         return _row(name, scored), _line(name, scored)
 
     return _report_each(files, measure, as_json=as_json)

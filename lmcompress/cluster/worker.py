@@ -17,6 +17,7 @@ from lmcompress.cluster.job import (
     gives_known_answer,
     model_in,
 )
+from lmcompress.codec import scoring
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.decoder import Encoded, SegmentDecoder
 from lmcompress.errors import ModelNotFoundError
@@ -38,6 +39,11 @@ def compress(job: Job, files: _Files, raw: bytes) -> tuple[str, bytes]:
       NodeRefusedError: If this node has another lmcompress, or does not give the known answer.
     """
     return node_id(), compressed(raw, _proven_model(job, files[0]), job.config)
+
+
+def score(job: Job, files: _Files, raw: bytes) -> tuple[str, scoring.Score]:
+    """Returns the node, and the code lengths of a segment; raises what `compress` does."""
+    return node_id(), scoring.score(raw, _proven_model(job, files[0]), job.config)
 
 
 def decompress(config: CodecConfig, files: _Files, encoded: Encoded) -> tuple[str, bytes]:

@@ -17,7 +17,8 @@ from lmcompress.cluster import worker
 from lmcompress.cluster.compress import compress_on_cluster
 from lmcompress.cluster.decompress import decompress_on_cluster
 from lmcompress.cluster.job import Job, new_job
-from lmcompress.models.store import load_model
+from lmcompress.cluster.score import score_on_cluster
+from lmcompress.models.store import Model, load_model
 
 ray = pytest.importorskip("ray", reason="the tests of clusters need ray: pip install '.[cluster]'")
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]  # those of ray
@@ -61,16 +62,32 @@ def compressed(**settings: Any) -> bytes:
     return sink.getvalue()
 
 
-def test_two_nodes_with_other_instructions_make_the_same_file_and_read_it(nodes: Nodes) -> None:
+def test_two_nodes_with_other_instructions_make_score_and_read_the_same_file(nodes: Nodes) -> None:
     expected = lmcompress.compress(RAW, "none", CONFIG)
     done: list[int] = []
 
     assert compressed(progress=done.append, audit=1.0) == expected
     assert sum(done) == len(RAW)
 
+    scored = score_on_cluster(RAW, load_model("none"), CONFIG, address="auto")
+    assert scored == lmcompress.score(RAW, "none", CONFIG)
+
     sink = io.BytesIO()
     assert decompress_on_cluster(io.BytesIO(expected), sink, address="auto") == len(RAW)
     assert sink.getvalue() == RAW
+
+
+def test_a_gpt_that_no_node_has_installed_makes_and_reads_the_same_file(
+    nodes: Nodes, tiny_model: Model
+) -> None:
+    expected = lmcompress.compress(RAW, tiny_model, CONFIG)
+    made, back = io.BytesIO(), io.BytesIO()
+
+    compress_on_cluster(io.BytesIO(RAW), made, tiny_model, CONFIG, address="auto", audit=1.0)
+    decompress_on_cluster(io.BytesIO(expected), back, model=tiny_model, address="auto")
+
+    assert made.getvalue() == expected
+    assert back.getvalue() == RAW
 
 
 def test_a_node_that_dies_costs_no_byte(nodes: Nodes) -> None:
