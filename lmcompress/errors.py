@@ -12,7 +12,7 @@
       CorpusError                  a corpus is missing, cannot be downloaded, or has the wrong bytes
       MissingDependencyError       an optional package is needed
       TrainingError                a training configuration or checkpoint cannot be used
-      ClusterError                 a Ray cluster does not answer, or none of its nodes is trusted
+      ClusterError                 a Ray cluster does not answer, or all nodes were left out
       NotProvenError               no file shows a predictor's figure, or a certificate is bad
 
 Each message says in one line what was found, what was expected and what to do.
@@ -76,7 +76,7 @@ class TrainingError(LmcompressError):
 
 
 class ClusterError(LmcompressError):
-    """A Ray cluster does not answer, has no room, or none of its nodes can be trusted."""
+    """A Ray cluster does not answer, has no room, or every node was left out."""
 
 
 class NotProvenError(LmcompressError):

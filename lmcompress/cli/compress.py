@@ -81,10 +81,10 @@ def compress(
     if level is not None:
         model = apply_level(level, model, options)
     config = codec_config(**options)
-    write = compress_with(cluster, audit, resume)
     if resume:
         check_resume(files, destination, config)
     check_model(model)  # one error, not one per file
+    write = compress_with(cluster, audit, resume)  # imports what is slow: only after the checks
     errors = FileErrors()
     for job in destination.jobs(files, _with_suffix, _is_not_compressed, errors):
         with errors.reported(job.name):

@@ -52,7 +52,7 @@ def compress_on_cluster(
       audit: Share of the segments that a second node computes as well, from 0 to 1.
 
     Raises:
-      ClusterError: If there is no cluster, or none of its nodes can be trusted.
+      ClusterError: If no cluster answers, or every node was left out.
       MissingDependencyError: Without ray.
     """
     if config.compact:

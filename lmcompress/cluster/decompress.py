@@ -32,7 +32,7 @@ def decompress_on_cluster(
     A node whose segment has a wrong checksum is left out, and the segment goes to another.
 
     Raises:
-      ClusterError: If there is no cluster, or none of its nodes can be trusted.
+      ClusterError: If no cluster answers, or every node was left out.
       LmcompressError: What `decompress_stream` raises.
     """
     config = dataclasses.replace(config or CodecConfig(), threads=1)

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import lmcompress
 from lmcompress.codec.config import CodecConfig
-from lmcompress.codec.requirements import frame_header
-from lmcompress.codec.session import Session
 from lmcompress.codec.stream import compress_stream
 from lmcompress.errors import ClusterError
 from lmcompress.models.store import Model, load_model
@@ -93,8 +91,3 @@ def model_in(folder: Path, files: ModelFiles) -> Model:
     for name, content in files.items():
         (folder / Path(name).name).write_bytes(content)
     return load_model(folder)
-
-
-def header_of(model: Model, config: CodecConfig) -> bytes:
-    """Returns the header of the file that a job makes."""
-    return frame_header(model, Session(model, config).policy, config.prompt).pack()

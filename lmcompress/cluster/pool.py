@@ -7,6 +7,7 @@ whose result is wrong, is left out, and its tasks go elsewhere.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -40,6 +41,8 @@ class Pool:
     def __init__(self, ray: Any, on_left_out: Callable[[str], None] = lambda node: None) -> None:
         """Calls `on_left_out` with the id of a node that is trusted no more."""
         self._ray, self._on_left_out = ray, on_left_out
+        self._remote = functools.cache(ray.remote(num_cpus=1, max_retries=_RETRIES))
+        """Cached, so that a function is sent to the cluster once, not with each task."""
         self.left_out: dict[str, str] = {}
         """Why nodes are left out, by id."""
 
@@ -58,7 +61,7 @@ class Pool:
     def elsewhere(
         self, node: str, work: Callable[..., Any], *arguments: Any
     ) -> tuple[str, Any] | None:
-        """Runs a task on another trusted node than this one; None if there is no other."""
+        """Runs a task on any trusted node but this one; returns None if there is none."""
         if not self.nodes().keys() - {node}:
             return None
         reference = self.start(work, *arguments, other_than=node)
@@ -70,7 +73,7 @@ class Pool:
 
     def start(self, work: Callable[..., Any], *arguments: Any, other_than: str = "") -> Any:
         """Starts a task on a trusted node; returns its reference."""
-        remote = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(work)
+        remote = self._remote(work)
         away = [*self.left_out, *([other_than] if other_than else [])]
         if away:
             remote = remote.options(label_selector={_NODE: f"!in({','.join(away)})"})

@@ -22,7 +22,7 @@ def score_on_cluster(
     """Scores as `scoring.score` does, a segment on each CPU of a Ray cluster.
 
     Raises:
-      ClusterError: If there is no cluster, or none of its nodes can be trusted.
+      ClusterError: If no cluster answers, or every node was left out.
       MissingDependencyError: Without ray.
     """
     job, size = new_job(model, config), config.segment_bytes

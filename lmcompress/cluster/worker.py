@@ -25,6 +25,8 @@ from lmcompress.models.store import Model, load_model_of
 
 _Files = list[Any]
 """A reference to the model's files, in a list so that Ray leaves it where it is until asked."""
+_FOLDERS: list[Any] = []
+"""Kept until this process ends, since a tokenizer is read from its model's folder later."""
 
 
 def node_id() -> str:
@@ -71,23 +73,19 @@ def _model(name: str, fingerprint: bytes, files: Any) -> Model:
     try:
         return load_model_of(name, fingerprint)
     except ModelNotFoundError:
-        found: ModelFiles = ray_module().get(files)
-        folder = tempfile.TemporaryDirectory(prefix="lmcompress-model-")
-        model = model_in(Path(folder.name), found)
-        _FOLDERS.append(folder)  # until this process ends: a tokenizer is read from it later
+        model = _model_of_files(ray_module().get(files))
         if model.fingerprint != fingerprint:
             raise NodeRefusedError(node_id(), "the model that reached it is another one") from None
         return model
 
 
-_FOLDERS: list[Any] = []
-
-
 @functools.lru_cache(maxsize=4)
 def _decoder(config: CodecConfig, files: Any) -> SegmentDecoder:
     found: ModelFiles = ray_module().get(files)
-    if not found:
-        return SegmentDecoder(config)
+    return SegmentDecoder(config, _model_of_files(found) if found else None)
+
+
+def _model_of_files(files: ModelFiles) -> Model:
     folder = tempfile.TemporaryDirectory(prefix="lmcompress-model-")
     _FOLDERS.append(folder)
-    return SegmentDecoder(config, model_in(Path(folder.name), found))
+    return model_in(Path(folder.name), files)

@@ -21,7 +21,7 @@ class TrainConfig:
     """Corpus name or path of a file -> weight: the share of sequences drawn from it."""
     init_from: str = ""
     """Name or folder of the model whose weights the run starts from; empty for random weights.
-    A token-level model may have another tokenizer of as many tokens."""
+    The tokenizer may change, if the vocabulary size stays the same."""
     tokenizer: str = ""
     """Path of a tokenizer.json with `vocab_size` tokens; empty for a byte-level model."""
     total_bytes: int = 60_000_000

@@ -20,8 +20,8 @@ def begin_with(network: GPT, config: TrainConfig, alphabet: Bytes | Tokens) -> d
     """Copies the weights of `init_from` into a network; returns that model's card and fingerprint.
 
     If only the network has an n-gram table, the table starts as zeros: at first the network then
-    predicts what the model does. If the model has another vocabulary of as many tokens, a token
-    gets the mean embedding of the model's tokens that spell it.
+    predicts what the model does. If the run has another tokenizer with the same vocabulary size,
+    each of its tokens gets the mean embedding of the model's tokens that spell it.
 
     Raises:
       ModelNotFoundError: If the model is unknown.

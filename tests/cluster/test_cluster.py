@@ -146,7 +146,7 @@ def lying_on(liar: str) -> Any:
 def test_an_audit_finds_a_node_that_lies_and_computes_its_segments_elsewhere(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    liar = next(n["NodeID"] for n in ray.nodes() if n["NodeID"] == nodes.second.node_id)
+    liar = nodes.second.node_id
     from lmcompress.cluster import audit, compress
 
     double = dataclasses.make_dataclass("Double", ["compress"])(lying_on(liar))
@@ -156,6 +156,28 @@ def test_an_audit_finds_a_node_that_lies_and_computes_its_segments_elsewhere(
     assert compressed(audit=0.5) == lmcompress.compress(RAW, "none", CONFIG)
     assert f"left out node {liar[:8]}" in caplog.text
     assert "wrong bytes" in caplog.text
+
+
+def test_a_node_that_decompresses_wrong_bytes_is_left_out(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    liar = nodes.second.node_id
+
+    def lie(*arguments: Any) -> tuple[str, bytes]:
+        node, raw = worker.decompress(*arguments)
+        return node, raw[::-1] if node == liar else raw
+
+    from lmcompress.cluster import decompress
+
+    double = dataclasses.make_dataclass("Double", ["decompress"])(lie)
+    monkeypatch.setattr(decompress, "worker", double)
+    sink = io.BytesIO()
+
+    frame = lmcompress.compress(RAW, "none", CONFIG)
+    decompress_on_cluster(io.BytesIO(frame), sink, address="auto")
+
+    assert sink.getvalue() == RAW
+    assert f"left out node {liar[:8]}" in caplog.text
 
 
 def test_a_node_with_another_version_gets_no_work(

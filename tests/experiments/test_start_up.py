@@ -14,7 +14,7 @@ import lmcompress
 from experiments import start_up
 from lmcompress.codec.session import resolve_device
 from lmcompress.gpt.cpu import matmul
-from lmcompress.gpt.cpu.tiles import AVX2, VNNI, first_supported
+from lmcompress.gpt.cpu.tiles import AVX2, NEON, VNNI, first_supported
 from lmcompress.system import gpu
 from tests.support.command_line import TEXT
 
@@ -28,7 +28,7 @@ def imported_by(*argv: object) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.skipif(first_supported(VNNI, AVX2) is None, reason="needs AVX2 or AVX-512 VNNI")
+@pytest.mark.skipif(first_supported(VNNI, AVX2, NEON) is None, reason="needs AVX2, VNNI or NEON")
 @pytest.mark.skipif(gpu.has_driver(), reason="needs a machine without a GPU")
 def test_decompressing_imports_no_pytorch(tmp_path: Path) -> None:
     path = tmp_path / "a.lmc"
@@ -39,7 +39,7 @@ def test_decompressing_imports_no_pytorch(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    first_supported(VNNI, AVX2) is None or not matmul.beats_pytorch(1 << 20),
+    first_supported(VNNI, AVX2, NEON) is None or not matmul.beats_pytorch(1 << 20),
     reason="PyTorch is faster here",
 )
 @pytest.mark.skipif(gpu.has_driver(), reason="needs a machine without a GPU")

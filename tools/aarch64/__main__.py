@@ -29,7 +29,7 @@ _DEBIAN = (
 )
 """Packages of Debian 12."""
 _PACKAGES = "click numba numpy platformdirs pooch requests safetensors tokenizers tqdm pytest"
-_MODELS, _LANES = ("lmc-3m", "ladder-200k"), 4
+_MODELS, _LANES = ("none", "lmc-3m", "ladder-200k"), 4
 _RAW = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))[:3000]
 _CPU_INFO = """processor\t: {}
 Features\t: fp asimd aes sha2 crc32 atomics asimdrdm asimddp
