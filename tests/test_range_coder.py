@@ -70,6 +70,22 @@ def test_any_symbols_come_back_whatever_their_probability(values: list[int], cut
     assert np.array_equal(decoded, symbols)
 
 
+@pytest.mark.parametrize("vocab_size", [3, 256])
+def test_intervals_code_what_whole_rows_code(vocab_size: int) -> None:
+    rng = np.random.default_rng(8)
+    freqs = freqs_from(rng.dirichlet(np.full(vocab_size, 0.02) + 1e-9, 2000))
+    symbols = rng.integers(0, vocab_size, len(freqs)).astype(np.int32)
+    symbols[:100], symbols[100:200] = 0, vocab_size - 1
+    stops = np.cumsum(freqs.astype(np.int64) + 1, axis=1)[np.arange(len(freqs)), symbols]
+    widths = freqs[np.arange(len(freqs)), symbols].astype(np.int64) + 1
+    rows, intervals = RangeEncoder(), RangeEncoder()
+
+    rows.encode(symbols, freqs)
+    intervals.encode_intervals(stops - widths, widths)
+
+    assert intervals.payload() == rows.payload()
+
+
 def test_a_certain_predictor_costs_almost_nothing() -> None:
     symbols = np.full(100_000, 65, np.int32)
     certain = np.zeros((1, 256), np.float32)

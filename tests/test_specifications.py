@@ -17,7 +17,7 @@ from lmcompress.gpt.quantization import ARITHMETIC_VERSION, ExactWeights
 from lmcompress.gpt.reference_engine import TorchEngine
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds, is_open
-from lmcompress.tokenizer.spelling import HostSums, spell
+from lmcompress.tokenizer.spelling import HostSums, prefix_sums, spell
 from lmcompress.tokenizer.vocabulary import TokenTable
 from tests.support.coding import lane_lengths
 from tests.support.exactness import CONFIGS, random_tokens, random_weights
@@ -160,8 +160,8 @@ def test_a_second_implementation_spells_tokens_alike(most: int) -> None:
     numerators = {s: int(rng.integers(0, most)) * (s < table.escape) for s in spellings}
     in_order = np.array([[numerators[s] for s in table.trie.order.tolist()]], np.int32)
 
-    sums = HostSums(table.trie, np.repeat(in_order, len(symbols), axis=0))
-    rounds = spell(table.trie, sums, symbols)
+    sums = HostSums(table.trie, prefix_sums(np.repeat(in_order, len(symbols), axis=0)))
+    rounds = spell(table.trie, sums, symbols, len(symbols))
 
     for lane, symbol in enumerate(symbols.tolist()):
         mine = rounds.lanes == lane

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lmcompress.adaptive.state import MOST_PARAMETERS
 from lmcompress.range_coder import PRECISION_BITS, Freqs
 from lmcompress.tokenizer.rounds import Rounds
-from lmcompress.tokenizer.spelling import HostSums, Sums, TokenWalk, spell
+from lmcompress.tokenizer.spelling import HostSums, Sums, TokenWalk, prefix_sums, spell
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ROWS_PER_THREAD = 512
 """Rows (lanes x steps) of one pass of a thread: enough to make products efficient, few enough for
 intermediate results to stay in the cache."""
+_MOST_SUMS = 1 << 20
+"""Sums over a vocabulary that are held at once, unless a step takes more: 8 MB."""
 GPU_ROWS = 1 << 15
 """Rows of an encoder's block on a GPU: several passes, so that copies and passes overlap."""
 
@@ -320,12 +322,15 @@ class TokenPredictor(GPTPredictor):
         on_logits: OnLogits | None = None,
     ) -> Iterator[Rounds]:
         """See `Predictor`."""
-        lanes = len(tokens)
-        for step, rows in enumerate(self._rows(tokens)):
-            coming = symbols[step * lanes : (step + 1) * lanes]
+        lanes, trie = len(tokens), self.table.trie
+        rows = self._rows(tokens).reshape(-1, self.vocab_size)
+        most = max(1, _MOST_SUMS // (self.vocab_size * lanes)) * lanes
+        for start in range(0, len(symbols), most):
+            coming = symbols[start : start + most]
+            part = rows[start : start + len(coming)]
             if on_logits:
-                on_logits(self._on_host(rows[: len(coming)]), coming)
-            yield spell(self.table.trie, self._sums(rows[: len(coming)]), coming)
+                on_logits(self._on_host(part), coming)
+            yield spell(trie, self._sums(part), coming, lanes)
 
     def walk(self, tokens: npt.NDArray[np.int64]) -> Walk:
         """See `Predictor`."""
@@ -381,20 +386,21 @@ def new_predictor(
 
         spelling = DeviceSpelling(trie, vocab_size, device)
         return DeviceTokenPredictor(weights, engine, policy, spelling)
-    numerators = _numerators(trie.order, device)
-    return TokenPredictor(weights, engine, policy, lambda rows: HostSums(trie, numerators(rows)))
+    sums = _prefix_sums(trie.order, vocab_size, device)
+    return TokenPredictor(weights, engine, policy, lambda rows: HostSums(trie, sums(rows)))
 
 
-def _numerators(
-    order: npt.NDArray[np.int32], device: str
-) -> Callable[[Logits], npt.NDArray[np.int32]]:
+def _prefix_sums(
+    order: npt.NDArray[np.int32], vocab_size: int, device: str
+) -> Callable[[Logits], npt.NDArray[np.int64]]:
     if device == "reference":
         from lmcompress.gpt.numerators import ReferenceNumerators
 
-        return ReferenceNumerators(order)
-    from lmcompress.gpt.cpu.numerators import FastNumerators
+        numerators = ReferenceNumerators(order)
+        return lambda logits: prefix_sums(numerators(logits))
+    from lmcompress.gpt.cpu.numerators import FastSums
 
-    return FastNumerators(order)
+    return FastSums(order, vocab_size)
 
 
 def _engine(

@@ -8,6 +8,7 @@ methods tried on a segment share the predictor's output.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -20,8 +21,9 @@ from lmcompress.codec.predictor import OnLogits
 from lmcompress.codec.session import Opened
 from lmcompress.errors import CorruptFrameError
 from lmcompress.format.frame import Method
-from lmcompress.range_coder import Freqs, RangeEncoder, quantized_code_length_bits
+from lmcompress.range_coder import PRECISION_BITS, Freqs, RangeEncoder
 from lmcompress.range_decoder import RangeDecoder
+from lmcompress.tokenizer.intervals import intervals_of
 from lmcompress.tokenizer.rounds import ALWAYS, Rounds, is_open
 
 Lanes = npt.NDArray[np.int32]
@@ -51,25 +53,12 @@ class DirectStage:
 
     def encode(self, encoder: RangeEncoder, rounds: Rounds) -> None:
         """Encodes the bytes of rounds, and the ends of their tokens."""
-        if (rounds.ends == ALWAYS).all():
-            encoder.encode(rounds.symbols.astype(np.int32), rounds.freqs)
-            return
-        start = 0
-        for stop in np.cumsum(rounds.sizes):
-            part = slice(start, stop)
-            encoder.encode(rounds.symbols[part].astype(np.int32), rounds.freqs[part])
-            ends = rounds.ends[part]
-            chosen = rounds.is_end[part][is_open(ends)].astype(np.int32)
-            encoder.encode(chosen, _end_freqs(ends[is_open(ends)]))
-            start = stop
+        encoder.encode_intervals(*intervals_of(rounds))
 
     def code_length(self, rounds: Rounds) -> float:
         """Returns the bits that `encode` takes."""
-        choices = is_open(rounds.ends)
-        ends = _end_freqs(rounds.ends[choices])
-        return quantized_code_length_bits(
-            rounds.freqs, rounds.symbols
-        ) + quantized_code_length_bits(ends, rounds.is_end[choices].astype(np.int32))
+        _, widths = intervals_of(rounds)
+        return float((PRECISION_BITS - np.log2(widths)).sum())
 
     def decode(self, decoder: RangeDecoder, lanes: Lanes, freqs: Freqs) -> npt.NDArray[np.uint8]:
         """Decodes a byte of each of some lanes (k,), rising, under freqs (k, 256)."""
@@ -138,17 +127,30 @@ def segment_rounds(
     Args:
       symbols: Bytes or tokens (n,), at least one for each lane.
       opened: The predictor.
-      progress: Called with the number of bytes of each block that was taken.
+      progress: Called with the number of bytes of what was taken.
       on_logits: See `Predictor.spell`.
     """
+    coming = _predicted(symbols, opened, on_logits)
+    for rounds in _ahead(coming, opened.pool) if opened.pool else coming:
+        yield rounds
+        if progress:
+            progress(len(rounds.symbols))
+
+
+def _predicted(
+    symbols: npt.NDArray[np.int32], opened: Opened, on_logits: OnLogits | None
+) -> Iterator[Rounds]:
     args = opened.lanes, opened.block, opened.predictor, opened.first_token
     for tokens, coming in segment_blocks(symbols, *args):
-        done = 0
-        for rounds in opened.predictor.spell(tokens, coming, on_logits):
-            yield rounds
-            done += len(rounds.symbols)
-        if progress:
-            progress(done)
+        yield from opened.predictor.spell(tokens, coming, on_logits)
+
+
+def _ahead(rounds: Iterator[Rounds], pool: Executor) -> Iterator[Rounds]:
+    """Yields what it is given; a thread of the pool's works out the next ones meanwhile."""
+    found = pool.submit(next, rounds, None)
+    while (result := found.result()) is not None:
+        found = pool.submit(next, rounds, None)
+        yield result
 
 
 def decode_segment(

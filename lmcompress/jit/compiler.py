@@ -39,6 +39,7 @@ _SOURCES = (
     "jit",
     "range_coder.py",
     "range_decoder.py",
+    "tokenizer/intervals.py",
     "tokenizer/rounds.py",
     "tokenizer/spelling.py",
     "tokenizer/trie.py",

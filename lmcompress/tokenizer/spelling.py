@@ -68,7 +68,7 @@ def _end_of(trie, node, sums):
         return np.int64(_ALWAYS // 2)
     shift = _shift_of(whole)
     end = ((own >> shift) << PRECISION_BITS) // (whole >> shift)
-    return np.int64(min(max(end, 1), _ALWAYS - 1))
+    return np.int64(min(max(end, 2), _ALWAYS - 2))
 
 
 @lean_kernel
@@ -79,19 +79,28 @@ def _ancestor(trie, node, depth):
 
 
 @kernel
-def _follow(trie, symbols, sizes, lanes, nodes, is_end):
-    """Fills in the nodes that spell a symbol (n,) in each lane, one byte of each at a time."""
-    row = 0
-    for depth in range(sizes.shape[0]):
-        start = row
-        for i in range(symbols.shape[0]):
-            leaf = trie.node[symbols[i]]
-            if trie.depth[leaf] <= depth:
-                continue
-            node = _ancestor(trie, leaf, depth + 1)
-            lanes[row], nodes[row], is_end[row] = i, node, node == leaf
-            row += 1
-        sizes[depth] = row - start
+def _follow(trie, symbols, lane_count, sizes, rows, nodes, is_end):
+    """Fills in the nodes that spell symbols (n,), step-major, one byte of each lane at a time.
+
+    `rows` says which symbol a byte belongs to. Returns the number of rounds.
+    """
+    k, rounds = 0, 0
+    for first in range(0, symbols.shape[0], lane_count):
+        depth, stop = 0, min(first + lane_count, symbols.shape[0])
+        while True:
+            start = k
+            for i in range(first, stop):
+                leaf = trie.node[symbols[i]]
+                if trie.depth[leaf] <= depth:
+                    continue
+                node = _ancestor(trie, leaf, depth + 1)
+                rows[k], nodes[k], is_end[k] = i, node, node == leaf
+                k += 1
+            if k == start:
+                break
+            sizes[rounds] = k - start
+            rounds, depth = rounds + 1, depth + 1
+    return rounds
 
 
 @lean_kernel
@@ -104,15 +113,15 @@ def _child(trie, node, letter):
 
 
 @kernel
-def _freqs_of(trie, sums, lanes, nodes, freqs):
-    for k in range(lanes.shape[0]):
-        _fill_freqs(trie, nodes[k], sums[lanes[k]], freqs, k)
+def _freqs_of(trie, sums, rows, nodes, freqs):
+    for k in range(rows.shape[0]):
+        _fill_freqs(trie, nodes[k], sums[rows[k]], freqs, k)
 
 
 @kernel
-def _ends_of(trie, sums, lanes, nodes, ends):
-    for k in range(lanes.shape[0]):
-        ends[k] = _end_of(trie, nodes[k], sums[lanes[k]])
+def _ends_of(trie, sums, rows, nodes, ends):
+    for k in range(rows.shape[0]):
+        ends[k] = _end_of(trie, nodes[k], sums[rows[k]])
 
 
 @kernel
@@ -134,51 +143,55 @@ def prefix_sums(numerators: Integers) -> npt.NDArray[np.int64]:
 
 
 class Sums(Protocol):
-    """What a model says of the next token of each of n lanes, by nodes of the trie."""
+    """What a model says of n tokens to come, by nodes of the trie."""
 
-    def freqs(self, lanes: Integers, nodes: Integers) -> Freqs:
-        """Returns the frequencies of the byte after a node, of k lanes and nodes: (k, 256)."""
+    def freqs(self, rows: Integers, nodes: Integers) -> Freqs:
+        """Returns the frequencies of the byte after a node: (k, 256).
 
-    def ends(self, lanes: Integers, nodes: Integers) -> Integers:
-        """Returns how likely tokens end at nodes, NEVER .. ALWAYS, of k lanes and nodes: (k,)."""
+        Args:
+          rows: Which of the n tokens, (k,).
+          nodes: What is known of its bytes, (k,).
+        """
+
+    def ends(self, rows: Integers, nodes: Integers) -> Integers:
+        """Returns how likely tokens end at nodes, NEVER .. ALWAYS, (k,)."""
 
 
 class HostSums:
-    """Sums of softmax numerators, in numba."""
+    """Prefix sums of softmax numerators, in numba."""
 
-    def __init__(self, trie: Trie, numerators: Integers) -> None:
-        """Takes numerators (n, s) in the trie's order."""
-        self._trie, self._sums = trie, prefix_sums(numerators)
+    def __init__(self, trie: Trie, sums: npt.NDArray[np.int64]) -> None:
+        """Takes sums (n, s + 1) in the trie's order."""
+        self._trie, self._sums = trie, sums
 
-    def freqs(self, lanes: Integers, nodes: Integers) -> Freqs:
+    def freqs(self, rows: Integers, nodes: Integers) -> Freqs:
         """See `Sums`."""
-        freqs = np.empty((len(lanes), 256), np.float32)
-        _freqs_of(self._trie, self._sums, lanes, nodes, freqs)
+        freqs = np.empty((len(rows), 256), np.float32)
+        _freqs_of(self._trie, self._sums, rows, nodes, freqs)
         return freqs
 
-    def ends(self, lanes: Integers, nodes: Integers) -> Integers:
+    def ends(self, rows: Integers, nodes: Integers) -> Integers:
         """See `Sums`."""
-        ends = np.empty(len(lanes), np.int32)
-        _ends_of(self._trie, self._sums, lanes, nodes, ends)
+        ends = np.empty(len(rows), np.int32)
+        _ends_of(self._trie, self._sums, rows, nodes, ends)
         return ends
 
 
-def spell(trie: Trie, sums: Sums, symbols: Symbols) -> Rounds:
-    """Returns the rounds of one symbol (n,) in each of n lanes.
+def spell(trie: Trie, sums: Sums, symbols: Symbols, lanes: int) -> Rounds:
+    """Returns the rounds of symbols.
 
     Args:
       trie: Of the vocabulary.
-      sums: What the model says of the tokens.
-      symbols: What is to be coded.
+      sums: What the model says of each symbol.
+      symbols: What is to be coded, (n,), step-major; the last step may be short of some lanes.
+      lanes: Symbols of a full step.
     """
-    depths = trie.depth[trie.node[symbols]]
-    count = int(depths.sum())
-    sizes = np.empty(int(depths.max()), np.int32)
-    lanes, nodes = np.empty(count, np.int32), np.empty(count, np.int32)
-    is_end = np.empty(count, np.bool_)
-    _follow(trie, symbols, sizes, lanes, nodes, is_end)
-    freqs = sums.freqs(lanes, trie.parent[nodes])
-    return Rounds(sizes, lanes, trie.byte[nodes], freqs, sums.ends(lanes, nodes), is_end)
+    count = int(trie.depth[trie.node[symbols]].sum())
+    sizes, is_end = np.empty(count, np.int32), np.empty(count, np.bool_)
+    rows, nodes = np.empty(count, np.int32), np.empty(count, np.int32)
+    rounds = _follow(trie, symbols, lanes, sizes, rows, nodes, is_end)
+    freqs, ends = sums.freqs(rows, trie.parent[nodes]), sums.ends(rows, nodes)
+    return Rounds(sizes[:rounds], rows % np.int32(lanes), trie.byte[nodes], freqs, ends, is_end)
 
 
 class TokenWalk:

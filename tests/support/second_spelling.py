@@ -54,4 +54,4 @@ def end_after(spellings: Mapping[int, bytes], numerators: Mapping[int, int], spe
     whole = sum(numerators[s] for s in every)
     if not whole:
         return P // 2
-    return min(max(shifted(sum(numerators[s] for s in own), whole, P), 1), P - 1)
+    return min(max(shifted(sum(numerators[s] for s in own), whole, P), 2), P - 2)

@@ -8,7 +8,7 @@ import pytest
 from lmcompress.errors import CorruptFrameError
 from lmcompress.range_coder import check_freqs, symbol_bits
 from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds, is_open
-from lmcompress.tokenizer.spelling import HostSums, TokenWalk, longest_symbols, spell
+from lmcompress.tokenizer.spelling import HostSums, TokenWalk, longest_symbols, prefix_sums, spell
 from lmcompress.tokenizer.vocabulary import TokenTable
 
 WORDS = [b"a", b"ab", b"abc", b"abcd", b"b", b"bcd", b"", b"ab", b"cab"]
@@ -28,11 +28,12 @@ def random_numerators(table: TokenTable, rows: int, most: int = 1 << 30) -> np.n
 
 
 def spell_of(table: TokenTable, numerators: np.ndarray, symbols: np.ndarray) -> Rounds:
-    return spell(table.trie, HostSums(table.trie, numerators), symbols)
+    sums = HostSums(table.trie, prefix_sums(numerators))
+    return spell(table.trie, sums, symbols, len(symbols))
 
 
 def walk_of(table: TokenTable, numerators: np.ndarray) -> TokenWalk:
-    return TokenWalk(table.trie, HostSums(table.trie, numerators), len(numerators))
+    return TokenWalk(table.trie, HostSums(table.trie, prefix_sums(numerators)), len(numerators))
 
 
 def exact_cost(table: TokenTable, numerators: np.ndarray, rounds: Rounds, i: int) -> float:
@@ -122,6 +123,23 @@ def test_two_tokens_that_are_spelled_alike_are_coded_as_the_first() -> None:
     numerators = np.where(np.isin(table.trie.order, (1, 7)), 1 << 20, 0).astype(np.int32)
     rounds = spell_of(table, numerators[None], np.array([1], np.int32))
     assert coded_cost(rounds, 0) < 0.001  # the sum of both
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 30, 31])
+def test_many_steps_are_spelled_as_one_after_the_other(count: int) -> None:
+    table, lanes = random_table(6), 5
+    symbols = table.canonical(np.arange(0, 31 * count, 31, dtype=np.int32))
+    numerators = random_numerators(table, count)
+    sums = HostSums(table.trie, prefix_sums(numerators))
+
+    found = spell(table.trie, sums, symbols, lanes)
+
+    steps = [
+        spell_of(table, numerators[start : start + lanes], symbols[start : start + lanes])
+        for start in range(0, count, lanes)
+    ]
+    for i, array in enumerate(found.arrays()):
+        assert np.array_equal(array, np.concatenate([step.arrays()[i] for step in steps]))
 
 
 def test_a_walk_finds_every_symbol_again() -> None:

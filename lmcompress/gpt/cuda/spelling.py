@@ -77,7 +77,7 @@ class DeviceSums:
         first, own_stop, stop = trie.first[node], trie.own_stop[node], trie.stop[node]
         low = self._sums[lane, first]
         own, whole = self._sums[lane, own_stop] - low, self._sums[lane, stop] - low
-        end = _scaled(own, whole, 1 << PRECISION_BITS).clamp(1, ALWAYS - 1)
+        end = _scaled(own, whole, 1 << PRECISION_BITS).clamp(2, ALWAYS - 2)
         end = torch.where(whole > 0, end, ALWAYS // 2)
         end = torch.where(own_stop == stop, ALWAYS, end)
         return np.asarray(torch.where(first == own_stop, NEVER, end).int().cpu())

@@ -8,7 +8,7 @@ import torch
 
 from lmcompress.gpt.cuda.spelling import DeviceSpelling
 from lmcompress.gpt.numerators import ReferenceNumerators
-from lmcompress.tokenizer.spelling import HostSums
+from lmcompress.tokenizer.spelling import HostSums, prefix_sums
 from lmcompress.tokenizer.trie import Trie, build_trie
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -28,7 +28,7 @@ def test_every_node_says_what_it_says_on_the_host(vocab_size: int, scale: float)
     trie = random_trie(vocab_size)
     generator = np.random.default_rng(4)
     logits = (scale * generator.standard_normal((3, vocab_size))).astype(np.float32)
-    host = HostSums(trie, ReferenceNumerators(trie.order)(logits))
+    host = HostSums(trie, prefix_sums(ReferenceNumerators(trie.order)(logits)))
     device = DeviceSpelling(trie, vocab_size, DEVICE)(torch.from_numpy(logits).to(DEVICE))
     some = generator.permutation(len(trie.first))[:2000].astype(np.int32)
     nodes = np.append(some, 0).astype(np.int32)  # the root too
