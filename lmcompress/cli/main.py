@@ -20,6 +20,7 @@ from click.shell_completion import CompletionItem
 
 from lmcompress import __version__
 from lmcompress.cli.bench import bench, demo
+from lmcompress.cli.columns import columns
 from lmcompress.cli.completion import complete_files, completion
 from lmcompress.cli.compress import compress
 from lmcompress.cli.decompress import decompress, test
@@ -86,7 +87,7 @@ def lmcompress(verbose: bool) -> None:
 
 
 for _command in (
-    compress, decompress, test, info, score, explain, prove, models, fetch, train,
+    compress, decompress, test, info, score, columns, explain, prove, models, fetch, train,
     train_tokenizer, bench, demo, reproduce, report, completion,
 ):  # fmt: skip
     lmcompress.add_command(_command)

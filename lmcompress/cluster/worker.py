@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ def compress(job: Job, files: _Files, raw: bytes) -> tuple[str, bytes]:
 def score(job: Job, files: _Files, raw: bytes) -> tuple[str, scoring.Score]:
     """Returns the node, and the code lengths of a segment; raises what `compress` does."""
     return node_id(), scoring.score(raw, _proven_model(job, files[0]), job.config)
+
+
+def each_column(
+    job: Job, files: _Files, work: Callable[..., Any], columns: list[list[Any]]
+) -> tuple[str, list[Any]]:
+    """Returns the node, and `work(cells, model, config)` of the cells of each column."""
+    model = _proven_model(job, files[0])
+    return node_id(), [work(cells, model, job.config) for cells in columns]
 
 
 def decompress(config: CodecConfig, files: _Files, encoded: Encoded) -> tuple[str, bytes]:
