@@ -109,6 +109,12 @@ NEEDS: dict[str, str] = {
 }
 """What an experiment takes besides texts and time; `reproduce --list` shows it."""
 
+READS: dict[str, tuple[str, ...]] = {
+    "figure_2": ("table_1",),
+    "findings": ("table_1", "figure_4", "table_2"),
+}
+"""Whose records an experiment reads: it runs after those."""
+
 WITHOUT_QUICK = {"exactness_cost", "gptzip", "claims"}
 """These have no quick form: they need the float weights of a long training or a download, or take
 a minute and round as the machine does."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmcompress.cli.cluster import cluster_option
 from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.options import (
     codec_config,
@@ -55,11 +57,12 @@ _HAS_NOT_SEEN_DEMO = "lmc-3m"
     help="Plot bits per byte, a bar for each codec and file, and below them, for all files "
     "together, against speed.",
 )  # fmt: skip
+@cluster_option("Measure each codec on each FILE on one CPU of")
 @force_option
 @quiet_option
 def bench(
     files: tuple[str, ...], codecs: str, models: str, as_json: bool, csv: str | None,
-    plot: str | None, force: bool, quiet: bool, **options: Any,
+    plot: str | None, cluster: str | None, force: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Compress and decompress each FILE with every codec and model, check the result, and time it.
 
@@ -81,18 +84,28 @@ def bench(
             loaded[name] = _load(name)
     if not loaded:
         return errors.exit_code
-    from lmcompress.benchmark.harness import run_benchmark
     from lmcompress.benchmark.records import to_csv, to_json
 
-    progress = _progress(quiet)
+    run, progress = _run_with(cluster), _progress(quiet)
     with compiling_told(quiet=quiet):
-        records = run_benchmark(loaded, _names(codecs), _names(models), config, progress)
+        records = run(loaded, _names(codecs), _names(models), config, progress)
     click.echo(to_json(records) if as_json else _tables(records))
     if csv:
         to_csv(records, Path(csv), overwrite=force)
     if plot:
         plot_benchmark(records, Path(plot), overwrite=force)
     return errors.exit_code
+
+
+def _run_with(cluster: str | None) -> Callable[..., list[Record]]:
+    """Returns what takes the measurements: this machine, or a cluster."""
+    if cluster is None:
+        from lmcompress.benchmark.harness import run_benchmark
+
+        return run_benchmark
+    from lmcompress.benchmark.on_cluster import run_on_cluster
+
+    return functools.partial(run_on_cluster, address=cluster)
 
 
 @click.command(

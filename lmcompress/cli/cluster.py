@@ -10,12 +10,17 @@ import click
 
 Command = Callable[..., Any]
 
-cluster_option = click.option(
-    "--cluster",
-    metavar="ADDRESS",
-    help="Share the segments among the nodes of a Ray cluster: auto, which is this machine's, "
-    "HOST:PORT or ray://HOST:PORT. Changes no byte.",
-)
+
+def cluster_option(what: str) -> Callable[[Command], Command]:
+    """Returns the option --cluster; its help says what the nodes share."""
+    return click.option(
+        "--cluster",
+        metavar="ADDRESS",
+        help=f"{what} a Ray cluster: auto, which is this machine's, HOST:PORT or ray://HOST:PORT.",
+    )
+
+
+share_segments_option = cluster_option("Changes no byte: share the segments among the nodes of")
 
 
 class _Share(click.ParamType):  # type: ignore[type-arg]

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @prompt_option
 @device_options
-@cluster_option
+@cluster_option("Share the records among the nodes of")
 @force_option
 @json_option
 @quiet_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmcompress.cli.cluster import audit_option, cluster_option, compress_with
+from lmcompress.cli.cluster import audit_option, compress_with, share_segments_option
 from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.files import SUFFIX, Destination, Job, has_suffix, output_options
 from lmcompress.cli.levels import apply_level, level_option
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 @device_options
 @memory_limit_option
 @resume_option
-@cluster_option
+@share_segments_option
 @audit_option
 @force_option
 @sync_option

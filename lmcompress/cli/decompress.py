@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from lmcompress.cli.cluster import cluster_option, decompress_with
+from lmcompress.cli.cluster import decompress_with, share_segments_option
 from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.files import (
     SUFFIX,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 @device_options
 @limit_options
 @part_options
-@cluster_option
+@share_segments_option
 @force_option
 @sync_option
 @quiet_option
@@ -106,7 +106,7 @@ def decompress(
 @prompt_option
 @device_options
 @limit_options
-@cluster_option
+@share_segments_option
 @quiet_option
 def test(
     files: tuple[str, ...], recursive: bool, model_override: str | None, cluster: str | None,

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from lmcompress.cli.cluster import cluster_option
 from lmcompress.errors import LmcompressError, did_you_mean
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +25,12 @@ _ROOT = Path(__file__).resolve().parents[2]
 )
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--quick", is_flag=True, help="Use small inputs, and write to results/quick.")
+@cluster_option(
+    "Run each experiment on one CPU of a node, from the newest commit. What it writes comes back. "
+    "ADDRESS is that of"
+)
 @click.option("--list", "as_list", is_flag=True, help="List the experiments, run none.")
-def reproduce(names: tuple[str, ...], quick: bool, as_list: bool) -> int:
+def reproduce(names: tuple[str, ...], quick: bool, cluster: str | None, as_list: bool) -> int:
     """Run each experiment NAME, or all of them, one after the other.
 
     Each writes records, tables and figures to results/. One that was interrupted resumes if it
@@ -51,7 +56,11 @@ def reproduce(names: tuple[str, ...], quick: bool, as_list: bool) -> int:
             click.echo(f"left out {name}: it has no quick form", err=True)
         for name in downloads:
             click.echo(f"left out {name}: it downloads a model; name it to run it", err=True)
-    failed = [name for i, name in enumerate(chosen) if not _run(root, name, i, len(chosen), quick)]
+    if cluster is not None:
+        failed = _failed_on_cluster(root, chosen, declared["READS"], cluster, quick=quick)
+    else:
+        runs = ((name, _run(root, name, i, len(chosen), quick)) for i, name in enumerate(chosen))
+        failed = [name for name, succeeded in runs if not succeeded]
     if quick and not _is_as_committed(root, chosen):
         failed.append("quick_rates")
     if failed:
@@ -96,6 +105,23 @@ def _chosen(names: Sequence[str], known: dict[str, str]) -> list[str]:
             hint = did_you_mean(name, known)
             raise LmcompressError(f"no experiment {name!r}: {hint}known are {', '.join(known)}")
     return list(dict.fromkeys(names)) or list(known)
+
+
+def _failed_on_cluster(
+    root: Path, names: Sequence[str], reads: dict[str, Sequence[str]], cluster: str, *, quick: bool
+) -> list[str]:
+    """Runs experiments on a cluster; returns the names of those that failed."""
+    from lmcompress.cluster.experiments import run_on_cluster
+
+    failed = []
+    outcomes = run_on_cluster(root, names, reads, quick=quick, address=cluster)
+    for i, outcome in enumerate(outcomes, 1):
+        ended = f"failed with exit code {outcome.code}" if outcome.code else "done"
+        label = f"[{i}/{len(names)}] {outcome.name}: {ended} on node {outcome.node[:8]}"
+        click.echo(f"{label}\n{outcome.last_lines}".rstrip(), err=True)
+        if outcome.code:
+            failed.append(outcome.name)
+    return failed
 
 
 def _run(root: Path, name: str, index: int, count: int, quick: bool) -> bool:

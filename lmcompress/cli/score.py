@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmcompress.cli.cluster import cluster_option, score_with
+from lmcompress.cli.cluster import score_with, share_segments_option
 from lmcompress.cli.errors import FileErrors
 from lmcompress.cli.options import (
     codec_config,
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     "the model alone would take, which bytes were likeliest, and what spoke for it. OUT ends in "
     ".parquet, .csv or .npz. Takes one FILE, and several times as long.",
 )
-@cluster_option
+@share_segments_option
 @force_option
 @json_option
 @quiet_option

@@ -41,19 +41,19 @@ def compress(job: Job, files: _Files, raw: bytes) -> tuple[str, bytes]:
     Raises:
       NodeRefusedError: If this node has another lmcompress, or does not give the known answer.
     """
-    return node_id(), compressed(raw, _proven_model(job, files[0]), job.config)
+    return node_id(), compressed(raw, proven_model(job, files[0]), job.config)
 
 
 def score(job: Job, files: _Files, raw: bytes) -> tuple[str, scoring.Score]:
     """Returns the node, and the code lengths of a segment; raises what `compress` does."""
-    return node_id(), scoring.score(raw, _proven_model(job, files[0]), job.config)
+    return node_id(), scoring.score(raw, proven_model(job, files[0]), job.config)
 
 
 def each_column(
     job: Job, files: _Files, work: Callable[..., Any], columns: list[list[Any]]
 ) -> tuple[str, list[Any]]:
     """Returns the node, and `work(cells, model, config)` of the cells of each column."""
-    model = _proven_model(job, files[0])
+    model = proven_model(job, files[0])
     return node_id(), [work(cells, model, job.config) for cells in columns]
 
 
@@ -63,7 +63,7 @@ def decompress(config: CodecConfig, files: _Files, encoded: Encoded) -> tuple[st
 
 
 @functools.lru_cache(maxsize=4)
-def _proven_model(job: Job, files: Any) -> Model:
+def proven_model(job: Job, files: Any) -> Model:
     """Returns the job's model once this process has shown that it computes what the driver does."""
     if lmcompress.__version__ != job.version:
         raise NodeRefusedError(
