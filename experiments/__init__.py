@@ -18,6 +18,7 @@ EXPERIMENTS: dict[str, str] = {
     "start_up": "Start-up time of commands",
     "growth": "Time and memory by file size",
     "cores": "Several cores against one, for a file of several segments",
+    "cluster": "A cluster's overhead, efficiency and memory",
     "random_access": "Reading from the middle of a file, by segment size",
     "exactness_cost": "What exact arithmetic costs in bits",
     "pretrained": "SmolLM2-135M, a published model, as a compressor",
@@ -45,7 +46,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Speed and memory": (
         "speed", "levels", "lane_speed", "growth", "start_up", "adaptive_speed", "step_profile",
-        "cores", "random_access",
+        "cores", "cluster", "random_access",
     ),
     "What each part is worth": (
         "mix_shift", "adaptive_ablation", "adaptive_lanes", "exactness_cost", "architectures",
@@ -98,6 +99,7 @@ CAPTIONS: dict[str, str] = {
 """Experiment and stem of a figure's file -> what a reader sees in it, for the page of results."""
 
 NEEDS: dict[str, str] = {
+    "cluster": "needs ray: pip install '.[cluster]'",
     "gptzip": "installs gptzip into the user's cache and downloads a model",
     "exactness_cost": "needs the float weights of lmc-3m in runs/",
     "pretrained": "downloads 98 MB",

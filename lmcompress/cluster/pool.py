@@ -6,6 +6,7 @@ whose result is wrong, is left out, and its tasks go elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -48,7 +49,8 @@ class Pool:
 
     def put(self, value: Any) -> list[Any]:
         """Puts a value into the object store, from which it reaches each node once."""
-        return [self._ray.put(value)]
+        with self._explained():
+            return [self._ray.put(value)]
 
     def nodes(self) -> dict[str, str]:
         """Returns the addresses of nodes that are alive and trusted, by id."""
@@ -77,7 +79,8 @@ class Pool:
         away = [*self.left_out, *([other_than] if other_than else [])]
         if away:
             remote = remote.options(label_selector={_NODE: f"!in({','.join(away)})"})
-        return remote.remote(*arguments)
+        with self._explained():
+            return remote.remote(*arguments)
 
     def in_order(
         self, work: Callable[..., tuple[str, Any]], items: Iterator[tuple[Item, tuple[Any, ...]]]
@@ -114,13 +117,20 @@ class Pool:
 
     def result(self, reference: Any) -> tuple[str, Any]:
         """Waits for a task; returns its node and result."""
+        with self._explained():
+            return self._ray.get(reference)  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Raises what a task has raised, and Ray's own errors as a ClusterError."""
         exceptions = self._ray.exceptions
         try:
-            return self._ray.get(reference)  # type: ignore[no-any-return]
-        except exceptions.ObjectStoreFullError as exc:
+            yield
+        except (exceptions.ObjectStoreFullError, exceptions.OutOfDiskError) as exc:
             raise ClusterError(
-                "the cluster's object store is full: take smaller segments (--segment-bytes), or "
-                "start Ray with a larger --object-store-memory"
+                "the cluster's object store is full, and so is the disk that it may use: take "
+                "smaller segments (--segment-bytes), or start Ray with a larger "
+                "--object-store-memory"
             ) from exc
         except exceptions.RayTaskError as exc:
             raise exc.cause if isinstance(exc.cause, Exception) else exc from None
