@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from lmcompress.cli.cluster import cluster_option
+from lmcompress.cli.needs import Needs, minutes_of, remember_minutes
 from lmcompress.errors import LmcompressError, did_you_mean
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +30,12 @@ _ROOT = Path(__file__).resolve().parents[2]
     "Run each experiment on one CPU of a node, from the newest commit. What it writes comes back. "
     "ADDRESS is that of"
 )
-@click.option("--list", "as_list", is_flag=True, help="List the experiments, run none.")
+@click.option(
+    "--list",
+    "as_list",
+    is_flag=True,
+    help="List the experiments and what they need: texts, packages, minutes. Runs none.",
+)
 def reproduce(names: tuple[str, ...], quick: bool, cluster: str | None, as_list: bool) -> int:
     """Run each experiment NAME, or all of them, one after the other.
 
@@ -40,10 +46,7 @@ def reproduce(names: tuple[str, ...], quick: bool, cluster: str | None, as_list:
     root = _checkout()
     declared = _declared_experiments(root)
     if as_list:
-        width = max(map(len, declared["EXPERIMENTS"]))
-        for name, title in declared["EXPERIMENTS"].items():
-            needs = declared["NEEDS"].get(name)
-            click.echo(f"{name:{width}}  {title}{f' ({needs})' if needs else ''}")
+        _list(root, declared, quick=quick)
         return 0
     chosen = _chosen(names, declared["EXPERIMENTS"])
     if quick:
@@ -56,6 +59,7 @@ def reproduce(names: tuple[str, ...], quick: bool, cluster: str | None, as_list:
             click.echo(f"left out {name}: it has no quick form", err=True)
         for name in downloads:
             click.echo(f"left out {name}: it downloads a model; name it to run it", err=True)
+    chosen = _possible(Needs.of(root, quick=quick), chosen, is_named=bool(names))
     if cluster is not None:
         failed = _failed_on_cluster(root, chosen, declared["READS"], cluster, quick=quick)
     else:
@@ -66,6 +70,40 @@ def reproduce(names: tuple[str, ...], quick: bool, cluster: str | None, as_list:
     if failed:
         raise LmcompressError(f"failed: {', '.join(failed)}; finished work is kept, run them again")
     return 0
+
+
+def _list(root: Path, declared: dict[str, Any], *, quick: bool) -> None:
+    """Prints each experiment with what it needs: texts, what else, minutes."""
+    needs, minutes = Needs.of(root, quick=quick), minutes_of(root)
+    width = max(map(len, declared["EXPERIMENTS"]))
+    for name, title in declared["EXPERIMENTS"].items():
+        found = [needs.described(name), declared["NEEDS"].get(name)]
+        if not quick and name in minutes:
+            found.append(f"{minutes[name]:g} minutes when it was run last")
+        click.echo(f"{name:{width}}  {title}")
+        click.echo(f"{'':{width}}  {'; '.join(filter(None, found))}")
+
+
+def _possible(needs: Needs, names: Sequence[str], *, is_named: bool) -> list[str]:
+    """Returns the experiments whose texts and packages are here or can be had; names the others.
+
+    Raises:
+      LmcompressError: If one that the user named is not among them, or none is left.
+    """
+    found = []
+    for name in names:
+        lacking = needs.lacking(name)
+        if lacking is None:
+            found.append(name)
+        elif is_named:
+            raise LmcompressError(f"{name} cannot run: {lacking}")
+        else:
+            click.echo(f"left out {name}: {lacking}", err=True)
+    if not found:
+        raise LmcompressError(
+            "no experiment has all that it needs: `lmcompress demo` needs nothing but Python"
+        )
+    return found
 
 
 def _is_as_committed(root: Path, names: Sequence[str]) -> bool:
@@ -133,7 +171,8 @@ def _run(root: Path, name: str, index: int, count: int, quick: bool) -> bool:
     command = [sys.executable, "-m", f"experiments.{name}", *(["--quick"] if quick else [])]
     code = subprocess.run(command, cwd=root, check=False).returncode
     ended = "done" if code == 0 else f"failed with exit code {code}"
-    click.echo(
-        f"[{index + 1}/{count}] {name}: {ended}, {time.monotonic() - started:.0f} s", err=True
-    )
+    seconds = time.monotonic() - started
+    click.echo(f"[{index + 1}/{count}] {name}: {ended}, {seconds:.0f} s", err=True)
+    if code == 0 and not quick:
+        remember_minutes(root, name, seconds)
     return code == 0

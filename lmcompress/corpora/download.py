@@ -8,7 +8,7 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -55,13 +55,13 @@ def unpack(archive: Path, url: str, member: str, raw_bytes: int) -> bytes:
 def _read_member(file: IO[bytes], suffixes: list[str], member: str, limit: int) -> bytes:
     if ".tar" in suffixes or ".tgz" in suffixes:
         with tarfile.open(fileobj=file, mode="r:*") as tar:
-            reader = tar.extractfile(member)
-            if reader is None:
-                raise KeyError(f"{member} is not a file")
-            return reader.read(limit)
+            return _read_from_tar(tar, member, limit)
     suffix = suffixes[-1] if suffixes else ""
     if suffix == ".zip":
-        with zipfile.ZipFile(file) as zipped, zipped.open(member) as reader:
+        with (
+            zipfile.ZipFile(file) as zipped,
+            zipped.open(_nearest(zipped.namelist(), member)) as reader,
+        ):
             return reader.read(limit)
     if suffix == ".bz2":
         with bz2.open(file) as reader:
@@ -70,6 +70,26 @@ def _read_member(file: IO[bytes], suffixes: list[str], member: str, limit: int) 
         with lzma.open(file) as reader:
             return reader.read(limit)
     return file.read(limit)
+
+
+def _read_from_tar(tar: tarfile.TarFile, member: str, limit: int) -> bytes:
+    """Returns a member, or with a * in its name all that are called so, joined by their names."""
+    names = [member]
+    if "*" in member:
+        names = sorted(n for n in tar.getnames() if PurePosixPath(n).match(member)) or names
+    raw = b""
+    for name in names:
+        reader = tar.extractfile(name)
+        if reader is None:
+            raise KeyError(f"{name} is not a file")
+        raw += reader.read(limit - len(raw))
+    return raw
+
+
+def _nearest(names: list[str], member: str) -> str:
+    """Returns the member's name, or that of the only one in any folder that is called so."""
+    alike = [name for name in names if name.endswith(f"/{member}")]
+    return alike[0] if member not in names and len(alike) == 1 else member
 
 
 def load_from_hub(name: str) -> bytes:

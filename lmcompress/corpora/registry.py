@@ -20,12 +20,12 @@ import importlib.resources
 import logging
 import lzma
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from lmcompress.corpora.download import load_from_hub, unpack
+from lmcompress.corpora.homes import Source, sources_of, split_range
 from lmcompress.errors import CorpusError, did_you_mean
 from lmcompress.system.atomic import naming
 from lmcompress.system.cache import cache_home
@@ -35,7 +35,6 @@ from lmcompress.system.stale import temporary_folder
 _log = logging.getLogger(__name__)
 
 DATA_VARIABLE = "LMCOMPRESS_DATA"
-_RANGE = re.compile(r"(?P<name>.+)@(?P<offset>\d+)\+(?P<count>\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Corpus:
     stored: str
     """Path in the data folder, where the file may be plain or .xz."""
     home: str
-    """URL, with #member for an archive, or a range of another corpus, or empty if it has none."""
+    """Downloads, as `homes.py` reads them, or a range of another corpus; empty if it has none."""
     licence: str
     kind: str
     split: Literal["train", "test"]
@@ -93,6 +92,23 @@ class CorpusLibrary:
             )
         return raw[start:stop]
 
+    def place_of(self, corpus: Corpus) -> str:
+        """Returns where a corpus comes from: a few words."""
+        if self._stored_path(corpus) is not None:
+            return f"in {DATA_VARIABLE}"
+        if self._cache_path(corpus).is_file():
+            return "in the cache"
+        return "to download" if corpus.home else "without a public home"
+
+    def make_available(self, corpus: Corpus) -> None:
+        """Downloads a corpus if it is not here yet.
+
+        Raises:
+          CorpusError: If that fails.
+        """
+        if self._stored_path(corpus) is None and not self._cache_path(corpus).is_file():
+            self._load_from_home(corpus)
+
     def _load_whole(self, corpus: Corpus) -> bytes:
         raw = self._load_stored(corpus)
         if raw is not None:
@@ -109,11 +125,7 @@ class CorpusLibrary:
         return self._load_from_home(corpus)
 
     def _load_stored(self, corpus: Corpus) -> bytes | None:
-        if self.data_dir is None:
-            return None
-        plain = corpus.stored.removesuffix(".xz")
-        paths = [self.data_dir / plain, self.data_dir / f"{plain}.xz"]
-        path = next((path for path in paths if path.is_file()), None)
+        path = self._stored_path(corpus)
         if path is None:
             return None
         try:
@@ -122,6 +134,13 @@ class CorpusLibrary:
             raise CorpusError(f"cannot read {path} ({error}): replace it") from error
         check(corpus, raw, f"{path}")
         return raw
+
+    def _stored_path(self, corpus: Corpus) -> Path | None:
+        if self.data_dir is None:
+            return None
+        plain = corpus.stored.removesuffix(".xz")
+        paths = [self.data_dir / plain, self.data_dir / f"{plain}.xz"]
+        return next((path for path in paths if path.is_file()), None)
 
     def _load_from_home(self, corpus: Corpus) -> bytes:
         if not corpus.home:
@@ -137,34 +156,28 @@ class CorpusLibrary:
 
     def _download(self, corpus: Corpus) -> bytes:
         """Downloads a corpus and keeps those that are in the same archive."""
-        url, _, member = corpus.home.partition("#")
+        sources = sources_of(corpus.home)
         with contextlib.ExitStack() as stack:
             with naming(self.cache_dir):
                 self.cache_dir.mkdir(parents=True, exist_ok=True)
                 folder = stack.enter_context(temporary_folder(self.cache_dir))
             archive = folder / "archive"
-            try:
-                fetch(url, archive, label=corpus.name)
-            except OSError as error:
-                raise CorpusError(
-                    f"cannot download {corpus.name} from {url} ({error}): go online, or put "
-                    f"{corpus.stored} into a folder and set {DATA_VARIABLE} to it"
-                ) from error
-            raw = unpack(archive, url, member, corpus.raw_bytes)
-            check(corpus, raw, f"the download from {url}")
+            raw = b"".join(_fetched(corpus, source, archive) for source in sources)
+            check(corpus, raw, f"the download from {corpus.home}")
             self._keep(corpus, raw, folder)
-            for other in self.registry.values():
-                if other is not corpus and other.home.startswith(f"{url}#"):
-                    self._keep_if_sound(other, archive, folder)
+            if len(sources) == 1:
+                for other in self.registry.values():
+                    if other is not corpus and other.home.startswith(f"{sources[0].url}#"):
+                        self._keep_if_sound(other, archive, folder)
         return raw
 
     def _keep_if_sound(self, corpus: Corpus, archive: Path, folder: Path) -> None:
         """Keeps a corpus that nobody has asked for; if it is damaged, asking for it says so."""
-        url, _, member = corpus.home.partition("#")
         try:
-            raw = unpack(archive, url, member, corpus.raw_bytes)
-            check(corpus, raw, url)
-        except CorpusError:
+            [source] = sources_of(corpus.home)
+            raw = _taken_out(corpus, source, archive)
+            check(corpus, raw, source.url)
+        except (CorpusError, ValueError):
             return
         self._keep(corpus, raw, folder)
 
@@ -180,13 +193,23 @@ class CorpusLibrary:
         return self.cache_dir / corpus.stored.removesuffix(".xz")
 
 
-def split_range(name: str) -> tuple[str, tuple[int, int] | None]:
-    """Splits "NAME@OFFSET+COUNT" into the name and (start, stop), or None for the whole."""
-    match = _RANGE.fullmatch(name)
-    if match is None:
-        return name, None
-    start = int(match["offset"])
-    return match["name"], (start, start + int(match["count"]))
+def _fetched(corpus: Corpus, source: Source, archive: Path) -> bytes:
+    """Downloads a source of a corpus to `archive`, in place of what is there; returns its bytes."""
+    archive.unlink(missing_ok=True)
+    try:
+        fetch(source.url, archive, label=corpus.name)
+    except OSError as error:
+        raise CorpusError(
+            f"cannot download {corpus.name} from {source.url} ({error}): go online, or put "
+            f"{corpus.stored} into a folder and set {DATA_VARIABLE} to it"
+        ) from error
+    return _taken_out(corpus, source, archive)
+
+
+def _taken_out(corpus: Corpus, source: Source, archive: Path) -> bytes:
+    start, stop = source.span or (0, corpus.raw_bytes)
+    raw = unpack(archive, source.url, source.member, stop)
+    return raw if source.span is None else raw[start:stop]
 
 
 def check(corpus: Corpus, raw: bytes, where: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from lmcompress.benchmark.records import Record, latest
-from lmcompress.corpora.registry import split_range
+from lmcompress.corpora import split_range
 from lmcompress.errors import LmcompressError
 from lmcompress.report.totals import codecs_on_all_files, rate_of_all
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import pytest
 
 import experiments
+from lmcompress import corpora
 from lmcompress.cli import reproduce
+from lmcompress.cli.needs import Needs
+from lmcompress.corpora import Corpus, CorpusLibrary
 from lmcompress.errors import LmcompressError
 from tests.support.command_line import Run, assert_one_line_error
 
@@ -40,17 +44,79 @@ def test_only_those_said_to_lack_it_have_no_quick_form() -> None:
 def test_list_names_all(run: Run) -> None:
     lines = run("reproduce", "--list").stdout.decode().splitlines()
 
-    assert [line.split()[0] for line in lines] == list(experiments.EXPERIMENTS)
+    assert [line.split()[0] for line in lines[::2]] == list(experiments.EXPERIMENTS)
     assert set(experiments.NEEDS) <= set(experiments.EXPERIMENTS)
-    for line in lines:
-        needs = experiments.NEEDS.get(line.split()[0])
-        assert line.endswith(f"({needs})") if needs else "(" not in line
+    for title, details in zip(lines[::2], lines[1::2], strict=True):
+        needs = experiments.NEEDS.get(title.split()[0])
+        assert re.match(r" +(no texts|[\d,]+ texts?, [\d,.]+ MB: \d)", details)
+        assert needs is None or needs in details
 
 
 def test_unknown_name_has_the_nearest(run: Run) -> None:
     result = run("reproduce", "figure3")
 
     assert_one_line_error(result, "did you mean figure_3?", "known are default_against_classical")
+
+
+@pytest.mark.parametrize("name", experiments.EXPERIMENTS)
+def test_each_text_that_an_experiment_names_is_among_its_needs(name: str) -> None:
+    tree = ast.parse((FOLDER / f"{name}.py").read_text("utf-8"))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    named = {text.partition("@")[0] for text in texts if isinstance(text, str)}
+    known = set(corpora.names())
+
+    declared = {
+        corpus.name
+        for quick in (False, True)
+        for corpus in Needs.of(FOLDER.parent, quick=quick).corpora_of(name)
+    }
+
+    assert named & known <= declared
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CorpusLibrary:
+    """A library of one text that is here, one that can be downloaded from nowhere, one homeless."""
+    (tmp_path / "here").write_bytes(b"text")
+    fields = 4, "0" * 64
+    registry = {
+        name: Corpus(name, *fields, name, home, "free", "prose", "test")
+        for name, home in (("here", ""), ("far", "http://127.0.0.1:9/far"), ("homeless", ""))
+    }
+    library = CorpusLibrary(registry, tmp_path / "cache", tmp_path)
+    monkeypatch.setattr(corpora, "default_library", lambda: library)
+    return library
+
+
+NEEDS = """
+TEXTS = {"figure_3": ("here",), "speed": ("here", "homeless"), "table_1": ("far",)}
+QUICK_TEXTS = {"figure_3": ("here",)}
+PACKAGES = {"growth": ("no_such_package",)}
+"""
+
+
+@pytest.mark.usefixtures("shelf")
+def test_what_cannot_be_had_is_left_out_by_name_and_the_rest_runs(
+    run: Run, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkout / "experiments" / "needs.py").write_text(NEEDS)
+    for name in experiments.EXPERIMENTS:
+        (checkout / "experiments" / f"{name}.py").touch()
+
+    result = run("reproduce")
+    named = run("reproduce", "figure_3", "growth")
+
+    assert result.code == 0, result.stderr
+    for reason in ("speed: homeless has no public download", "table_1: cannot download far from",
+                   "growth: it needs the package no_such_package"):  # fmt: skip
+        assert f"left out {reason}" in result.stderr
+    ran = [n for n in experiments.EXPERIMENTS if n not in ("speed", "table_1", "growth")]
+    assert re.findall(r"\] (\w+): done", result.stderr) == ran
+    assert_one_line_error(named, "growth cannot run: it needs the package no_such_package")
+    listed = run("reproduce", "--list").stdout.decode()
+    assert "2 texts, 0.0 MB: 1 in LMCOMPRESS_DATA, 1 without a public home" in listed
+    assert "1 to download" in listed
+    assert "0 minutes when it was run last" in listed
 
 
 @pytest.fixture
@@ -111,6 +177,7 @@ def test_a_quick_run_of_all_downloads_no_model(
 
     monkeypatch.setattr(reproduce, "_run", run_one)
     monkeypatch.setattr(reproduce, "_is_as_committed", lambda *_: True)
+    monkeypatch.setattr(reproduce, "_possible", lambda _needs, names, **_: names)
 
     said = run("reproduce", "--quick").stderr
     run("reproduce", "pretrained", "--quick")

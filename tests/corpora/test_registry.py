@@ -59,6 +59,11 @@ def zipped(name: str, raw: bytes) -> bytes:
     return packed.getvalue()
 
 
+SOURCES = tar_gz(
+    **{"src/b.py": RAW[70:] + b"?", "src/deep/a.py": b"no", "src/a.py": RAW[:70], "src/a.c": b"no"}
+)
+
+
 def cached_files(library: CorpusLibrary) -> list[str]:
     files = (path for path in library.cache_dir.rglob("*") if path.is_file())
     return sorted(str(path.relative_to(library.cache_dir)) for path in files)
@@ -231,6 +236,28 @@ def test_download_is_unpacked_and_cached(
     assert library.load("shelf/book") == RAW
     assert site.requests == [f"/{file}"]
     assert cached_files(library) == ["shelf/book"]
+
+
+@pytest.mark.parametrize(
+    ("home", "files"),
+    [
+        ("{url}/wiki_{{08..10}}", {"wiki_08": RAW[:9], "wiki_09": RAW[9:70], "wiki_10": RAW[70:]}),
+        ("{url}/b {url}/a.xz", {"a.xz": lzma.compress(RAW[5:]), "b": RAW[:5]}),
+        ("{url}/long.bz2@7+{size}", {"long.bz2": bz2.compress(b"Before " + RAW + b" after")}),
+        ("{url}/src.tar.gz#src/*.py@0+{size}", {"src.tar.gz": SOURCES}),
+        ("{url}/long.zip#book@0+{size}", {"long.zip": zipped("shelf/book", RAW + b" after")}),
+    ],
+    ids=["numbered", "two", "cut", "members", "head of a member in a folder"],
+)
+def test_a_home_may_be_several_downloads_or_a_part_of_one(
+    site: Site, make_library: Callable[..., CorpusLibrary], home: str, files: dict[str, bytes]
+) -> None:
+    for name, content in files.items():
+        (site.folder / name).write_bytes(content)
+    corpus = corpus_of(RAW, home=home.format(url=site.url, size=len(RAW)))
+
+    assert make_library(corpus).load("shelf/book") == RAW
+    assert len(site.requests) == len(files)
 
 
 def test_one_download_serves_all_members_of_an_archive(

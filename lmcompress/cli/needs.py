@@ -1,0 +1,86 @@
+"""What `reproduce` looks for before it computes anything: texts and packages of experiments."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import importlib.util
+import json
+import runpy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lmcompress import corpora
+from lmcompress.corpora import Corpus, CorpusLibrary
+from lmcompress.errors import CorpusError
+from lmcompress.system.atomic import replace_atomically
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What the experiments of a checkout need, in full or in their quick forms."""
+
+    texts: Mapping[str, tuple[str, ...]]
+    packages: Mapping[str, tuple[str, ...]]
+    library: CorpusLibrary
+
+    @classmethod
+    def of(cls, root: Path, *, quick: bool) -> Needs:
+        """Reads experiments/needs.py of a checkout; without one, nothing is needed."""
+        path = root / "experiments" / "needs.py"
+        found: dict[str, Any] = runpy.run_path(str(path)) if path.is_file() else {}
+        texts = found.get("QUICK_TEXTS" if quick else "TEXTS", {})
+        return cls(texts, found.get("PACKAGES", {}), corpora.default_library())
+
+    def corpora_of(self, experiment: str) -> list[Corpus]:
+        """Returns the texts of an experiment."""
+        known = self.library.registry
+        return [
+            known[name]
+            for wanted in self.texts.get(experiment, ())
+            for name in (
+                [n for n in known if n.startswith(wanted)] if wanted[-1] == "/" else [wanted]
+            )
+        ]
+
+    def described(self, experiment: str) -> str:
+        """Returns how many texts and bytes an experiment needs, and where they come from."""
+        texts = self.corpora_of(experiment)
+        if not texts:
+            return "no texts"
+        size = sum(corpus.raw_bytes for corpus in texts) / 1e6
+        places = collections.Counter(self.library.place_of(corpus) for corpus in texts)
+        where = ", ".join(f"{count} {place}" for place, count in sorted(places.items()))
+        return f"{len(texts)} text{'s' if len(texts) > 1 else ''}, {size:,.1f} MB: {where}"
+
+    def lacking(self, experiment: str) -> str | None:
+        """Returns what cannot be had of what an experiment needs; downloads what can."""
+        for package in self.packages.get(experiment, ()):
+            if importlib.util.find_spec(package) is None:
+                return f"it needs the package {package}"
+        for corpus in self.corpora_of(experiment):
+            try:
+                self.library.make_available(corpus)
+            except CorpusError as exc:
+                return str(exc)
+        return None
+
+
+def minutes_of(root: Path) -> dict[str, float]:
+    """Returns how many minutes each experiment took in full when it was run last."""
+    path = _minutes_file(root)
+    found: dict[str, float] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return found
+
+
+def remember_minutes(root: Path, experiment: str, seconds: float) -> None:
+    """Keeps what an experiment took, for `minutes_of`."""
+    found = minutes_of(root) | {experiment: round(seconds / 60, 1)}
+    _minutes_file(root).parent.mkdir(exist_ok=True)
+    with replace_atomically(_minutes_file(root), overwrite=True) as file:
+        file.write((json.dumps(dict(sorted(found.items())), indent=2) + "\n").encode())
+
+
+def _minutes_file(root: Path) -> Path:
+    return root / "results" / "minutes.json"
