@@ -6,6 +6,7 @@ EXPERIMENTS: dict[str, str] = {
     "round_trips": "Files of all kinds come back bit for bit",
     "non_text": "Executables, images and sound, with and without the adaptive stage",
     "prompt_records": "Small files with and without a prompt",
+    "in_context": "Records by the length of the text that is read before them",
     "adaptive_ablation": "What each part of the adaptive stage is worth",
     "adaptive_lanes": "What reading a file in several lanes costs in bits",
     "mix_shift": "Bits per byte along a file: the GPT, the adaptive stage, and both",
@@ -42,7 +43,7 @@ EXPERIMENTS: dict[str, str] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "Compared with other compressors": (
         "default_against_classical", "languages_and_logs", "round_trips", "non_text",
-        "prompt_records", "pretrained", "pretrained_whole", "model_sizes", "gptzip",
+        "prompt_records", "in_context", "pretrained", "pretrained_whole", "model_sizes", "gptzip",
     ),
     "Speed and memory": (
         "speed", "levels", "lane_speed", "growth", "start_up", "adaptive_speed", "step_profile",
@@ -61,6 +62,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 "Language Modeling Is Compression"."""
 
 CAPTIONS: dict[str, str] = {
+    "in_context/in-context": "Bits per byte of small records by how much text of the same kind is "
+    "read before each: zstd with a dictionary, the adaptive stage alone, a byte-level and a "
+    "token-level model. Bands are 95 % intervals.",
     "adaptive_lanes/lanes": "Bits per byte of three files by number of lanes: the GPT alone, with "
     "an adaptive stage for each lane, and with one that all lanes share. Sharing costs least.",
     "architectures/curves": "Bits per byte during training, on text not seen before: GPT-1, GPT-2 "
