@@ -24,6 +24,7 @@ EXPERIMENTS: dict[str, str] = {
     "exactness_cost": "What exact arithmetic costs in bits",
     "pretrained": "SmolLM2-135M, a published model, as a compressor",
     "pretrained_whole": "SmolLM2-135M on whole texts",
+    "pretrained_sizes": "Published families by size: GPT-2, Pythia, SmolLM2, Qwen3",
     "model_sizes": "Bits per byte by model size, compared with classical codecs",
     "table_1": "Table 1: codecs and models on text, images, speech and noise",
     "figure_2": "Figure 2: rates that count the model's bytes, by its size and the data's",
@@ -43,7 +44,8 @@ EXPERIMENTS: dict[str, str] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "Compared with other compressors": (
         "default_against_classical", "languages_and_logs", "round_trips", "non_text",
-        "prompt_records", "in_context", "pretrained", "pretrained_whole", "model_sizes", "gptzip",
+        "prompt_records", "in_context", "pretrained", "pretrained_whole", "pretrained_sizes",
+        "model_sizes", "gptzip",
     ),
     "Speed and memory": (
         "speed", "levels", "lane_speed", "growth", "start_up", "adaptive_speed", "step_profile",
@@ -62,6 +64,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 "Language Modeling Is Compression"."""
 
 CAPTIONS: dict[str, str] = {
+    "pretrained_sizes/by-size": "Bits per byte of three short texts, by the model's size and by "
+    "the time for both ways. Only what could be fetched where this was run is drawn.",
     "in_context/in-context": "Bits per byte of small records by how much text of the same kind is "
     "read before each: zstd with a dictionary, the adaptive stage alone, a byte-level and a "
     "token-level model. Bands are 95 % intervals.",
@@ -108,6 +112,7 @@ NEEDS: dict[str, str] = {
     "exactness_cost": "needs the float weights of lmc-3m in runs/",
     "pretrained": "downloads 98 MB",
     "pretrained_whole": "downloads 98 MB",
+    "pretrained_sizes": "downloads each model that it can reach",
     "table_2": "trains the models that are missing",
     "architectures": "trains the models that are missing",
     "candidates": "trains the models that are missing",

@@ -54,6 +54,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
         "i18n/udhr-rus.txt", "i18n/udhr-cmn_hans.txt",
     ),
     "pretrained_whole": (_ALICE, _JSON, "logs/Apache_2k.log"),
+    "pretrained_sizes": (_ALICE, _ENWIK8, _PYTHON),
     "model_sizes": ("calgary/book1", _ENWIK8, _WIKITEXT),
     "table_1": (*_MODALITIES, _EXTRACT),
     "figure_2": (*_MODALITIES, _EXTRACT),
@@ -82,6 +83,7 @@ QUICK_TEXTS: dict[str, tuple[str, ...]] = TEXTS | {
     "random_access": ("silesia/dickens",),
     "pretrained": (_ALICE,),
     "pretrained_whole": (_ALICE,),
+    "pretrained_sizes": (_ALICE,),
     "certificates": _SMALL[:1],
 }
 """What the quick forms need."""
@@ -95,6 +97,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "ladder_table": _PAPER,
     "pretrained": ("gguf", "tokenizers", "transformers"),
     "pretrained_whole": ("gguf", "tokenizers"),
+    "pretrained_sizes": ("gguf", "tokenizers", "huggingface_hub"),
     "scaling_law": ("scipy", "matplotlib"),
     "table_1": _PAPER,
     "table_2": ("tokenizers",),
