@@ -8,7 +8,6 @@ methods tried on a segment share the predictor's output.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -130,27 +129,12 @@ def segment_rounds(
       progress: Called with the number of bytes of what was taken.
       on_logits: See `Predictor.spell`.
     """
-    coming = _predicted(symbols, opened, on_logits)
-    for rounds in _ahead(coming, opened.pool) if opened.pool else coming:
-        yield rounds
-        if progress:
-            progress(len(rounds.symbols))
-
-
-def _predicted(
-    symbols: npt.NDArray[np.int32], opened: Opened, on_logits: OnLogits | None
-) -> Iterator[Rounds]:
     args = opened.lanes, opened.block, opened.predictor, opened.first_token
     for tokens, coming in segment_blocks(symbols, *args):
-        yield from opened.predictor.spell(tokens, coming, on_logits)
-
-
-def _ahead(rounds: Iterator[Rounds], pool: Executor) -> Iterator[Rounds]:
-    """Yields what it is given; a thread of the pool's works out the next ones meanwhile."""
-    found = pool.submit(next, rounds, None)
-    while (result := found.result()) is not None:
-        found = pool.submit(next, rounds, None)
-        yield result
+        for rounds in opened.predictor.spell(tokens, coming, on_logits):
+            yield rounds
+            if progress:
+                progress(len(rounds.symbols))
 
 
 def decode_segment(

@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +61,6 @@ class Opened:
     first_token: int
     """The token that every lane begins with."""
     prompt: PromptState | None = None
-    pool: Executor | None = None
-    """Its thread may run the model while the caller's codes what the model said before."""
 
 
 class Session:
@@ -169,10 +166,9 @@ class Session:
     def _open(self, lanes: int, block: int) -> Iterator[Opened]:
         with default_floating_point():
             prompt = self._read_prompt()
-            with self._predictor(lanes, block) as predictor, ThreadPoolExecutor(1) as pool:
+            with self._predictor(lanes, block) as predictor:
                 first = prompt.read_into(predictor, lanes) if prompt else predictor.bos_id
-                shared = pool if self.threads > 1 else None
-                yield Opened(predictor, lanes, block, first, prompt, shared)
+                yield Opened(predictor, lanes, block, first, prompt)
 
     def _predictor(self, lanes: int, block: int) -> contextlib.closing[Predictor]:
         args = self.model.weights, lanes, block, self.policy, self.device, self.threads
