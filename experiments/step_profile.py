@@ -33,6 +33,7 @@ from lmcompress.codec.session import Session
 from lmcompress.gpt.cpu.engine import CpuEngine
 from lmcompress.gpt.cpu.model import cpu_model
 from lmcompress.gpt.cpu.plan import Plan
+from lmcompress.gpt.engine import Outputs
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 from lmcompress.range_coder import Freqs, RangeEncoder
 from lmcompress.range_decoder import RangeDecoder
@@ -83,7 +84,7 @@ def engine_seconds(engine: CpuEngine, tokens: npt.NDArray[np.int64]) -> Seconds:
         functools.partial(clock.timed, part_of(call, engine.model.attend), call)  # type: ignore[arg-type]
         for call in plan.calls
     ]
-    whole.timed("plan", plan.run, tokens, _rows(tokens), None, 0)
+    whole.timed("plan", plan.run, tokens, Outputs(freqs=_rows(tokens)))
     rest = whole.seconds["plan"] - sum(clock.seconds.values())
     whole.timed("call", engine.predict, tokens)
     return {**clock.seconds, PARTS["freqs_from_logits"]: rest, WHOLE: whole.seconds["call"]}

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lmcompress.adaptive.state import MOST_PARAMETERS
 from lmcompress.range_coder import PRECISION_BITS, Freqs
 from lmcompress.tokenizer.rounds import Rounds
-from lmcompress.tokenizer.spelling import HostSums, Sums, TokenWalk, prefix_sums, spell
+from lmcompress.tokenizer.spelling import HostSums, Sums, TokenWalk, spell
 
 if TYPE_CHECKING:
     from lmcompress.gpt.quantization import ExactWeights
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 ROWS_PER_THREAD = 512
 """Rows (lanes x steps) of one pass of a thread: enough to make products efficient, few enough for
 intermediate results to stay in the cache."""
-_MOST_SUMS = 1 << 20
-"""Sums over a vocabulary that are held at once, unless a step takes more: 8 MB."""
 GPU_ROWS = 1 << 15
 """Rows of an encoder's block on a GPU: several passes, so that copies and passes overlap."""
 
@@ -299,17 +297,10 @@ class TokenPredictor(GPTPredictor):
 
     of_tokens = True
 
-    def __init__(
-        self,
-        weights: ExactWeights,
-        engine: _Engine,
-        policy: ContextPolicy,
-        sums: Callable[[Any], Sums],
-    ) -> None:
-        """Takes what turns rows of `_rows` into what they say of the trie's nodes."""
+    def __init__(self, weights: ExactWeights, engine: _Engine, policy: ContextPolicy) -> None:
         super().__init__(weights, engine, policy)
         assert weights.tokens is not None
-        self.table, self._sums = weights.tokens, sums
+        self.table = weights.tokens
 
     def read_as(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         """Returns the tokens that the model reads for symbols of any shape."""
@@ -322,40 +313,55 @@ class TokenPredictor(GPTPredictor):
         on_logits: OnLogits | None = None,
     ) -> Iterator[Rounds]:
         """See `Predictor`."""
-        lanes, trie = len(tokens), self.table.trie
-        rows = self._rows(tokens).reshape(-1, self.vocab_size)
-        most = max(1, _MOST_SUMS // (self.vocab_size * lanes)) * lanes
-        for start in range(0, len(symbols), most):
-            coming = symbols[start : start + most]
-            part = rows[start : start + len(coming)]
-            if on_logits:
-                on_logits(self._on_host(part), coming)
-            yield spell(trie, self._sums(part), coming, lanes)
+        lanes, steps = tokens.shape
+        shape = steps * lanes, self.vocab_size
+        logits = np.empty(shape, np.float32) if on_logits else None
+        sums = self._sums(tokens, logits)
+        if on_logits and logits is not None:
+            on_logits(logits[: len(symbols)], symbols)
+        yield spell(self.table.trie, sums, symbols, lanes)
 
     def walk(self, tokens: npt.NDArray[np.int64]) -> Walk:
         """See `Predictor`."""
-        return TokenWalk(self.table.trie, self._sums(self._rows(tokens)[0]), len(tokens))
+        return TokenWalk(self.table.trie, self._sums(tokens), len(tokens))
 
-    def _rows(self, tokens: npt.NDArray[np.int64]) -> Any:
-        """Returns logits (steps, lanes, vocab_size) where they are made use of."""
-        return self.logits(tokens)
+    def _sums(self, tokens: npt.NDArray[np.int64], logits: Logits | None = None) -> Sums:
+        """Returns what is said after each of tokens (lanes, steps), step-major: of all n.
 
-    def _on_host(self, rows: Any) -> Logits:
-        return np.asarray(rows)
+        `logits`, if given, is filled with the exact logits (n, vocab_size).
+        """
+        engine: Any = self._engine  # one of those that give sums
+        lanes, steps = tokens.shape
+        by_step = None if logits is None else logits.reshape(steps, lanes, -1)
+
+        parts: list[npt.NDArray[np.int64]] = self._evaluate(
+            tokens,
+            lambda part: engine.sums(tokens[:, part], None if by_step is None else by_step[part]),
+        )
+        sums = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return HostSums(self.table.trie, sums.reshape(steps * lanes, -1))
 
 
 class DeviceTokenPredictor(TokenPredictor):
-    """A `TokenPredictor` whose logits stay on a GPU."""
+    """A `TokenPredictor` whose logits and sums stay on a GPU."""
 
-    def _rows(self, tokens: npt.NDArray[np.int64]) -> Any:
+    def __init__(
+        self, weights: ExactWeights, engine: _Engine, policy: ContextPolicy, device: str
+    ) -> None:
+        from lmcompress.gpt.cuda.spelling import DeviceSpelling
+
+        super().__init__(weights, engine, policy)
+        self._spelling = DeviceSpelling(self.table.trie, self.vocab_size, device)
+
+    def _sums(self, tokens: npt.NDArray[np.int64], logits: Logits | None = None) -> Sums:
         import torch
 
         engine: Any = self._engine
         parts = self._evaluate(tokens, lambda part: engine.device_logits(tokens[:, part]))
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-    def _on_host(self, rows: Any) -> Logits:
-        return np.asarray(rows.cpu())
+        rows = (torch.cat(parts) if len(parts) > 1 else parts[0]).reshape(-1, self.vocab_size)
+        if logits is not None:
+            logits[:] = rows.cpu().numpy()
+        return self._spelling(rows)
 
 
 def new_predictor(
@@ -380,27 +386,9 @@ def new_predictor(
     engine = _engine(weights, lanes, max_steps, device, threads)
     if weights.tokens is None:
         return GPTPredictor(weights, engine, policy)
-    trie, vocab_size = weights.tokens.trie, weights.config.vocab_size
     if device == "cuda":
-        from lmcompress.gpt.cuda.spelling import DeviceSpelling
-
-        spelling = DeviceSpelling(trie, vocab_size, device)
-        return DeviceTokenPredictor(weights, engine, policy, spelling)
-    sums = _prefix_sums(trie.order, vocab_size, device)
-    return TokenPredictor(weights, engine, policy, lambda rows: HostSums(trie, sums(rows)))
-
-
-def _prefix_sums(
-    order: npt.NDArray[np.int32], vocab_size: int, device: str
-) -> Callable[[Logits], npt.NDArray[np.int64]]:
-    if device == "reference":
-        from lmcompress.gpt.numerators import ReferenceNumerators
-
-        numerators = ReferenceNumerators(order)
-        return lambda logits: prefix_sums(numerators(logits))
-    from lmcompress.gpt.cpu.numerators import FastSums
-
-    return FastSums(order, vocab_size)
+        return DeviceTokenPredictor(weights, engine, policy, device)
+    return TokenPredictor(weights, engine, policy)
 
 
 def _engine(

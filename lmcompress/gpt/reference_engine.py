@@ -8,15 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lmcompress.gpt.numerators import ReferenceNumerators
 from lmcompress.gpt.quantization import ExactWeights
 from lmcompress.gpt.reference import Cache, ExactGPT, integer_softmax
+from lmcompress.tokenizer.spelling import prefix_sums
 
 
 class TorchEngine:
     """Steps streams of one model through the reference, at most `max_steps` at once."""
 
     def __init__(self, weights: ExactWeights, device: str, max_steps: int | None = None) -> None:
-        self._gpt, self._cache = ExactGPT(weights, device), Cache()
+        self._gpt, self._cache, self._tokens = ExactGPT(weights, device), Cache(), weights.tokens
         self._max_steps = max_steps
 
     @property
@@ -44,6 +46,22 @@ class TorchEngine:
             parts.append(freqs.transpose(0, 1).to(torch.float32).contiguous().cpu().numpy())
             start = part.stop
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def sums(
+        self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.int64]:
+        """Returns prefix sums of softmax numerators after each of tokens (lanes, steps).
+
+        They are in the order of the model's token trie, (steps, lanes, symbols + 1). `logits`, if
+        given, is filled with the exact logits.
+        """
+        assert self._tokens is not None
+        found = self.logits(tokens)
+        if logits is not None:
+            logits[:] = found
+        numerators = ReferenceNumerators(self._tokens.trie.order)
+        rows = prefix_sums(numerators(found.reshape(-1, found.shape[2])))
+        return rows.reshape(*found.shape[:2], -1)
 
     def logits(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Returns exact logits (steps, lanes, vocab_size) after each of tokens (lanes, steps)."""

@@ -34,7 +34,6 @@ from lmcompress.errors import (
 from lmcompress.format.frame import Method, raw_checksum
 from lmcompress.format.full import FrameReader, FrameWriter
 from lmcompress.format.wire import encode_varint
-from lmcompress.gpt.cuda.spelling import DeviceSpelling
 from lmcompress.gpt.reference_engine import TorchEngine
 from lmcompress.models.store import Model, load_model
 from lmcompress.tokenizer.bpe import tokenizer_of
@@ -206,13 +205,11 @@ def test_the_encoder_writes_the_same_bytes_for_any_block(token_model: Model, blo
 def test_logits_that_stay_on_the_device_give_the_same_bytes(token_model: Model) -> None:
     weights, policy = token_model.weights, ContextPolicy(24, 6)
     assert weights is not None
-    assert weights.tokens is not None
-    trie, symbols = weights.tokens.trie, symbols_of(TEXT, token_model)
+    symbols = symbols_of(TEXT, token_model)
 
     def predictor() -> DeviceTokenPredictor:
         engine = TorchEngine(weights, "cpu", max_steps=3)
-        spelling = DeviceSpelling(trie, weights.config.vocab_size, "cpu")
-        return DeviceTokenPredictor(weights, engine, policy, spelling)
+        return DeviceTokenPredictor(weights, engine, policy, "cpu")
 
     found = payloads(predictor(), symbols, 3, 7)
 

@@ -6,22 +6,33 @@ import numpy as np
 import pytest
 import torch
 
-from lmcompress.gpt.cpu.numerators import FastSums
+from lmcompress.gpt import constants
+from lmcompress.gpt.cpu.numerators import sums_from_logits
 from lmcompress.gpt.cuda.numerators import DeviceNumerators
 from lmcompress.gpt.numerators import ReferenceNumerators
+from lmcompress.gpt.tables import exp2_table
 
+UNIT = 64.0
+"""Logits are multiples of its inverse, as sums of integers are of their scale."""
+TABLE = exp2_table(constants.LOGIT_SCALE_BITS).astype(np.int32)
 SCALES = {"flat": 0.0, "usual": 3.0, "sharp": 30.0, "extreme": 3000.0}
 
 
 def fast_numerators(order: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Returns the differences of the kernel's prefix sums."""
-    return np.diff(FastSums(order, logits.shape[1])(logits), axis=1)
+    """Returns the differences of the kernel's prefix sums; logits are integers, or as good as."""
+    whole, (rows, vocab_size) = np.rint(logits * UNIT).astype(np.int32), logits.shape
+    symbols = np.minimum(order, vocab_size).astype(np.uint32)
+    scales = np.full(rows, 1 / UNIT, np.float32), np.ones(vocab_size, np.float32)
+    out = np.empty((1, rows, len(order) + 1), np.int64)
+    sums_from_logits(whole, *scales, symbols, TABLE, rows, out)
+    return np.diff(out[0], axis=1)
 
 
 def random_logits(scale: float, vocab_size: int, rows: int = 20) -> np.ndarray:
     generator = np.random.default_rng(vocab_size)
     logits = (scale * generator.standard_normal((rows, vocab_size))).astype(np.float32)
-    return logits - generator.integers(0, 40, (rows, 1)).astype(np.float32)
+    logits -= generator.integers(0, 40, (rows, 1)).astype(np.float32)
+    return np.rint(logits * UNIT).astype(np.float32) / np.float32(UNIT)
 
 
 def random_order(vocab_size: int) -> np.ndarray:

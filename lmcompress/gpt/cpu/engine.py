@@ -18,7 +18,7 @@ from lmcompress.gpt.cpu.model import CpuModel
 from lmcompress.gpt.cpu.plan import Plan
 from lmcompress.gpt.cpu.state import State
 from lmcompress.gpt.cpu.workers import Workers
-from lmcompress.gpt.engine import BlockEngine
+from lmcompress.gpt.engine import BlockEngine, Outputs
 
 
 class CpuEngine(BlockEngine):
@@ -29,7 +29,7 @@ class CpuEngine(BlockEngine):
     """
 
     def __init__(self, model: CpuModel, lanes: int, max_steps: int, threads: int) -> None:
-        super().__init__(model.config, lanes, max_steps)
+        super().__init__(model.weights, lanes, max_steps)
         self.model, count = model, max(1, min(threads, lanes))
         bounds = [lanes * i // count for i in range(count + 1)]
         self._slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
@@ -50,38 +50,27 @@ class CpuEngine(BlockEngine):
 
             self._pool = ThreadPoolExecutor(count, "lmcompress", stay_on_one_core)
 
-    def _evaluate_block(
-        self,
-        tokens: npt.NDArray[np.int64],
-        out: npt.NDArray[np.float32] | None,
-        logits: npt.NDArray[np.float32] | None,
-    ) -> None:
+    def _evaluate_block(self, tokens: npt.NDArray[np.int64], outputs: Outputs) -> None:
         for state in self.states:
             state.start(self.position, self.config.bos_id)
         if self.model.uses_pytorch(self._most_lanes * tokens.shape[1]):
-            self._call_by_call(tokens, out, logits)
+            self._call_by_call(tokens, outputs)
             return
-        has_output = out is not None or logits is not None
-        self._workers.run(tokens, self.position, out, has_output=has_output)
-        if logits is not None:
+        self._workers.run(tokens, self.position, outputs)
+        if outputs.logits is not None:
             for forward, s in zip(self._forwards, self._slices, strict=True):
-                forward.logits(logits[:, s])
+                forward.logits(outputs.logits[:, s])
 
-    def _call_by_call(
-        self,
-        tokens: npt.NDArray[np.int64],
-        out: npt.NDArray[np.float32] | None,
-        logits: npt.NDArray[np.float32] | None,
-    ) -> None:
+    def _call_by_call(self, tokens: npt.NDArray[np.int64], outputs: Outputs) -> None:
         from lmcompress.gpt.cpu.matmul_torch import OneCore
 
-        steps, has_output = tokens.shape[1], out is not None or logits is not None
-        jobs = []
+        steps, jobs = tokens.shape[1], []
         for i, (state, s) in enumerate(zip(self.states, self._slices, strict=True)):
-            key = steps, has_output, i
+            key = steps, outputs.has_any, i
             if key not in self._plans:
-                self._plans[key] = Plan(self.model, state, steps, has_output)
-            jobs.append(functools.partial(self._plans[key].run, tokens[s], out, logits, s.start))
+                self._plans[key] = Plan(self.model, state, steps, outputs.has_any)
+            mine = outputs.part((slice(None), s))
+            jobs.append(functools.partial(self._plans[key].run, tokens[s], mine))
         if self._pool is not None:
             futures = [self._pool.submit(job) for job in jobs]
             wait(futures)  # nothing may use these arrays after an error either

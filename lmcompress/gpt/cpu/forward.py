@@ -90,7 +90,7 @@ def _constants(model: CpuModel) -> tuple[Any, ...]:
         *products, _product([model.output]), np.array(kinds, np.int64), _stack(gains),
         _stack(biases), config.norm_eps, heads, (model.cos, model.sin),
         np.array(model.windows, np.int64), model.attention_table, model.activation,
-        model.logit_table, model.normal_tails, model.grid,
+        model.logit_table, model.normal_tails, model.grid, model.symbols,
     )  # fmt: skip
 
 

@@ -23,7 +23,8 @@ from lmcompress.gpt.cpu.kernels import (
     embed_tokens,
     freqs_from_logits,
 )
-from lmcompress.gpt.cpu.orders import FREQS, HAS_OUTPUT, LANES, POSITION, STEPS, TOKENS
+from lmcompress.gpt.cpu.numerators import sums_from_logits
+from lmcompress.gpt.cpu.orders import FREQS, HAS_OUTPUT, LANES, POSITION, STEPS, SUMS, TOKENS
 from lmcompress.gpt.cpu.rings import layer_rings
 from lmcompress.gpt.cpu.tiles import COLUMNS
 from lmcompress.jit.addresses import float32_array, int64_array
@@ -52,7 +53,7 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
     def evaluate(
         orders, progress, follows, thread, threads, counter_at, first_lane, lanes, recent,
         embedding, ngrams, positions, qkv, proj, up, down, output, norms, gains, biases, eps,
-        heads, rotary, windows, attention_table, activation, logit_table, tails, grid,
+        heads, rotary, windows, attention_table, activation, logit_table, tails, grid, symbols,
         rings, all_x, all_s, quantized, all_sums, all_queries, all_query_scales, all_seen,
     ):  # fmt: skip
         """Evaluates one pass, or follows: pass after pass, as ordered.
@@ -155,14 +156,22 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
                 wait(counter_at, threads)
                 columns(q_in, output_at[0], False, logits, thread, threads)
                 wait(counter_at, threads)
+            low, high = _part(lanes, thread, threads)
+            c, d = low * steps, high * steps
             if orders[FREQS]:
-                low, high = _part(lanes, thread, threads)
-                c, d = low * steps, high * steps
                 freqs = float32_array(orders[FREQS], steps * total * vocab_size)
                 out = freqs.reshape(steps, total, vocab_size)
                 out = out[:, first_lane + low : first_lane + high]
                 freqs_from_logits(
                     logits[c:d], s[c:d], output_scale[0], logit_table, high - low, out
+                )
+            if orders[SUMS]:
+                count = symbols[0].shape[0] + 1
+                all_lanes = int64_array(orders[SUMS], steps * total * count)
+                all_lanes = all_lanes.reshape(steps, total, count)
+                sums = all_lanes[:, first_lane + low : first_lane + high]
+                sums_from_logits(
+                    logits[c:d], s[c:d], output_scale[0], symbols[0], symbols[1], high - low, sums
                 )
             report(progress)
             if not follows:

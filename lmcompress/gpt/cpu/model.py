@@ -91,6 +91,8 @@ class CpuModel:
         self.attend = attention_kernels(config.head_dim).attend
         self.attention_table = exp2_table(constants.ATTENTION_SCALE_BITS).astype(np.int32)
         self.logit_table = exp2_table(constants.LOGIT_SCALE_BITS)
+        self.symbols = _symbols(weights), self.logit_table.astype(np.int32)
+        """Logits' places in the order of the token trie, and the table in fewer bits."""
         self.activation = _ACTIVATIONS[config.activation]
         has_tails = config.activation == "gelu_erf"  # they take a tenth of a second to compute
         self.normal_tails = normal_tail_table() if has_tails else _NOTHING
@@ -123,6 +125,12 @@ class CpuModel:
             kind |= kernels.PARALLEL
         arrays = self.weights.arrays
         return kind, arrays.get(f"{name}.gain", _NOTHING), arrays.get(f"{name}.bias", _NOTHING)
+
+
+def _symbols(weights: ExactWeights) -> npt.NDArray[np.uint32]:
+    """Returns the trie's symbols, (s,), those that are no tokens as V; none for a byte model."""
+    order = weights.tokens.trie.order if weights.tokens else np.empty(0, np.int32)
+    return np.minimum(order, weights.config.vocab_size).astype(np.uint32)
 
 
 @functools.lru_cache(maxsize=4)

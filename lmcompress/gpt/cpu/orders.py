@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-PASSES, STEPS, HAS_OUTPUT, FREQS, TOKENS, LANES, POSITION = range(7)
-"""Where in the array: passes begun, steps, whether logits are wanted, the addresses of freqs
-(0 for none) and tokens, lanes of all groups together, tokens read before."""
+from lmcompress.gpt.engine import Outputs
+
+PASSES, STEPS, HAS_OUTPUT, FREQS, SUMS, TOKENS, LANES, POSITION = range(8)
+"""Where in the array: passes begun, steps, whether there is any output, the addresses of freqs and
+sums (0 for none) and of tokens, lanes of all groups together, tokens read before."""
 
 
 def new_orders(lanes: int) -> npt.NDArray[np.int64]:
@@ -18,21 +20,17 @@ def new_orders(lanes: int) -> npt.NDArray[np.int64]:
 
 
 def give(
-    orders: npt.NDArray[np.int64],
-    tokens: npt.NDArray[np.int64],
-    position: int,
-    freqs: npt.NDArray[np.float32] | None,
-    *,
-    has_output: bool,
+    orders: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64], position: int, outputs: Outputs
 ) -> None:
-    """Says what the next pass is: tokens (lanes, steps), and where freqs (steps, lanes, V) go.
+    """Says what the next pass is: tokens (lanes, steps), and where its outputs go.
 
-    Both are C-contiguous, and whoever calls keeps them alive until the pass is done.
+    All are C-contiguous, and whoever calls keeps them alive until the pass is done.
     """
     assert tokens.flags.c_contiguous
-    orders[STEPS], orders[HAS_OUTPUT], orders[POSITION] = tokens.shape[1], has_output, position
-    orders[TOKENS] = tokens.ctypes.data
-    orders[FREQS] = 0
-    if freqs is not None:
-        assert freqs.flags.c_contiguous
-        orders[FREQS] = freqs.ctypes.data
+    orders[STEPS], orders[HAS_OUTPUT] = tokens.shape[1], outputs.has_any
+    orders[TOKENS], orders[POSITION] = tokens.ctypes.data, position
+    for where, array in ((FREQS, outputs.freqs), (SUMS, outputs.sums)):
+        orders[where] = 0
+        if array is not None:
+            assert array.flags.c_contiguous
+            orders[where] = array.ctypes.data

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from lmcompress.gpt.cpu import kernels
 from lmcompress.gpt.cpu.model import CpuModel, Linear
+from lmcompress.gpt.cpu.numerators import sums_from_logits
 from lmcompress.gpt.cpu.rings import rings_of_layer
 from lmcompress.gpt.cpu.state import State
+from lmcompress.gpt.engine import Outputs
 
 _NOTHING = np.empty(0, np.float32)
 _NO_SUMS = np.empty((0, 0), np.int32)
@@ -36,24 +38,19 @@ class Plan:
         self._embed(steps)
         self._add_layers()
 
-    def run(
-        self,
-        tokens: npt.NDArray[np.int64],
-        freqs: npt.NDArray[np.float32] | None,
-        logits: npt.NDArray[np.float32] | None,
-        first_lane: int,
-    ) -> None:
-        """Reads tokens (lanes, steps); fills freqs and logits as `Group.predict` says."""
+    def run(self, tokens: npt.NDArray[np.int64], outputs: Outputs) -> None:
+        """Reads tokens (lanes, steps); fills the outputs of these lanes."""
         self.tokens[:] = tokens.reshape(-1)
         for call in self.calls:
             call()
         lanes, head = self.state.lanes, self.model.output
-        mine = slice(first_lane, first_lane + lanes)
         args = self.sums, self.state.scale, head.scale
-        if freqs is not None:
-            kernels.freqs_from_logits(*args, self.model.logit_table, lanes, freqs[:, mine])
-        if logits is not None:
-            kernels.logits_rows(*args, lanes, logits[:, mine])
+        if outputs.freqs is not None:
+            kernels.freqs_from_logits(*args, self.model.logit_table, lanes, outputs.freqs)
+        if outputs.sums is not None:
+            sums_from_logits(*args, *self.model.symbols, lanes, outputs.sums)
+        if outputs.logits is not None:
+            kernels.logits_rows(*args, lanes, outputs.logits)
 
     def _add_layers(self) -> None:
         norms = iter(self.model.norms)

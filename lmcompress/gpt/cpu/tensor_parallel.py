@@ -16,7 +16,7 @@ from lmcompress.gpt.cpu.forward import Forward, Share
 from lmcompress.gpt.cpu.model import CpuModel
 from lmcompress.gpt.cpu.state import State
 from lmcompress.gpt.cpu.workers import Workers
-from lmcompress.gpt.engine import BlockEngine
+from lmcompress.gpt.engine import BlockEngine, Outputs
 from lmcompress.system.cpus import usable_cpus
 
 LARGE_BYTES = 16 << 20
@@ -47,24 +47,18 @@ class TensorParallelEngine(BlockEngine):
 
     def __init__(self, model: CpuModel, lanes: int, max_steps: int, threads: int) -> None:
         """Takes a model that `fits`."""
-        super().__init__(model.config, lanes, max_steps)
+        super().__init__(model.weights, lanes, max_steps)
         self._state, counter = State(model, lanes, max_steps), np.zeros(1, np.int64)
         self._forwards = [
             Forward(model, self._state, share=Share(i, threads, counter)) for i in range(threads)
         ]
         self._workers = Workers(self._forwards, lanes)
 
-    def _evaluate_block(
-        self,
-        tokens: npt.NDArray[np.int64],
-        out: npt.NDArray[np.float32] | None,
-        logits: npt.NDArray[np.float32] | None,
-    ) -> None:
+    def _evaluate_block(self, tokens: npt.NDArray[np.int64], outputs: Outputs) -> None:
         self._state.start(self.position, self.config.bos_id)
-        has_output = out is not None or logits is not None
-        self._workers.run(tokens, self.position, out, has_output=has_output)
-        if logits is not None:
-            self._forwards[0].logits(logits)
+        self._workers.run(tokens, self.position, outputs)
+        if outputs.logits is not None:
+            self._forwards[0].logits(outputs.logits)
 
     def close(self) -> None:
         """Ends the threads."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from lmcompress.gpt.cpu.barrier import announce, wait_until_done
 from lmcompress.gpt.cpu.forward import Forward
 from lmcompress.gpt.cpu.orders import PASSES, give, new_orders
+from lmcompress.gpt.engine import Outputs
 
 Array = npt.NDArray[np.int64]
 
@@ -37,21 +38,14 @@ class Workers:
         self.close = weakref.finalize(self, _end, self._workers)
         """Ends the threads."""
 
-    def run(
-        self,
-        tokens: Array,
-        position: int,
-        freqs: npt.NDArray[np.float32] | None,
-        *,
-        has_output: bool,
-    ) -> None:
+    def run(self, tokens: Array, position: int, outputs: Outputs) -> None:
         """Evaluates a pass over tokens (all lanes, steps), of which `position` came before.
 
-        Fills freqs (steps, all lanes, V), if given. Returns when all parts are done, also after an
-        error: nothing may use the arrays then.
+        Fills the outputs but for logits. Returns when all parts are done, also after an error:
+        nothing may use the arrays then.
         """
         tokens = np.ascontiguousarray(tokens)
-        give(self._orders, tokens, position, freqs, has_output=has_output)
+        give(self._orders, tokens, position, outputs)
         for part in self._parts:
             part.begin()
         for worker in self._workers:
