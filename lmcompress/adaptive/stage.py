@@ -20,11 +20,21 @@ from lmcompress.adaptive.steps import (
     start_bytes,
 )
 from lmcompress.adaptive.text import end_token
+from lmcompress.errors import CorruptFrameError
 from lmcompress.jit.compiler import lean_kernel
 from lmcompress.range_coder import Freqs, RangeEncoder, quantized_code_length_bits
 from lmcompress.range_decoder import RangeDecoder, decode_symbol
 from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds
+from lmcompress.tokenizer.spelling import (
+    SPELLS_NOTHING,
+    TokenWalk,
+    child,
+    end_of,
+    fill_freqs,
+)
 
+ENDS_WITHIN = "a lane ends within a token: the file is damaged"
+_SPELLS_NOTHING, _ENDS_WITHIN = 1, 2
 _ALWAYS, _NEVER = ALWAYS, NEVER
 _STEPS = 16384
 """Steps of a segment that are decoded in one call, between which it can be interrupted."""
@@ -96,15 +106,58 @@ def _decode_steps(addresses, coders, words, lanes, lengths, freqs, out, start, s
 def _decode_ends(addresses, end_addresses, coders, words, lanes, ends, out, is_end):
     """Decodes whether tokens end, where that is open."""
     S, E = state_at(addresses), state_at(end_addresses)
-    predict_ends(S, E, lanes, ends, 0, lanes.shape[0], out, 0)
+    _decode_ends_round(S, E, coders[0], words, lanes, ends, lanes.shape[0], out, is_end)
+
+
+@lean_kernel
+def _decode_ends_round(S, E, coder, words, lanes, ends, count, out, is_end):
+    """Decodes whether the tokens of the first `count` of lanes end."""
+    predict_ends(S, E, lanes, ends, 0, count, out, 0)
     row = 0
-    for k in range(lanes.shape[0]):
+    for k in range(count):
         if _NEVER < ends[k] < _ALWAYS:
-            is_end[k] = decode_symbol(coders[0], words, out, row)
+            is_end[k] = decode_symbol(coder, words, out, row)
             row += 1
         else:
             is_end[k] = ends[k] == _ALWAYS
-    learn_ends(S, E, lanes, ends, is_end, 0, lanes.shape[0])
+    learn_ends(S, E, lanes, ends, is_end, 0, count)
+
+
+@lean_kernel
+def _decode_tokens(
+    addresses, end_addresses, coders, words, trie, sums, lanes, at, stops, raw, nodes,
+    spelling, freqs, ends, out, is_end,
+):  # fmt: skip
+    """Decodes a token in each lane, byte by byte; returns what is wrong, or 0."""
+    S, E, count = state_at(addresses), state_at(end_addresses), lanes.shape[0]
+    for k in range(count):
+        spelling[k] = lanes[k]
+    while count:
+        for k in range(count):
+            fill_freqs(trie, nodes[spelling[k]], sums[spelling[k]], freqs, k)
+        _decode_round(S, coders[0], words, spelling, freqs, count, out)
+        for k in range(count):
+            lane = spelling[k]
+            letter = S.lanes[lane].c0 & 255
+            raw[at[lane]] = letter
+            at[lane] += 1
+            node = child(trie, nodes[lane], letter)
+            if node < 0:
+                return _SPELLS_NOTHING
+            nodes[lane] = node
+            ends[k] = end_of(trie, node, sums[lane])
+        _decode_ends_round(S, E, coders[0], words, spelling, ends, count, out, is_end)
+        going_on = 0
+        for k in range(count):
+            lane = spelling[k]
+            if is_end[k]:
+                continue
+            if at[lane] == stops[lane]:
+                return _ENDS_WITHIN
+            spelling[going_on] = lane
+            going_on += 1
+        count = going_on
+    return 0
 
 
 class AdaptiveStage:
@@ -173,6 +226,39 @@ class AdaptiveStage:
         _decode(self._addresses[0], *coder, lanes, freqs, self.ends is None, out, symbols)
         decoder.check()
         return symbols
+
+    def decode_tokens(
+        self,
+        decoder: RangeDecoder,
+        walk: TokenWalk,
+        lanes: Lanes,
+        raw: npt.NDArray[np.uint8],
+        at: npt.NDArray[np.int64],
+        stops: npt.NDArray[np.int64],
+    ) -> None:
+        """Decodes a token in each of some lanes (k,), as `decode` and `decode_ends` do in turn.
+
+        Args:
+          decoder: What it is read from.
+          walk: What the model says, whose sums are on the host.
+          lanes: Rising.
+          raw: Where bytes go.
+          at: Where the next byte of each lane goes; moved on.
+          stops: Where each lane ends.
+
+        Raises:
+          CorruptFrameError: If the bytes spell no token, or end within one.
+        """
+        count, sums = len(lanes), walk.host_sums
+        assert sums is not None
+        wrong = _decode_tokens(
+            *self._addresses, decoder.coder, decoder.words, walk.trie, sums, lanes, at, stops, raw,
+            walk.nodes, np.empty(count, np.int32), np.empty((count, 256), np.float32),
+            np.empty(count, np.int32), np.empty((count, 2), np.float32), np.empty(count, np.bool_),
+        )  # fmt: skip
+        decoder.check()
+        if wrong:
+            raise CorruptFrameError(SPELLS_NOTHING if wrong == _SPELLS_NOTHING else ENDS_WITHIN)
 
     def decode_all(
         self,

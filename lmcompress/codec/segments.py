@@ -8,15 +8,16 @@ methods tried on a segment share the predictor's output.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lmcompress.adaptive import AdaptiveStage
+from lmcompress.adaptive.stage import ENDS_WITHIN
 from lmcompress.codec.config import Progress
 from lmcompress.codec.lanes import segment_blocks
-from lmcompress.codec.predictor import OnLogits
+from lmcompress.codec.predictor import OnLogits, Walk
 from lmcompress.codec.session import Opened
 from lmcompress.errors import CorruptFrameError
 from lmcompress.format.frame import Method
@@ -24,6 +25,7 @@ from lmcompress.range_coder import PRECISION_BITS, Freqs, RangeEncoder
 from lmcompress.range_decoder import RangeDecoder
 from lmcompress.tokenizer.intervals import intervals_of
 from lmcompress.tokenizer.rounds import ALWAYS, Rounds, is_open
+from lmcompress.tokenizer.spelling import TokenWalk
 
 Lanes = npt.NDArray[np.int32]
 AnyStage = TypeVar("AnyStage", bound=AdaptiveStage)
@@ -153,24 +155,44 @@ def decode_segment(
     same = opened.predictor.same_for_all
     if same is not None and isinstance(stage, AdaptiveStage):
         return stage.decode_all(decoder, lengths, same, progress)
-    stops = np.cumsum(lengths)
+    stops: npt.NDArray[np.int64] = np.cumsum(np.array(lengths, np.int64))
     at, raw = stops - lengths, np.zeros(int(stops[-1]), np.uint8)
     lanes = np.arange(len(lengths), dtype=np.int32)
     tokens = np.full((len(lengths), 1), opened.first_token, np.int64)
     while len(lanes):
-        walk, spelling = opened.predictor.walk(tokens), lanes
-        while len(spelling):
-            letters = stage.decode(decoder, spelling, walk.freqs(spelling))
-            raw[at[spelling]] = letters
-            at[spelling] += 1
-            if progress:
-                progress(len(spelling))
-            ends = walk.enter(spelling, letters)
-            if ends is None:
-                break
-            spelling = spelling[~stage.decode_ends(decoder, spelling, ends)]
-            if (at[spelling] == stops[spelling]).any():
-                raise CorruptFrameError("a lane ends within a token: the file is damaged")
+        walk, before = opened.predictor.walk(tokens), at[lanes].sum()
+        if isinstance(stage, AdaptiveStage) and _is_on_host(walk):
+            stage.decode_tokens(decoder, walk, lanes, raw, at, stops)
+        else:
+            _decode_by_rounds(stage, decoder, walk, lanes, raw, at, stops)
+        if progress:
+            progress(int(at[lanes].sum() - before))
         tokens[lanes, 0] = opened.predictor.read_as(walk.symbols(lanes))
         lanes = lanes[at[lanes] < stops[lanes]]
     return raw.tobytes()
+
+
+def _is_on_host(walk: Walk) -> TypeGuard[TokenWalk]:
+    return isinstance(walk, TokenWalk) and walk.host_sums is not None
+
+
+def _decode_by_rounds(
+    stage: Stage,
+    decoder: RangeDecoder,
+    walk: Walk,
+    spelling: Lanes,
+    raw: npt.NDArray[np.uint8],
+    at: npt.NDArray[np.int64],
+    stops: npt.NDArray[np.int64],
+) -> None:
+    """Decodes a token in each lane, a byte of each at a time, and moves `at` on."""
+    while len(spelling):
+        letters = stage.decode(decoder, spelling, walk.freqs(spelling))
+        raw[at[spelling]] = letters
+        at[spelling] += 1
+        ends = walk.enter(spelling, letters)
+        if ends is None:
+            return
+        spelling = spelling[~stage.decode_ends(decoder, spelling, ends)]
+        if (at[spelling] == stops[spelling]).any():
+            raise CorruptFrameError(ENDS_WITHIN)

@@ -17,6 +17,7 @@ from lmcompress.range_coder import PRECISION_BITS, Freqs
 from lmcompress.tokenizer.rounds import ALWAYS, NEVER, Rounds
 from lmcompress.tokenizer.trie import Integers, Symbols, Trie
 
+SPELLS_NOTHING = "the bytes of a segment spell no token: the file is damaged"
 _ALWAYS, _NEVER = ALWAYS, NEVER
 _BUDGET = (1 << PRECISION_BITS) - 256
 _SHARE_BITS = 62 - PRECISION_BITS
@@ -32,7 +33,7 @@ def _shift_of(whole):
 
 
 @lean_kernel
-def _fill_freqs(trie, node, sums, freqs, row):
+def fill_freqs(trie, node, sums, freqs, row):
     """Fills in freqs (k, 256) of the byte after a node; bytes that lead nowhere get 0.
 
     Shares are differences of rounded prefix sums, so nothing is left over. Where all numerators are
@@ -56,7 +57,7 @@ def _fill_freqs(trie, node, sums, freqs, row):
 
 
 @lean_kernel
-def _end_of(trie, node, sums):
+def end_of(trie, node, sums):
     """Returns how likely a token ends at a node, NEVER .. ALWAYS."""
     if trie.first[node] == trie.own_stop[node]:
         return np.int64(_NEVER)
@@ -104,7 +105,7 @@ def _follow(trie, symbols, lane_count, sizes, rows, nodes, is_end):
 
 
 @lean_kernel
-def _child(trie, node, letter):
+def child(trie, node, letter):
     """Returns the child of a node that a byte leads to, or -1."""
     for child in range(trie.children[node], trie.children[node + 1]):
         if trie.byte[child] == letter:
@@ -115,20 +116,20 @@ def _child(trie, node, letter):
 @kernel
 def _freqs_of(trie, sums, rows, nodes, freqs):
     for k in range(rows.shape[0]):
-        _fill_freqs(trie, nodes[k], sums[rows[k]], freqs, k)
+        fill_freqs(trie, nodes[k], sums[rows[k]], freqs, k)
 
 
 @kernel
 def _ends_of(trie, sums, rows, nodes, ends):
     for k in range(rows.shape[0]):
-        ends[k] = _end_of(trie, nodes[k], sums[rows[k]])
+        ends[k] = end_of(trie, nodes[k], sums[rows[k]])
 
 
 @kernel
 def _walk_on(trie, lanes, letters, nodes):
     """Moves the nodes of some lanes on by a byte; returns whether every byte leads somewhere."""
     for k in range(lanes.shape[0]):
-        found = _child(trie, nodes[lanes[k]], letters[k])
+        found = child(trie, nodes[lanes[k]], letters[k])
         if found < 0:
             return False
         nodes[lanes[k]] = found
@@ -160,20 +161,20 @@ class Sums(Protocol):
 class HostSums:
     """Prefix sums of softmax numerators, in numba."""
 
-    def __init__(self, trie: Trie, sums: npt.NDArray[np.int64]) -> None:
+    def __init__(self, trie: Trie, rows: npt.NDArray[np.int64]) -> None:
         """Takes sums (n, s + 1) in the trie's order."""
-        self._trie, self._sums = trie, sums
+        self._trie, self.rows = trie, rows
 
     def freqs(self, rows: Integers, nodes: Integers) -> Freqs:
         """See `Sums`."""
         freqs = np.empty((len(rows), 256), np.float32)
-        _freqs_of(self._trie, self._sums, rows, nodes, freqs)
+        _freqs_of(self._trie, self.rows, rows, nodes, freqs)
         return freqs
 
     def ends(self, rows: Integers, nodes: Integers) -> Integers:
         """See `Sums`."""
         ends = np.empty(len(rows), np.int32)
-        _ends_of(self._trie, self._sums, rows, nodes, ends)
+        _ends_of(self._trie, self.rows, rows, nodes, ends)
         return ends
 
 
@@ -198,12 +199,18 @@ class TokenWalk:
     """A token in each lane, spelled while it is decoded."""
 
     def __init__(self, trie: Trie, sums: Sums, lanes: int) -> None:
-        self._trie, self._sums = trie, sums
-        self._nodes = np.zeros(lanes, np.int32)
+        self.trie, self._sums = trie, sums
+        self.nodes = np.zeros(lanes, np.int32)
+        """What is spelled in each lane so far, (lanes,)."""
+
+    @property
+    def host_sums(self) -> npt.NDArray[np.int64] | None:
+        """The prefix sums of each lane, (lanes, s + 1); None if they are on a GPU."""
+        return self._sums.rows if isinstance(self._sums, HostSums) else None
 
     def freqs(self, lanes: Integers) -> Freqs:
         """Returns the model's frequencies of the next byte of some lanes, (k, 256)."""
-        return self._sums.freqs(lanes, self._nodes[lanes])
+        return self._sums.freqs(lanes, self.nodes[lanes])
 
     def enter(self, lanes: Integers, letters: npt.NDArray[np.uint8]) -> Integers:
         """Takes the byte of each of some lanes; returns how likely a token ends there, (k,).
@@ -211,13 +218,13 @@ class TokenWalk:
         Raises:
           CorruptFrameError: If no token goes on with such a byte.
         """
-        if not _walk_on(self._trie, lanes, letters, self._nodes):
-            raise CorruptFrameError("the bytes of a segment spell no token: the file is damaged")
-        return self._sums.ends(lanes, self._nodes[lanes])
+        if not _walk_on(self.trie, lanes, letters, self.nodes):
+            raise CorruptFrameError(SPELLS_NOTHING)
+        return self._sums.ends(lanes, self.nodes[lanes])
 
     def symbols(self, lanes: Integers) -> Symbols:
         """Returns the symbols that some lanes have spelled, (k,)."""
-        return self._trie.order[self._trie.first[self._nodes[lanes]]]
+        return self.trie.order[self.trie.first[self.nodes[lanes]]]
 
 
 @kernel
@@ -227,7 +234,7 @@ def _longest(trie, raw, symbols):
     while at < raw.shape[0]:
         node, found, end = np.int64(0), np.int64(0), at
         while end < raw.shape[0]:
-            node = _child(trie, node, raw[end])
+            node = child(trie, node, raw[end])
             if node < 0:
                 break
             end += 1

@@ -14,6 +14,7 @@ import pytest
 
 import lmcompress
 from lmcompress import CodecConfig, Prompt
+from lmcompress.codec import segments
 from lmcompress.codec.lanes import LaneLayout
 from lmcompress.codec.predictor import (
     ContextPolicy,
@@ -217,6 +218,31 @@ def test_logits_that_stay_on_the_device_give_the_same_bytes(token_model: Model) 
     lengths = lane_bytes(predictor(), symbols, 3)
     for payload, method in zip(found, BOTH, strict=True):
         assert decode_segment(payload, lengths, opened(predictor(), 3), method) == TEXT
+
+
+@pytest.mark.parametrize("damage", [None, 0, 3, 6])
+def test_tokens_decode_alike_in_one_call_and_round_by_round(
+    token_model: Model, monkeypatch: pytest.MonkeyPatch, damage: int | None
+) -> None:
+    weights, policy = token_model.weights, ContextPolicy(24, 6)
+    symbols = symbols_of(TEXT, token_model)
+    [_, payload] = payloads(new_predictor(weights, 3, 7, policy), symbols, 3, 7)
+    lengths = lane_bytes(new_predictor(weights, 3, 7, policy), symbols, 3)
+    if damage is not None:
+        payload = payload[:damage] + bytes([payload[damage] ^ 64]) + payload[damage + 1 :]
+
+    def decoded() -> bytes | str:
+        args = lengths, opened(new_predictor(weights, 3, 1, policy), 3), Method.MIXED
+        try:
+            return decode_segment(payload, *args)
+        except CorruptFrameError as exc:
+            return str(exc)
+
+    at_once = decoded()
+    monkeypatch.setattr(segments, "_is_on_host", lambda _walk: False)
+
+    assert decoded() == at_once
+    assert (at_once == TEXT) == (damage is None)
 
 
 def test_decoding_needs_no_tokenizer(
