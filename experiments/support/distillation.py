@@ -56,18 +56,22 @@ class Teacher:
                 "tokens: train on shorter sequences"
             )
         found = np.eye(256, dtype=np.float32)[texts]
-        begins = np.zeros(lanes, np.int64)  # where in its text each lane's next token begins
         rows = self._equally_long(texts)
-        told = predictions(self._session, rows.ravel(), lanes)
-        for rounds, symbols in zip(told, rows.T, strict=True):
-            in_token = np.repeat(np.arange(len(rounds.sizes)), rounds.sizes)
-            places = begins[rounds.lanes] + in_token
-            is_token = symbols < self._table.escape
-            known = is_token[rounds.lanes] & (places < length)
-            probabilities = (1 + rounds.freqs[known]) / (1 << PRECISION_BITS)
-            found[rounds.lanes[known], places[known]] = probabilities
-            begins += self._table.lengths(symbols)
+        is_known = [self._is_spelled(row) for row in rows]
+        begins = np.zeros(lanes, np.int64)  # where in its text each lane's next byte is
+        for rounds in predictions(self._session, rows.ravel(), lanes):
+            for lane in range(lanes):
+                mine = np.flatnonzero(rounds.lanes == lane)
+                places = begins[lane] + np.arange(len(mine))
+                known = is_known[lane][places] & (places < length)
+                probabilities = (1 + rounds.freqs[mine[known]]) / (1 << PRECISION_BITS)
+                found[lane, places[known]] = probabilities
+                begins[lane] += len(mine)
         return found
+
+    def _is_spelled(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """Returns whether a token spells each byte of symbols, (bytes,)."""
+        return np.repeat(symbols < self._table.escape, self._table.lengths(symbols))
 
     def _equally_long(self, texts: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
         """Returns the symbols of texts (B, T), the last repeated where others have more: (B, _)."""

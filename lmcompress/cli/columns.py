@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 @click.argument("table", metavar="TABLE")
 @click.option(
     "-c", "--columns", metavar="NAMES",
-    help="Columns of text or bytes, such as title,text.  [decompress: all that are compressed]",
+    help="Columns of text or bytes, such as title,text. To decompress, all that are compressed, "
+    "unless you name some.",
 )  # fmt: skip
 @click.option(
     "-o", "--output", metavar="OUT.parquet",
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "-m", "--model", metavar="MODEL", shell_complete=complete_models,
-    help="A name from `lmcompress models`, or a model's folder.  "
-    f"[default: {DEFAULT_MODEL}; decompress: the model that made the columns]",
+    help="A name from `lmcompress models`, or a model's folder. To decompress, that which made the "
+    f"columns.  [default: {DEFAULT_MODEL}]",
 )  # fmt: skip
 @prompt_option
 @device_options
