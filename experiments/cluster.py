@@ -29,6 +29,7 @@ from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.cluster.compress import compress_on_cluster
 from lmcompress.cluster.connection import ray_module
+from lmcompress.cluster.pool import AHEAD
 from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 
@@ -41,8 +42,6 @@ STORE_BYTES = 256 << 20
 OTHER = {"NUMBA_CPU_NAME": "nehalem"}
 """A node of 2008's instructions: no AVX."""
 TERABYTE, CORES = 10**12, 1000
-IN_FLIGHT = 2
-"""Segments for each CPU: `pool._AHEAD`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +163,7 @@ def on_paper(rate: float, overhead: float, size: int, ratio: float) -> str:
     segments = -(-TERABYTE // size)
     hours = TERABYTE / (CORES * rate) / 3600
     asked, most = CORES * rate / size, 1000 / overhead
-    held = IN_FLIGHT * CORES * size / 2**30
+    held = AHEAD * CORES * size / 2**30
     limit = "enough" if asked < most else "too few: take larger segments"
     return (
         f"On paper, 1 TB on {CORES:,} such cores, in {segments:,} segments of {size >> 10:,} KiB: "

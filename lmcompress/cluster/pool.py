@@ -20,7 +20,7 @@ from lmcompress.errors import ClusterError
 Item = TypeVar("Item")
 _NODE = "ray.io/node-id"
 """Ray's label of a node."""
-_AHEAD = 2
+AHEAD = 2
 """Tasks in flight for each CPU, so that none waits for the driver."""
 _RETRIES = 5
 """Times that Ray runs a task again whose node or process died."""
@@ -91,7 +91,7 @@ class Pool:
           ClusterError: If no node is left, or Ray gives a task up.
           LmcompressError: What `work` raises.
         """
-        most = max(1, int(_AHEAD * self._ray.cluster_resources().get("CPU", 1)))
+        most = max(1, int(AHEAD * self._ray.cluster_resources().get("CPU", 1)))
         waiting: deque[_Task[Item]] = deque()
         for item, arguments in items:
             waiting.append(_Task(item, arguments, self.start(work, *arguments)))

@@ -12,7 +12,7 @@ from lmcompress.errors import LmcompressError
 from lmcompress.models.store import AnyModel
 
 CellWork = Callable[[Sequence[Any], AnyModel, CodecConfig], list[Any]]
-"""Turns the cells of a column, text, bytes or None, into as many others."""
+"""Maps the cells of a column (text, bytes or None) to one result each."""
 
 
 def raw_of(cell: Any) -> bytes:

@@ -75,7 +75,7 @@ def _tables(name: str) -> Iterator[Any]:
             yield from importlib.import_module("pyarrow.json").open_json(pyarrow.PythonFile(source))
     else:
         raise LmcompressError(
-            f"{name} is no table that is known: expected .parquet, .jsonl, .ndjson, or "
+            f"cannot read {name} as a table: expected a .parquet, .jsonl or .ndjson file, or "
             "hf:NAME:CONFIG:SPLIT"
         )
 

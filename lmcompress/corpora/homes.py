@@ -29,7 +29,7 @@ class Source:
 
     url: str
     member: str
-    """Name in the archive; empty if the download is no archive."""
+    """Name of the file in the archive; empty if the download is the file itself."""
     span: tuple[int, int] | None
     """Its bytes from the first to before the second; None for all."""
 

@@ -140,7 +140,7 @@ def test_a_column_that_cannot_be_worked_on_is_named(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.txt", b"x", "is no table that is known: expected .parquet, .jsonl"),
+        ("rows.txt", b"x", "cannot read .* as a table: expected a .parquet, .jsonl"),
         ("rows.parquet", b"no such thing", "cannot read .* as a table"),
         ("rows.jsonl", b"{]", "cannot read .* as a table"),
         ("rows.jsonl", b"", "cannot read .* as a table"),

@@ -12,15 +12,16 @@ f32 = np.float32
 _EXPONENT_PER_NAT = f32(constants.EXPONENT_PER_NAT)
 _MOST = np.int32(31)
 _LOWEST, _LOW = np.int32(-(1 << 30)), np.int32(-(1 << 29))
-"""What a byte that is no token has for a logit, far below all others, and what none goes below."""
+"""The scaled logit of a byte that has no token, and a bound that every real one lies above."""
 
 
 @kernel
 def sums_from_logits(sums, s, ws, symbols, table, lanes, out):
-    """Numerators of logits (sums * s) * ws, of the first 0 .. n of symbols (n,): their sums.
+    """Fills out with prefix sums of the softmax numerators of logits (sums * s) * ws.
 
-    Rows (lane, step) go to out[step, lane]. A symbol V is no token, and has the numerator 0. Many
-    loops, so that all but the last vectorize; unsigned indices need no check of signs.
+    Numerators are in the order of symbols (n,), so a row has n + 1 sums; rows (lane, step) go to
+    out[step, lane]. Symbol V stands for a byte without a token: its numerator is 0. Separate loops
+    let all but the last vectorize; unsigned indices save the check for negative ones.
     """
     vocab_size, count = sums.shape[1], symbols.shape[0]
     steps = sums.shape[0] // lanes
