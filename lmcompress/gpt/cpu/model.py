@@ -128,7 +128,7 @@ class CpuModel:
 
 
 def _symbols(weights: ExactWeights) -> npt.NDArray[np.uint32]:
-    """Returns the trie's symbols (s,), with V for a byte that has no token; empty for a byte-level model."""
+    """Returns the trie's symbols (s,), V for a byte without a token; none for a byte model."""
     order = weights.tokens.trie.order if weights.tokens else np.empty(0, np.int32)
     return np.minimum(order, weights.config.vocab_size).astype(np.uint32)
 
