@@ -34,6 +34,7 @@ EXPERIMENTS: dict[str, str] = {
     "scaling_law": "How bits per byte fall with parameters and with text read in training",
     "ladder_table": "The ladder of models: how each was trained, what it reaches and how fast",
     "architectures": "GPT-1, GPT-2 and GPT-3 compared at one small size",
+    "families": "Causal, encoder-decoder, masked and diffusion networks as compressors",
     "candidates": "Candidates for the default model, small and trained briefly",
     "certificates": "The README's figures of lmcompress, certified by prove",
     "claims": "False figures published by others, rebuilt small, and the files behind them",
@@ -53,7 +54,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "What each part is worth": (
         "mix_shift", "adaptive_ablation", "adaptive_lanes", "exactness_cost", "architectures",
-        "candidates", "ladder_table", "scaling_law",
+        "families", "candidates", "ladder_table", "scaling_law",
     ),
     "The paper, measured again": (
         "findings", "table_1", "figure_2", "figure_3", "figure_4", "table_2",
@@ -73,6 +74,8 @@ CAPTIONS: dict[str, str] = {
     "an adaptive stage for each lane, and with one that all lanes share. Sharing costs least.",
     "architectures/curves": "Bits per byte during training, on text not seen before: GPT-1, GPT-2 "
     "and GPT-3 at the same small size. The legend has their bits per byte on held-out text.",
+    "families/families": "Bits per byte of two texts by family of networks and by the order in "
+    "which bytes are coded, with 95 % intervals; all networks are of one size.",
     "candidates/curves": "Bits per byte during training, on text not seen before: networks that "
     "might become the default model, each differing from the base in one respect.",
     "claims/claims": "For each false figure of others, rebuilt small: the bits per byte that it "

@@ -63,6 +63,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "table_2": (_TRAINING[0], _EXTRACT),
     "ladder_table": (_ENWIK8, *_TRAINING, _EXTRACT),
     "architectures": (_EXTRACT, *_TRAINING),
+    "families": (_EXTRACT, _ALICE, *_TRAINING, "enwik/enwiki-2016-pages.xml"),
     "candidates": (*_TRAINING, "train/"),
     "certificates": ("calgary/book1", _ENWIK8, _PYTHON, _JSON),
     "claims": (_WIKITEXT,),

@@ -18,6 +18,7 @@ import functools
 import math
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -136,10 +137,17 @@ def int8_product_is_usable() -> bool:
 class IntegerLinear:
     """y = W x, int8 weights times integer activations: exact sums, then two float products."""
 
-    def __init__(self, weights: ExactWeights, name: str, device: torch.device) -> None:
-        q, scale, bias = weights.linear(name)
+    def __init__(
+        self,
+        q: npt.NDArray[np.int8],
+        scale: npt.NDArray[np.float32],
+        bias: npt.NDArray[np.float32] | None,
+        levels: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Takes weights (N, K), their scales (N,), biases (N,), and the inputs' largest integer."""
         self.scale = torch.tensor(scale, device=device)
-        self.levels = weights.config.activation_levels
+        self.levels = levels
         self.per_level = as_float32(1 / self.levels)
         self.bias = None if bias is None else torch.tensor(bias, device=device)
         # A float product holds every partial sum exactly if no row can reach 2**24 (float32) or
@@ -177,9 +185,8 @@ class ExactGPT:
         self.weights, self.config = weights, weights.config
         self.device = torch.device(device)
         names = [f"blocks.{i}.{n}" for i in range(self.config.n_layer) for n in _LINEARS]
-        self.linears = {name: IntegerLinear(weights, name, self.device) for name in names}
-        head = "token_embedding" if self.config.tied else "output"
-        self.output = IntegerLinear(weights, head, self.device)
+        self.linears = {name: self._linear(name) for name in names}
+        self.output = self._linear("token_embedding" if self.config.tied else "output")
         self.arrays = {k: torch.tensor(v, device=self.device) for k, v in weights.arrays.items()}
         rotary = weights.rotary()
         self.rotary = rotary and tuple(torch.tensor(t, device=self.device) for t in rotary)
@@ -213,6 +220,10 @@ class ExactGPT:
         if self.config.norm_position == "pre":
             x = self._norm("final_norm", x)
         return self.output(x)
+
+    def _linear(self, name: str) -> IntegerLinear:
+        levels = self.config.activation_levels
+        return IntegerLinear(*self.weights.linear(name), levels, self.device)
 
     def _embed(self, name: str, index: Tensor) -> Tensor:
         return self.arrays[f"{name}.q"][index].float() * self.arrays[f"{name}.s"][index, None]

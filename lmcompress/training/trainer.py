@@ -81,7 +81,7 @@ class Trainer:
         if config.compile and device == "cpu" and not has_compiler():
             raise TrainingError("compile needs a C++ compiler: install g++, or set it to false")
         self.alphabet = alphabet_of(config)
-        self.network = GPT(config.model)
+        self.network = self.new_network()
         self.before: dict[str, Any] = {}
         self.method: dict[str, Any] = {}
         """What the model card says about the training method, apart from the text."""
@@ -100,6 +100,10 @@ class Trainer:
         self._seconds_before = 0.0
         self._resume()
         self._started = time.monotonic()
+
+    def new_network(self) -> GPT:
+        """Returns a network with random weights; subclasses may choose another."""
+        return GPT(self.config.model)
 
     @property
     def state_path(self) -> Path:

@@ -1,0 +1,1 @@
+"""Transformers of several families, as compressors of equal size."""
