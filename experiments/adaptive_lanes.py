@@ -1,6 +1,6 @@
 """What do lanes cost if they share the state of the adaptive stage, and if they do not?
 
-    python -m experiments.adaptive_lanes [--quick]
+    python -m experiments.adaptive_lanes [--quick] [--derive]
 
 Quantized code lengths with the default model: the GPT alone, with one state for all lanes, and
 with a state for each lane. No files are written.
@@ -16,10 +16,11 @@ import numpy as np
 
 from experiments.support.figures import finished, panels, write_figures
 from experiments.support.predictions import predictions
-from experiments.support.records import identified, result_folder, write_records
+from experiments.support.records import Row, identified, result_folder, write_records
 from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
+from lmcompress.benchmark.records import read_rows
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.segments import DirectStage
 from lmcompress.codec.session import Session
@@ -64,6 +65,18 @@ def of_lane(rounds: Rounds, lane: int) -> Rounds:
     return Rounds(np.ones(count, np.int32), np.zeros(count, np.int32), *rows)
 
 
+def measured(names: Sequence[str]) -> list[Row]:
+    """Returns a record for each text and number of lanes."""
+    model, rows = load_model(DEFAULT_MODEL), []
+    for name in names:
+        raw = corpora.load(name)
+        for lanes in LANES:
+            found = {way: round(v, 4) for way, v in code_lengths(raw, model, lanes).items()}
+            rows.append({"corpus": name, "lanes": lanes, **found})
+            click.echo(f"{name} {lanes} lanes: {found}", err=True)
+    return identified(rows, model)
+
+
 def draw(rows: Sequence[dict[str, Any]]) -> Figure:
     """Returns bits per byte against lanes, a panel for each corpus."""
     names = list(dict.fromkeys(row["corpus"] for row in rows))
@@ -74,24 +87,24 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
             axes.plot([row["lanes"] for row in mine], [row[way] for row in mine], "o-", label=way)
         axes.set(xscale="log", xlabel="lanes")
         axes.set_xticks([row["lanes"] for row in mine], [str(row["lanes"]) for row in mine])
+        axes.minorticks_off()
     return finished(figure)
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="One small file, into results/quick.")
-def main(quick: bool) -> None:
+@click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
+def main(quick: bool, derive: bool) -> None:
     """Measures what lanes cost with shared and with separate learning."""
-    with result_folder(NAME, quick) as folder:
-        model, rows = load_model(DEFAULT_MODEL), []
-        for name in ("canterbury/fields.c",) if quick else CORPORA:
-            raw = corpora.load(name)
-            for lanes in LANES:
-                found = {way: round(v, 4) for way, v in code_lengths(raw, model, lanes).items()}
-                rows.append({"corpus": name, "lanes": lanes, **found})
-                click.echo(f"{name} {lanes} lanes: {found}", err=True)
-        write_records(NAME, identified(rows, model), folder)
+    with result_folder(NAME, quick, derive=derive) as folder:
+        if not derive:
+            names = ("canterbury/fields.c",) if quick else CORPORA
+            write_records(NAME, measured(names), folder)
+        rows = read_rows(folder / "records.jsonl")
         write_table(
-            rows, folder, "Bits per byte (quantized code length) against the number of lanes."
+            [{column: row[column] for column in ("corpus", "lanes", *WAYS)} for row in rows],
+            folder,
+            "Bits per byte (quantized code length) against the number of lanes.",
         )
         write_figures({"lanes": lambda: draw(rows)}, folder)
 

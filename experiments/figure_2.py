@@ -18,7 +18,17 @@ import click
 
 from experiments import table_1
 from experiments.support import modalities, paper
-from experiments.support.figures import BLUE, GREEN, ORANGE, PINK, new_figure, write_derived
+from experiments.support.figures import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PAGE_WIDTH,
+    PINK,
+    mark_sizes,
+    new_figure,
+    write_derived,
+)
+from experiments.support.paper import LADDER
 from experiments.support.records import folder_of, result_folder, run_of
 from experiments.support.table_1_tables import Line, lines_of
 from experiments.support.tables import markdown_of
@@ -61,7 +71,7 @@ def _share(line: Line, data_set_bytes: int) -> float:
 
 def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Returns the ladder's point with the lowest adjusted rate; other models read other text."""
-    ladder = [row for row in rows if row["model"] in paper.LADDER]
+    ladder = [row for row in rows if row["model"] in LADDER]
     return min(ladder or rows, key=lambda row: row["projected_adjusted_rate"])
 
 
@@ -100,31 +110,29 @@ _MARKS = (("*", "full", "best of the ladder"), ("D", "none", DEFAULT_MODEL))
 def draw(records: Sequence[Record]) -> Figure:
     """Returns a panel for each text, a line for each size of data set."""
     rows = points(records)
-    figure = new_figure(8.4, 3.8)
+    figure = new_figure(PAGE_WIDTH, 3.8)
     panels = figure.subplots(1, len(table_1.TEXTS), sharey=True)
     for axes, sample in zip(panels, table_1.TEXTS, strict=True):
         for size, color in zip(DATA_SET_BYTES, COLORS, strict=True):
             _line(axes, select(rows, sample=sample, data_set_bytes=size), color)
-        axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_yticks((30, 50, 100, 200, 500, 1000), ("30", "50", "100", "200", "500", "1,000"))
-        axes.minorticks_off()
-        axes.set(title=sample, xlabel="parameters")
+        mark_sizes(axes, {r["model"]: r["num_parameters"] for r in rows if r["model"] in LADDER})
+        axes.set_title(sample)
     panels[0].set_ylabel("adjusted rate, %, projected")
-    panels[0].legend(title="data set", fontsize=8, frameon=False)
     for marker, style, label in _MARKS:
-        panels[1].plot([], [], marker, color="0.4", fillstyle=style, label=label)
-    panels[1].legend(fontsize=8, frameon=False)
+        panels[0].plot([], [], marker, color="0.4", fillstyle=style, label=label)
+    panels[0].legend(title="data set", fontsize=8, frameon=False)
     return figure
 
 
 def _line(axes: Axes, rows: list[dict[str, Any]], color: str) -> None:
     size = f"{rows[0]['data_set_bytes'] // 10**6:,} MB"
-    ladder = [row for row in rows if row["model"] in paper.LADDER]
+    ladder = [row for row in rows if row["model"] in LADDER]
     axes.plot(*_coordinates(ladder), "o-", color=color, ms=4, label=size)
     axes.plot(*_coordinates([best(rows)]), "*", color=color, ms=11)
     # Hollow, because they were trained on other text, and more of it.
-    other = [row for row in rows if row["model"] not in paper.LADDER]
+    other = [row for row in rows if row["model"] not in LADDER]
     axes.plot(*_coordinates(other), "D", color=color, ms=5, fillstyle="none", zorder=3)
 
 

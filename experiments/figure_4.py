@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.support import modalities, paper
-from experiments.support.figures import write_derived
+from experiments.support.figures import COLOR_OF, PAGE_WIDTH, new_figure, write_derived
 from experiments.support.records import provenance, result_folder
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
@@ -186,24 +186,27 @@ def _tidy(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def draw(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Returns the figure: a panel for each modality, rate against length."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+    """Returns a panel for each modality: rates against length, standard errors as bands."""
+    figure = new_figure(PAGE_WIDTH, 3.6)
     panels = figure.subplots(1, len(DRAWN), sharey=True)
     for axes, modality in zip(panels, DRAWN, strict=True):
         for row in (row for row in current(rows) if row["modality"] == modality):
             style = "-" if row["kind"] == SCORED else "--"
             rates = 100 * np.array(row["mean_rates"])
             errors = 100 * np.array(row["standard_errors"])
-            axes.errorbar(row["lengths"], rates, errors, fmt=style, lw=1.4, label=row["codec"])
+            color = COLOR_OF[row["codec"]]
+            axes.plot(row["lengths"], rates, style, color=color, lw=1.4, label=row["codec"])
+            band = rates - errors, rates + errors
+            axes.fill_between(row["lengths"], *band, color=color, alpha=0.15, lw=0)
         axes.axhline(100, color="0.8", lw=0.8, zorder=0)
         axes.set_xscale("log", base=2)
-        axes.set(title=modality, xlabel="length of the sequence, bytes", ylim=(0, 250))
+        axes.set(title=modality, xlabel="length, bytes", ylim=(0, 250))
+        axes.set_xticks((1, 8, 64, 512), ("1", "8", "64", "512"))
     panels[0].set_ylabel("compressed over raw size, %")
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8,
-        frameon=False, title="dashed: files; solid: scored", title_fontsize=8,
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8,
+        frameon=False, title_fontsize=8,
+        title="dashed: files; solid: scored; bands: one standard error",
     )  # fmt: skip
     return figure
 

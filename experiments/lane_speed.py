@@ -1,6 +1,6 @@
 """What do lanes bring? Bits per byte, and speed both ways, against the number of lanes.
 
-    python -m experiments.lane_speed [--quick]
+    python -m experiments.lane_speed [--quick] [--derive]
 
 Files of the default model, decoded and compared. The codec alone is timed, once each way after a
 warm-up. The automatic rule (lmcompress/codec/lanes.py) takes 16 lanes for this text.
@@ -9,30 +9,34 @@ warm-up. The automatic rule (lmcompress/codec/lanes.py) takes 16 lanes for this 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from matplotlib.figure import Figure
 
-from experiments.support.figures import write_figures
-from experiments.support.records import identified, result_folder, write_records
+from experiments.support.figures import BLACK, PAGE_WIDTH, new_figure, write_figures
+from experiments.support.records import Row, identified, result_folder, write_records
 from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, measure
+from lmcompress.benchmark.records import read_rows
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.lanes import auto_lanes
 from lmcompress.codec.session import resolve_threads
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 NAME = "lane_speed"
-CORPUS, QUICK = "calgary/book1@0+300000", "calgary/book1@0+20000"
+BYTES, QUICK_BYTES = 300_000, 20_000
 LANES = (1, 2, 4, 8, 16, 32, 64)
+COLUMNS = ("lanes", "bits per byte", "compress kB/s", "decompress kB/s")
 
 
-def row_of(raw: bytes, model: Model, lanes: int) -> dict[str, Any]:
+def row_of(corpus: str, raw: bytes, model: Model, lanes: int) -> Row:
     """Returns the size and the speeds for a number of lanes."""
-    found = measure(ModelCodec(model, CodecConfig(lanes=lanes)), CORPUS, raw)
+    found = measure(ModelCodec(model, CodecConfig(lanes=lanes)), corpus, raw)
     return {
         "lanes": lanes,
         "bits per byte": round(bits_per_byte(len(found.compressed), len(raw)), 4),
@@ -41,39 +45,51 @@ def row_of(raw: bytes, model: Model, lanes: int) -> dict[str, Any]:
     }
 
 
+def measured(corpus: str, counts: Sequence[int]) -> list[Row]:
+    """Returns a record for each number of lanes."""
+    model, raw = load_model(DEFAULT_MODEL), corpora.load(corpus)
+    rows = []
+    for lanes in counts:
+        rows.append(row_of(corpus, raw, model, lanes))
+        click.echo(str(rows[-1]), err=True)
+    threads = resolve_threads(None)
+    return identified([{**row, "corpus": corpus, "threads": threads} for row in rows], model)
+
+
 def draw(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Returns bits per byte against the speed of decompression, a point for each row."""
-    figure = Figure(figsize=(5, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for way in ("compress kB/s", "decompress kB/s"):
-        axes.plot([r[way] for r in rows], [r["bits per byte"] for r in rows], "o-", label=way[:-5])
-    for row in rows:
-        at = row["decompress kB/s"], row["bits per byte"]
-        axes.annotate(str(row["lanes"]), at, (4, 4), textcoords="offset points", fontsize=8)
-    axes.set(xlabel="kB/s", ylabel="bits per byte", title="number of lanes", xlim=(0, None))
-    figure.axes[0].legend()
+    """Returns speed both ways and bits per byte, against the number of lanes."""
+    figure = new_figure(PAGE_WIDTH, 2.8)
+    speed, rate = figure.subplots(1, 2)
+    lanes = [row["lanes"] for row in rows]
+    for way in ("compress", "decompress"):
+        speed.plot(lanes, [row[f"{way} kB/s"] for row in rows], "o-", ms=4, label=way)
+    speed.set(ylabel="kB/s, one measurement each", ylim=(0, speed.get_ylim()[1]))
+    speed.legend(fontsize=8, frameon=False)
+    rate.plot(lanes, [row["bits per byte"] for row in rows], "o-", ms=4, color=BLACK)
+    rate.set_ylabel("bits per byte")
+    for axes in (speed, rate):
+        axes.set(xscale="log", xlabel="lanes")
+        axes.set_xticks(lanes, [str(count) for count in lanes])
+        axes.minorticks_off()
     return figure
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="20 kB, up to 4 lanes, into results/quick.")
-def main(quick: bool) -> None:
+@click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
+def main(quick: bool, derive: bool) -> None:
     """Measures bits per byte and speed against the number of lanes."""
-    with result_folder(NAME, quick) as folder:
-        model, corpus = load_model(DEFAULT_MODEL), QUICK if quick else CORPUS
-        raw = corpora.load(corpus)
-        rows = []
-        for lanes in LANES[:3] if quick else LANES:
-            rows.append(row_of(raw, model, lanes))
-            click.echo(str(rows[-1]), err=True)
-        threads = resolve_threads(None)
-        records = [{**row, "corpus": corpus, "threads": threads} for row in rows]
-        write_records(NAME, identified(records, model), folder)
+    with result_folder(NAME, quick, derive=derive) as folder:
+        num_bytes, counts = (QUICK_BYTES, LANES[:3]) if quick else (BYTES, LANES)
+        corpus = f"calgary/book1@0+{num_bytes}"
+        if not derive:
+            write_records(NAME, measured(corpus, counts), folder)
+        rows = read_rows(folder / "records.jsonl")
         note = (
-            f"{corpus}, default model, {threads} threads; real files, decoded and compared. "
-            f"Automatic: {auto_lanes(len(raw))} lanes."
+            f"{corpus}, default model, {rows[0]['threads']} threads; real files, decoded and "
+            f"compared. Automatic: {auto_lanes(num_bytes)} lanes."
         )
-        write_table(rows, folder, note)
+        write_table([{column: row[column] for column in COLUMNS} for row in rows], folder, note)
         write_figures({"lane-speed": lambda: draw(rows)}, folder)
 
 

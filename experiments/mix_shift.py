@@ -1,6 +1,6 @@
 """What do the GPT and the online models contribute along a file, and when?
 
-    python -m experiments.mix_shift [--quick]
+    python -m experiments.mix_shift [--quick] [--derive]
 
 The paper's Figure 4 asks how a model learns in its context. This asks the same of real files, in
 one lane, for the default model, for the adaptive stage alone and for both. Quantized code lengths
@@ -22,6 +22,7 @@ from experiments.support.records import Row, identified, result_folder, write_re
 from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
+from lmcompress.benchmark.records import read_rows
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.session import Session
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
@@ -68,6 +69,16 @@ def in_pieces(raw: bytes, model: Model) -> dict[str, list[float]]:
     }
 
 
+def measured(names: Sequence[str]) -> list[Row]:
+    """Returns a record for each file."""
+    model, rows = load_model(DEFAULT_MODEL), []
+    for name in names:
+        raw = corpora.load(name)
+        rows.append({"corpus": name, "raw_bytes": len(raw), **in_pieces(raw, model)})
+        click.echo(f"{name} done", err=True)
+    return identified(rows, model)
+
+
 def draw(rows: Sequence[dict[str, Any]]) -> Figure:
     """Returns bits per byte along each file."""
     figure, row_of_panels = panels([row["corpus"] for row in rows])
@@ -81,16 +92,14 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="One small file, into results/quick.")
-def main(quick: bool) -> None:
+@click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
+def main(quick: bool, derive: bool) -> None:
     """Measures the GPT, the adaptive stage and both along files."""
-    with result_folder(NAME, quick) as folder:
-        model = load_model(DEFAULT_MODEL)
-        rows: list[Row] = []
-        for name in ("canterbury/fields.c",) if quick else CORPORA:
-            raw = corpora.load(name)
-            rows.append({"corpus": name, "raw_bytes": len(raw), **in_pieces(raw, model)})
-            click.echo(f"{name} done", err=True)
-        write_records(NAME, identified(rows, model), folder)
+    with result_folder(NAME, quick, derive=derive) as folder:
+        if not derive:
+            names = ("canterbury/fields.c",) if quick else CORPORA
+            write_records(NAME, measured(names), folder)
+        rows = read_rows(folder / "records.jsonl")
         lines = [
             {"file": row["corpus"], "way": way, "first": row[way][0], "second": row[way][1],
              "middle": row[way][PIECES // 2], "last": row[way][-1]}

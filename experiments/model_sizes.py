@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 import click
 
 from experiments.support.codec_rows import derived_texts, in_order, measure
-from experiments.support.figures import write_derived
+from experiments.support.figures import (
+    BLUE,
+    PAGE_WIDTH,
+    VERMILION,
+    mark_sizes,
+    new_figure,
+    write_derived,
+)
 from experiments.support.paper import LADDER, QUICK_MODELS, installed_models
 from experiments.support.records import result_folder
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
@@ -31,7 +38,6 @@ from lmcompress.report.tables import corpus_labels
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
 NAME = "model_sizes"
 CORPORA = (
     "calgary/book1@100000+16384",
@@ -42,9 +48,9 @@ CLASSICAL = ("gzip", "bzip2", "xz", "zstd", "ppmd", "zpaq", "stored")
 LINES = ("gzip-9", "xz-9e", "ppmd-16", "zpaq-5")
 """Classical codecs that the figure shows as horizontal lines."""
 ALONE = " (no adaptive stage)"
-_LABEL_HEIGHT = 0.17
+_LABEL_HEIGHT = 0.24
 """Height of a line's name, in bits per byte."""
-COLORS = {"model alone": "#0072B2", "with the adaptive stage": "#D55E00"}
+COLORS = {"model alone": BLUE, "with the adaptive stage": VERMILION}
 
 
 def codecs(*, quick: bool) -> list[Codec]:
@@ -56,11 +62,9 @@ def codecs(*, quick: bool) -> list[Codec]:
 
 def figure_of(records: Sequence[Record], names: Iterable[str]) -> Figure:
     """Returns bits per byte against parameters: over all slices, then a panel for each text."""
-    from matplotlib.figure import Figure
-
     labels = corpus_labels(names)
-    figure = Figure(figsize=(4 * (1 + len(labels)), 3.8), layout="constrained")
-    panels = figure.subplots(1, 1 + len(labels), squeeze=False, sharey=True)[0]
+    figure = new_figure(PAGE_WIDTH, 6.4)
+    panels = figure.subplots(-(-(1 + len(labels)) // 2), 2, sharey=True).ravel()
     titles = {"": "mean of the slices, ± standard error"} | labels
     for axes, (corpus, title) in zip(panels, titles.items(), strict=True):
         rows: dict[str, list[Record]] = {}
@@ -68,10 +72,11 @@ def figure_of(records: Sequence[Record], names: Iterable[str]) -> Figure:
             if corpus in ("", record.corpus):
                 rows.setdefault(record.codec, []).append(record)
         _panel(axes, rows)
-        axes.set(title=title, xlabel="parameters")
-        axes.set_xscale("log", base=2)
-    panels[0].set(ylabel="bits per byte", ylim=(0, None))
-    panels[0].legend(loc="lower left", frameon=False)
+        axes.set_title(title)
+        mark_sizes(axes, {name: rows[name][0].num_parameters for name in LADDER if name in rows})
+    for axes in panels[::2]:
+        axes.set(ylabel="bits per byte", ylim=(0, None))
+    panels[0].legend(loc="lower left", frameon=False, fontsize=8)
     return figure
 
 

@@ -3,12 +3,13 @@
     python -m experiments.scaling_law [--quick] [--runs DIR] [--derive]
 
 L(N) = A / N^a over the finished runs of the ladder (Kaplan et al., 2020), and L(N, D) = E + A / N^a
-+ B / D^b (Hoffmann et al., 2022) over their training curves. A point of a curve is the mean over
-the text since the point before, new to the network except for what was drawn twice (a tenth at the
-end of a run). Only points of one sequence length and after the warm-up count: after a change of
-length the curve jumps. A curve's early points come at a high learning rate, so the fit describes
-this schedule and says little about shorter ones. Held-out figures in the middle of a run are not
-used: their sequences are longer than those that the run has been trained on so far.
++ B / D^b (Hoffmann et al., 2022) over the training curves of all but the largest, which it has to
+predict within 3 % to be drawn. A point of a curve is the mean over the text since the point before,
+new to the network except for what was drawn twice (a tenth at the end of a run). Only points of one
+sequence length and after the warm-up count: after a change of length the curve jumps. A curve's
+early points come at a high learning rate, so the fit describes this schedule and says little about
+shorter ones. Held-out figures in the middle of a run are not used: their sequences are longer than
+those that the run has been trained on so far.
 
 Records hold the curves, so a run that no longer exists is fitted from them.
 """
@@ -25,7 +26,14 @@ import click
 import numpy as np
 
 from experiments.support import paper
-from experiments.support.figures import BLUE, GREEN, ORANGE, PINK, SKY, new_figure, write_derived
+from experiments.support.figures import (
+    BLUE,
+    COLOR_OF,
+    PAGE_WIDTH,
+    mark_sizes,
+    new_figure,
+    write_derived,
+)
 from experiments.support.records import RESULTS, Row, provenance, result_folder
 from experiments.support.runs import RUNS, is_finished, read_run, train_config
 from experiments.support.scaling_fit import Floats, JointLaw, SizeLaw, fit_size, fit_size_and_data
@@ -42,9 +50,10 @@ NAME = "scaling_law"
 KEY = ("model", "bytes_seen", "validation_bits_per_byte")
 WARM_UP_BYTES = 1_000_000
 """Of a run's text, left out of the fit: the curve bends there as the learning rate rises."""
+_DRAWN_IF_BELOW = 0.03
+"""A law that misses a run that it has not seen by more is none."""
 _NO_FLOOR = 1e-3
 _FLOORLESS = "; so little text shows no floor, which the fit puts at its bound, zero"
-COLORS = (ORANGE, PINK, GREEN, BLUE, SKY)
 
 
 def measure(file: paper.RowFile, runs: Path) -> None:
@@ -101,6 +110,12 @@ def joint_law(rows: Sequence[Row]) -> JointLaw:
     return _fit_of(curve_points(rows).tobytes())
 
 
+def error_of(joint: JointLaw, row: Row) -> float:
+    """Returns the root mean square of a law's error, of the logarithm, on a run's curve."""
+    sizes, seen, bits = curve_points([row]).T
+    return float(np.sqrt(np.mean(np.log(joint(sizes, seen) / bits) ** 2)))
+
+
 def size_law(rows: Sequence[Row]) -> SizeLaw:
     """Returns L(N) of the finished runs' held-out figures."""
     sizes = np.array([row["num_parameters"] for row in rows], float)
@@ -110,7 +125,8 @@ def size_law(rows: Sequence[Row]) -> SizeLaw:
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the text files made from the records, by name."""
     shown = current(rows)
-    by_size, joint = size_law(shown), joint_law(shown)
+    *smaller, largest = shown
+    by_size, joint = size_law(shown), joint_law(smaller)
     lines = []
     for row in shown:
         size = row["num_parameters"]
@@ -132,10 +148,12 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"Bits per byte. L(N) = {by_size.scale:.2f} / N^{by_size.exponent:.3f} over {len(shown)} "
         f"finished runs (exponents between neighbours: {steps}). L(N, D) = {joint.floor:.3f} + "
         f"{joint.by_size:.3g} / N^{joint.a:.3f} + {joint.by_data:.3g} / D^{joint.b:.3f} over "
-        f"{len(curve_points(shown))} points of the training curves, sequences of "
-        f"{shown[0]['short_sequence_length']:,} bytes; its error there is "
-        f"{100 * joint.relative_error:.1f} % (root mean square; {_errors_by_model(shown, joint)}): "
-        "the curves fall in steps, which no power law does"
+        f"{len(curve_points(smaller))} points of the training curves of all but the largest, "
+        f"sequences of {shown[0]['short_sequence_length']:,} bytes; its error there is "
+        f"{100 * joint.relative_error:.1f} % (root mean square; "
+        f"{_errors_by_model(smaller, joint)}): the curves fall in steps, which no power law does. "
+        f"It misses the curve of {largest['model']} by {100 * error_of(joint, largest):.1f} %, "
+        f"and is drawn if that is less than {100 * _DRAWN_IF_BELOW:.0f} %"
         f"{_FLOORLESS if joint.floor < _NO_FLOOR else ''}. N counts all parameters, those of "
         "embeddings too, which Kaplan et al. leave out. L(N, D) at the end "
         "goes beyond those points, to more text and longer sequences. "
@@ -153,12 +171,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
 
 def _errors_by_model(rows: Sequence[Row], joint: JointLaw) -> str:
     """Returns the root mean square of the fit's error on each model's curve, in words."""
-    parts = []
-    for row in rows:
-        sizes, seen, bits = curve_points([row]).T
-        error = np.sqrt(np.mean(np.log(joint(sizes, seen) / bits) ** 2))
-        parts.append(f"{row['model']} {100 * error:.1f} %")
-    return ", ".join(parts)
+    return ", ".join(f"{row['model']} {100 * error_of(joint, row):.1f} %" for row in rows)
 
 
 def exponent_between(small: Row, large: Row) -> float:
@@ -172,24 +185,26 @@ def exponent_between(small: Row, large: Row) -> float:
 def draw(rows: Sequence[Row]) -> Figure:
     """Returns L(N) over the finished runs, and the curves with L(N, D)."""
     shown = current(rows)
-    figure = new_figure(9.0, 3.8)
+    figure = new_figure(PAGE_WIDTH, 3.4)
     by_size, by_data = figure.subplots(1, 2)
-    law, joint = size_law(shown), joint_law(shown)
+    law, joint = size_law(shown), joint_law(shown[:-1])
+    is_drawn = error_of(joint, shown[-1]) < _DRAWN_IF_BELOW
     sizes = np.geomspace(shown[0]["num_parameters"] / 2, shown[-1]["num_parameters"] * 2)
     by_size.plot(sizes, law(sizes), color="0.6", lw=1, label="L(N)")
-    for row, color in zip(shown, COLORS[: len(shown)], strict=True):
+    for row in shown:
+        color = COLOR_OF.get(row["model"], BLUE)
         at = row["num_parameters"], row["validation_bits_per_byte"]
         by_size.plot(*at, "o", color=color)
-        by_size.annotate(row["model"], at, (5, 5), textcoords="offset points", fontsize=8)
         seen, bits = np.array(row["training_curve"]).T
         by_data.plot(seen / 1e6, bits, color=color, lw=1, alpha=0.7, label=row["model"])
-        fitted = np.geomspace(WARM_UP_BYTES, row["short_bytes"])
-        by_data.plot(fitted / 1e6, joint(at[0], fitted), "--", color=color, lw=1.4)
-    by_size.set_xscale("log", base=2)
+        if is_drawn:
+            fitted = np.geomspace(WARM_UP_BYTES, row["short_bytes"])
+            by_data.plot(fitted / 1e6, joint(at[0], fitted), "--", color=color, lw=1.4)
+    mark_sizes(by_size, {row["model"]: row["num_parameters"] for row in shown})
     by_size.set_yscale("log")
     by_size.set_yticks((2, 2.5, 3, 3.5, 4), ("2", "2.5", "3", "3.5", "4"))
     by_size.minorticks_off()
-    by_size.set(xlabel="parameters", ylabel="bits per byte, held out, after all of the text")
+    by_size.set_ylabel("bits per byte, held out, after all of the text")
     by_size.legend(frameon=False)
     longer = shown[0]["short_bytes"] / 1e6
     by_data.axvline(longer, color="0.8", lw=0.8, zorder=0)
@@ -199,7 +214,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     by_data.minorticks_off()
     by_data.set(xlabel="training text seen, MB", ylabel="bits per byte of training text",
                 xlim=(0.2, None), ylim=(1.8, 5))  # fmt: skip
-    by_data.legend(frameon=False, title="dashed: L(N, D)")
+    by_data.legend(frameon=False, title="dashed: L(N, D)" if is_drawn else None)
     return figure
 
 

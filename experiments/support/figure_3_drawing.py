@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.support.figures import BLUE, GREY, new_figure
+from experiments.support.figures import BLACK, BLUE, GREY, PAGE_WIDTH, new_figure
 from experiments.support.modalities import PATCH_COLUMNS, PATCH_ROWS
 from experiments.support.records import Row
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _TEXT_SHOWN = 160
 """Bytes of the given text that the panel repeats."""
 _LINE = 88
+_PATCHES, _PATCH_COLUMNS = 2, 5
+"""Patches that are drawn, and pictures side by side."""
 _TRUE = "what really follows"
 
 
@@ -47,35 +49,37 @@ def draw_text(rows: Sequence[Row]) -> Figure:
     for name, raw, color in blocks:
         parts = textwrap.wrap(readable(raw), _LINE, drop_whitespace=False, break_long_words=True)
         lines += [(name if i == 0 else "", part, color) for i, part in enumerate(parts)]
-    figure = new_figure(10.5, 0.24 * len(lines) + 0.3)
+    figure = new_figure(PAGE_WIDTH, 0.17 * len(lines) + 0.3)
     axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(len(lines), -0.5))
     axes.axis("off")
     for i, (name, part, color) in enumerate(lines):
-        axes.text(0.25, i, name, ha="right", va="center", size=8, weight="bold")
-        axes.text(0.265, i, part, va="center", size=8, family="monospace", color=color)
+        axes.text(0.235, i, name, ha="right", va="center", size=7, weight="bold")
+        axes.text(0.245, i, part, va="center", size=7, family="monospace", color=color)
     return figure
 
 
 def draw_images(rows: Sequence[Row]) -> Figure:
-    """Returns a row for each patch, a column for each source."""
+    """Returns the first patches, each with what every source made of its left half."""
     rows = _of(rows, "images")
-    items = sorted({row["item"] for row in rows})
+    items = sorted({row["item"] for row in rows})[:_PATCHES]
     names = list(dict.fromkeys(row["source"] for row in rows))
-    figure = new_figure(1.9 * (2 + len(names)), 1.15 * len(items) + 0.35)
-    grid = figure.subplots(len(items), 2 + len(names), squeeze=False)
-    for line, item in zip(grid, items, strict=True):
+    lines = -(-(2 + len(names)) // _PATCH_COLUMNS)
+    figure = new_figure(PAGE_WIDTH, 1.05 * lines * len(items))
+    parts = figure.subfigures(len(items), 1, squeeze=False).ravel()
+    for part, item in zip(parts, items, strict=True):
+        grid = part.subplots(lines, _PATCH_COLUMNS, squeeze=False).ravel()
         of_item = {row["source"]: row for row in rows if row["item"] == item}
         piece = _patch(_bytes(next(iter(of_item.values())), "piece"))
         given = piece.astype(float)
         given[:, PATCH_COLUMNS // 2 :] = np.nan
-        shown = [piece, given, *(_patch(_bytes(of_item[name], "made")) for name in names)]
-        for axes, patch in zip(line, shown, strict=True):
+        made = {name: _patch(_bytes(of_item[name], "made")) for name in names}
+        for axes in grid:
+            axes.axis("off")
+        for axes, (name, patch) in zip(grid, {"original": piece, "given": given, **made}.items()):  # noqa: B905 - the last line may be short
             axes.imshow(patch, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
             axes.axvline(PATCH_COLUMNS / 2 - 0.5, color=BLUE, linewidth=0.6)
-    for axes, name in zip(grid[0], ["original", "given", *names], strict=True):
-        axes.set_title("\n".join(textwrap.wrap(name, 22)), size=8)
+            axes.set_title(name, size=7, pad=2)
     return figure
 
 
@@ -84,23 +88,24 @@ def _patch(raw: bytes) -> np.ndarray:
 
 
 def draw_speech(rows: Sequence[Row]) -> Figure:
-    """Returns a waveform for each source, what was given in grey."""
-    rows = _of(rows, "speech")
-    items = sorted({row["item"] for row in rows})
-    names = list(dict.fromkeys(row["source"] for row in rows))
-    figure = new_figure(5.2 * len(items), 0.95 * (1 + len(names)) + 0.3)
-    grid = figure.subplots(1 + len(names), len(items), squeeze=False, sharex=True, sharey="col")
-    for column, item in enumerate(items):
-        of_item = {row["source"]: row for row in rows if row["item"] == item}
-        first = next(iter(of_item.values()))
-        given = first["raw_bytes"] - first["drawn_bytes"]
-        waves = [(_TRUE, _bytes(first, "piece"), "black")]
-        waves += [(name, _bytes(of_item[name], "made"), BLUE) for name in names]
-        for axes, (name, raw, color) in zip(grid[:, column], waves, strict=True):
-            wave = np.frombuffer(raw, np.uint8).astype(int) - 128
-            axes.plot(range(given), wave[:given], color=GREY, linewidth=0.7)
-            axes.plot(range(given, len(wave)), wave[given:], color=color, linewidth=0.7)
-            axes.set_title(name, size=8, loc="left", pad=2)
-            axes.tick_params(labelsize=7)
-        grid[-1, column].set_xlabel("sample (16,000 a second); grey: given", size=8)
+    """Returns the first waveform as each source continues it, what was given in grey."""
+    of_item = {row["source"]: row for row in _of(rows, "speech") if row["item"] == 0}
+    first = next(iter(of_item.values()))
+    given = first["raw_bytes"] - first["drawn_bytes"]
+    waves = [(_TRUE, _bytes(first, "piece"), BLACK)]
+    waves += [(name, _bytes(row, "made"), BLUE) for name, row in of_item.items()]
+    lines = -(-len(waves) // 2)
+    figure = new_figure(PAGE_WIDTH, 0.85 * lines + 0.3)
+    grid = figure.subplots(lines, 2, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.ravel()[len(waves) :]:
+        axes.axis("off")
+    for axes, (name, raw, color) in zip(grid.T.ravel(), waves):  # noqa: B905 - one may be empty
+        wave = np.frombuffer(raw, np.uint8).astype(int) - 128
+        axes.plot(range(given), wave[:given], color=GREY, linewidth=0.7)
+        axes.plot(range(given, len(wave)), wave[given:], color=color, linewidth=0.7)
+        axes.set_title(name, size=8, loc="left", pad=2)
+        axes.tick_params(labelsize=7)
+    for axes in (grid[-1, 0], grid.T.ravel()[len(waves) - 1]):
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("sample (16,000 a second); grey: given", size=8)
     return figure

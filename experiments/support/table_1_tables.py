@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.support import modalities
+from experiments.support.paper import LADDER
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark.harness import chunked_name
 from lmcompress.benchmark.records import Record, csv_text, latest
@@ -55,12 +56,17 @@ def current(records: Sequence[Record]) -> list[Record]:
 
 
 def lines_of(records: Sequence[Record]) -> list[Line]:
-    """Returns our own rows: whole before chunks, classical codecs before models by size."""
+    """Returns our own rows: whole before chunks, classical codecs, the ladder by size, others."""
     rows: dict[str, dict[str, Record]] = {}
     for record in current(records):
         rows.setdefault(record.codec, {})[modalities.modality_of(record.corpus)] = record
     lines = [_line(codec, row) for codec, row in rows.items()]
-    return sorted(lines, key=lambda line: (line.is_chunked, line.num_parameters))
+    return sorted(lines, key=_place)
+
+
+def _place(line: Line) -> tuple[bool, bool, int]:
+    is_other = line.num_parameters > 0 and not line.compressor.startswith(LADDER)
+    return line.is_chunked, is_other, line.num_parameters
 
 
 def _line(codec: str, row: dict[str, Record]) -> Line:

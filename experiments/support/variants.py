@@ -84,10 +84,11 @@ def draw_curves(rows: Sequence[Row], name: str, colors: Sequence[str]) -> Figure
     """Returns the training curves of the records, each labeled with its field `name`."""
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
-    for row, color in zip(rows, colors, strict=True):
+    for place, (row, color) in enumerate(zip(rows, colors, strict=True)):
         seen, bits = zip(*row["training_curve"], strict=True)
         label = f"{row[name]}: {row['quantized_bits_per_byte']:.3f} on held-out text"
-        axes.plot([s / 1e6 for s in seen], bits, label=label, color=color)
+        width = 1.2 + 0.25 * (len(rows) - 1 - place)  # one below another shows on both sides
+        axes.plot([s / 1e6 for s in seen], bits, "o-", ms=3, lw=width, label=label, color=color)
     axes.set(xlabel="training text seen, MB", ylabel="bits per byte of text not seen before")
     axes.legend(frameon=False)
     return figure

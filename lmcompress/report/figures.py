@@ -27,6 +27,8 @@ _CLASSICAL_BAR = "#B5B5B5"
 _SPEEDS_WIDTH, _SPEEDS_HEIGHT = 8.6, 3.8
 """In inches: less, and the labels of ten codecs would overlap."""
 _SUFFIXES = (".svg", ".png")
+_COLORS = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000"]
+"""Of lines that are given none."""
 _STYLE: Any = {
     "svg.hashsalt": "lmcompress",  # otherwise ids are random
     "svg.fonttype": "none",  # text stays text
@@ -88,10 +90,12 @@ def write_figure(make: Callable[[], Figure], path: Path, *, overwrite: bool = Tr
     """
     check_plot(path)
     import matplotlib
+    from cycler import cycler
 
     with matplotlib.rc_context(), replace_atomically(path, overwrite=overwrite) as output:
         matplotlib.rcdefaults()  # the user's own style must not change the bytes
         matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams["axes.prop_cycle"] = cycler(color=_COLORS)
         make().savefig(
             output,
             format=path.suffix[1:],
