@@ -27,6 +27,7 @@ EXPERIMENTS: dict[str, str] = {
     "pretrained_sizes": "Published families by size: GPT-2, Pythia, SmolLM2, Qwen3",
     "model_sizes": "Bits per byte by model size, compared with classical codecs",
     "table_1": "Table 1: codecs and models on text, images, speech and noise",
+    "shipped_text": "Table 1 and Figure 4 in small, on a text that ships with Python",
     "figure_2": "Figure 2: rates that count the model's bytes, by its size and the data's",
     "figure_3": "Figure 3: compressors and models continue text, images and speech",
     "figure_4": "Figure 4: rates by length of the sequence",
@@ -57,7 +58,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "families", "candidates", "ladder_table", "scaling_law",
     ),
     "The paper, measured again": (
-        "findings", "table_1", "figure_2", "figure_3", "figure_4", "table_2",
+        "findings", "table_1", "figure_2", "figure_3", "figure_4", "table_2", "shipped_text",
     ),
     "Proofs and false figures": ("certificates", "claims"),
 }  # fmt: skip
