@@ -1,6 +1,6 @@
 """Which family of Transformers compresses best: causal, encoder-decoder, masked or diffusion?
 
-    python -m experiments.families [--quick] [--runs DIR] [--derive]
+    python -m experiments.families [--quick] [--runs DIR] [--family NAME]... [--derive]
 
 Networks of equal size, trained on the same windows of text, write a real file of each of two texts;
 each is decoded and compared. In one table all have read the same bytes, in the other all have
@@ -30,6 +30,7 @@ from experiments.support.families.tables import (
     Budgets,
     draw,
     lines_of,
+    missing_of,
     tables_text,
 )
 from experiments.support.families.training import shape_of, trained, training_flops
@@ -45,7 +46,7 @@ from lmcompress.models.checkpoint import WEIGHTS_FILE
 from lmcompress.training.config import TrainConfig
 
 NAME = "families"
-TEXTS = ("enwik/enwiki-2021-extract.part3@100000+16384", "canterbury/alice29.txt@20000+16384")
+TEXTS = ("enwik/enwiki-2021-extract.part3@100000+8192", "canterbury/alice29.txt@20000+8192")
 QUICK_TEXTS = ("canterbury/alice29.txt@20000+1024",)
 QUICK_WAYS = tuple(way for way in WAYS if way.family != MASKED or way.at_once > 1)
 """Others of the masked network take a pass over all positions for each byte."""
@@ -131,8 +132,15 @@ def rows_of(
 @click.command()
 @click.option("--quick", is_flag=True, help="Ten steps of training each, into results/quick.")
 @click.option("--runs", type=Path, default=RUNS, help="Folder of the trained runs.")
+@click.option(
+    "--family",
+    "slugs",
+    multiple=True,
+    type=click.Choice([family.slug for family in FAMILIES]),
+    help="Measure only these; the tables wait for the rest.",
+)
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild tables and figure.")
-def main(quick: bool, runs: Path, derive: bool) -> None:
+def main(quick: bool, runs: Path, slugs: tuple[str, ...], derive: bool) -> None:
     """Compares families of Transformers by files that they write and read."""
     texts, ways = (QUICK_TEXTS, QUICK_WAYS) if quick else (TEXTS, WAYS)
     config = quick_one(train_config(NAME)) if quick else train_config(NAME)
@@ -141,12 +149,18 @@ def main(quick: bool, runs: Path, derive: bool) -> None:
         path, runs = folder / "records.jsonl", runs / "quick" if quick else runs
         for budget in budgets.values() if not derive else ():
             for family, num_bytes in budget.items():
+                if slugs and family.slug not in slugs:
+                    continue
                 cut = dataclasses.replace(config, total_bytes=num_bytes)
                 for row in rows_of(family, cut, runs, wanted, read_rows(path)):
                     append_rows([row], path)
                     rate = bits_per_byte(row["compressed bytes"], row["raw bytes"])
                     click.echo(f"{row['family']}, {row['order']}: {rate:.4f}", err=True)
         rows = read_rows(path)
+        missing = [key for budget in budgets.values() for key in missing_of(rows, budget, wanted)]
+        if missing:
+            click.echo(f"{len(missing)} rows are missing: the tables wait for them", err=True)
+            return
         tables = {name: lines_of(rows, budget, ways, texts) for name, budget in budgets.items()}
         figures = {"families": lambda: draw(tables)}
         write_derived(folder, {"table.md": tables_text(tables)}, figures)

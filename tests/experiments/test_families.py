@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from experiments.support.families import coding, layout, orders
-from experiments.support.families.attention import integer_attention
 from experiments.support.families.exact import ExactNetwork, Memory
 from experiments.support.families.layout import (
     BLOCKS_OF_4,
@@ -26,11 +25,13 @@ from experiments.support.families.layout import (
     Family,
 )
 from experiments.support.families.network import Network
+from experiments.support.families.operations import Linear, integer_attention, rms_norm
 from experiments.support.families.training import shape_of, training_flops
 from experiments.support.families.ways import ORDERS, WAYS, Way
 from experiments.support.runs import train_config
 from lmcompress.gpt import reference
 from lmcompress.gpt.config import GPTConfig
+from lmcompress.gpt.cpu import matmul
 
 SMALL = GPTConfig(
     n_layer=2, n_head=2, n_embd=16, context_length=WINDOW, norm_gain=False, qk_norm=True,
@@ -137,6 +138,20 @@ def test_attention_has_the_bits_of_the_reference(seen: Tensor) -> None:
 
     expected = reference.integer_attention(q, *k, *v, seen)
     assert torch.equal(integer_attention(q, *k, *v, seen), expected)
+
+
+@pytest.mark.parametrize("has_unsigned_inputs", [False, True])
+def test_layers_and_norms_have_the_bits_of_the_reference(has_unsigned_inputs: bool) -> None:
+    generator = np.random.default_rng(2)
+    q = generator.integers(-127, 128, (64, 128)).astype(np.int8)
+    scale = generator.random(64).astype(np.float32) + np.float32(0.1)
+    x = torch.from_numpy(generator.standard_normal((3, 5, 128)).astype(np.float32))
+    x = x.clamp(min=0) if has_unsigned_inputs else x
+    if matmul.fits(q):
+        found = Linear(q, scale, has_unsigned_inputs=has_unsigned_inputs)(x)
+        assert torch.equal(found, reference.IntegerLinear(q, scale, None, 127)(x))
+
+    assert torch.equal(rms_norm(x, 1e-5), reference.integer_norm(x, 1e-5, centred=False))
 
 
 @EVERY_FAMILY

@@ -1,7 +1,7 @@
 """The same networks in exact arithmetic: any pass over the same text gives the same bits.
 
-Made of the operations of `lmcompress/gpt/reference.py` (docs/arithmetic.md), so that a decoder
-computes again what an encoder computed. Shapes as in `network.py`.
+Made of the operations of docs/arithmetic.md, so that a decoder computes again what an encoder
+computed. Shapes as in `network.py`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from experiments.support.families.attention import integer_attention
 from experiments.support.families.layout import CONTEXT, everyone
 from experiments.support.families.network import Network, rotary, rotate
+from experiments.support.families.operations import (
+    Linear,
+    integer_attention,
+    linear,
+    rms_norm,
+)
 from lmcompress.gpt.quantization import quantize_rows
-from lmcompress.gpt.reference import IntegerLinear, integer_norm, integer_softmax, quantize
+from lmcompress.gpt.reference import IntegerLinear, integer_softmax, quantize
 
 KeysValues = tuple[Tensor, Tensor, Tensor, Tensor]
 """Keys, their scales, values, their scales: (B, H, S, D) and (B, H, S, 1)."""
@@ -45,15 +50,17 @@ class ExactNetwork:
         self.rotary = rotary(network.config)
         self.passes = self.positions = 0
         """Passes so far, and the positions they computed in each lane."""
-        self.linears: dict[str, IntegerLinear] = {}
+        self.linears: dict[str, IntegerLinear | Linear] = {}
         for name, tensor in network.state_dict().items():
             arrays: Any = quantize_rows(tensor.detach().float().numpy())
             stem = name.removesuffix(".weight")
             if stem == "embedding":
                 self.embedding = torch.from_numpy(arrays["q"]), torch.from_numpy(arrays["s"])
             else:
-                levels = self.config.activation_levels
-                self.linears[stem] = IntegerLinear(arrays["q"], arrays["s"], None, levels)
+                after_relu = stem.endswith("mlp.down")
+                self.linears[stem] = linear(
+                    arrays["q"], arrays["s"], has_unsigned_inputs=after_relu
+                )
 
     def encode(self, tokens: Tensor) -> Memory:
         """Returns what the decoder sees of tokens (B, CONTEXT) that the encoder reads."""
@@ -99,7 +106,7 @@ class ExactNetwork:
         return q[tokens].float() * s[tokens, None]
 
     def _norm(self, x: Tensor) -> Tensor:
-        return integer_norm(x, self.config.norm_eps, centred=False)
+        return rms_norm(x, self.config.norm_eps)
 
     def _block(
         self, stack: str, i: int, x: Tensor, at: Tensor, seen: Tensor, memory: Memory, *,

@@ -57,15 +57,24 @@ def lines_of(
     return lines
 
 
+def missing_of(
+    rows: Sequence[Row], budgets: Budgets, wanted: Sequence[tuple[Way, str]]
+) -> list[tuple[Way, str]]:
+    """Returns the ways and texts of which there is no row of the runs with these budgets."""
+    return [(way, text) for way, text in wanted if _find(rows, way, budgets, text) is None]
+
+
+def _find(rows: Sequence[Row], way: Way, budgets: Budgets, text: str) -> Row | None:
+    """Returns the last row of a way and a text."""
+    fields = {**way.fields, "corpus": text, "budget": budgets[way.family]}
+    return next((row for row in reversed(rows) if fields.items() <= row.items()), None)
+
+
 def _rows_of_way(
     rows: Sequence[Row], way: Way, budgets: Budgets, texts: Sequence[str]
 ) -> list[Row]:
-    found = {
-        row["corpus"]: row
-        for row in rows
-        if way.fields.items() <= row.items() and row["budget"] == budgets[way.family]
-    }
-    return [found[text] for text in texts]
+    found = (_find(rows, way, budgets, text) for text in texts)
+    return [row for row in found if row is not None]
 
 
 def _bits(rows: Sequence[Row]) -> list[float]:
