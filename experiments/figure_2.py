@@ -35,7 +35,6 @@ from experiments.support.tables import markdown_of
 from lmcompress.benchmark.records import Record, csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.metrics import adjusted_compression_rate
-from lmcompress.models.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +103,7 @@ def _cell(row: dict[str, Any], *, is_best: bool) -> str:
     return f"**{text}**" if is_best else text
 
 
-_MARKS = (("*", "full", "best of the ladder"), ("D", "none", DEFAULT_MODEL))
+_MARKS = (("*", "full", "best of the ladder"), ("D", "none", "read more text"))
 
 
 def draw(records: Sequence[Record]) -> Figure:

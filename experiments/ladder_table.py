@@ -6,7 +6,8 @@ Bits per byte are scores of chunks that are read alone, by the float32 network t
 and by its exact int8 form: of the text held out of the training files, and of two test samples.
 Speeds are bytes per second of CPU time, on one thread, for a file of 16 chunks that was
 decompressed and compared; wall-clock time would measure what else the machine did. A model whose
-float weights are not installed has no float figures. A row that records.jsonl already has is not
+float weights are not installed has no float figures. Below a model stands the one of its shape that
+has read five times as much (experiments/checkpoints). A row that records.jsonl already has is not
 measured again.
 """
 
@@ -22,13 +23,21 @@ import click
 
 from experiments.exactness_cost import float_bits_per_byte
 from experiments.support import modalities, paper
+from experiments.support.paper import CHECKPOINTS, LONGER
 from experiments.support.records import Row, provenance, result_folder
-from experiments.support.runs import RUNS, held_out, is_finished, train_config, training_seconds
+from experiments.support.runs import (
+    RUNS,
+    held_out,
+    is_finished,
+    train_config,
+    training_seconds,
+)
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress.benchmark.records import csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.models.checkpoint import load_network
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
+from lmcompress.training.config import TrainConfig
 
 NAME = "ladder_table"
 KEY = ("model", "fingerprint", "validation_bytes", "test_bytes")
@@ -63,13 +72,20 @@ def _cpu_seconds(call: Callable[[], bytes]) -> tuple[float, bytes]:
 
 def run_of_model(model: Model, runs: Path) -> Path | None:
     """Returns the folder of the finished run that the model comes from, if it exists."""
-    run = runs / model.name
+    run = (CHECKPOINTS if model.name in LONGER else runs) / model.name
     if not is_finished(run):
         return None
     if load_model(run).fingerprint != model.fingerprint:
         click.echo(f"{run} holds another {model.name} than is asked for: passed over", err=True)
         return None
     return run
+
+
+def config_of(name: str) -> TrainConfig:
+    """Returns the configuration that a model of the ladder was trained with."""
+    if name in LONGER:
+        return TrainConfig.from_toml(CHECKPOINTS / name / "config.toml")
+    return train_config(name)
 
 
 def scores(model: Model, run: Path | None, raw: bytes) -> dict[str, float | None]:
@@ -94,7 +110,7 @@ def measure_row(
     }
     scored = {sample.modality: scores(model, run, sample.raw) for sample in samples}
     if identity["validation_bytes"]:
-        text = held_out(train_config(model.name))[: identity["validation_bytes"]]
+        text = held_out(config_of(model.name))[: identity["validation_bytes"]]
         scored["validation"] = scores(model, run, text)
     flat = {f"{where}_{kind}_bits_per_byte": bits for where, found in scored.items()
             for kind, bits in found.items()}  # fmt: skip
@@ -109,8 +125,8 @@ def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: 
         if not {"bytes_seen", "validation_bits_per_byte"} <= model.card.keys():
             raise LmcompressError(f"{model.name} is of no finished training of ours: leave it out")
         # The default was validated on other text, in shorter sequences: see its card.
-        is_ladder = model.name in paper.LADDER
-        text = held_out(train_config(model.name)) if is_ladder else b""
+        is_ladder = model.name in (*paper.LADDER, *LONGER)
+        text = held_out(config_of(model.name)) if is_ladder else b""
         identity: dict[str, Any] = {
             "model": model.name,
             "fingerprint": model.fingerprint.hex(),
@@ -133,7 +149,8 @@ def current(rows: Sequence[Row]) -> list[Row]:
     """Returns the last row of each model, the ladder by size, then the default."""
     found = {row["model"]: row for row in rows}
     return sorted(
-        found.values(), key=lambda row: (row["model"] == DEFAULT_MODEL, row["num_parameters"])
+        found.values(),
+        key=lambda row: (row["model"] == DEFAULT_MODEL, row["num_parameters"], row["bytes_seen"]),
     )
 
 
@@ -142,12 +159,12 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     shown = current(rows)
     note = (
         "Bits per byte of chunks of 2,048 bytes, float32 network / its exact int8 form (scores, no "
-        "files). validation: text held out of the training files; the default model's is on other "
-        f"text and on its card. Test samples: {', '.join(shown[0]['corpora'])}, "
-        f"{shown[0]['test_bytes']:,} bytes each. Speed: kB of text per second of CPU time, on one "
-        "thread, while other work shared the caches; compare speeds on one machine only. Training "
-        "time is from the log of a machine that did other work too, so it is not a property of the "
-        "model."
+        "files). validation: text held out of the training files, for models of 30 MB of other "
+        "files too; the default model's is on other text and on its card. Test samples: "
+        f"{', '.join(shown[0]['corpora'])}, {shown[0]['test_bytes']:,} bytes each. Speed: kB of "
+        "text per second of CPU time, on one thread, while other work shared the caches; compare "
+        "speeds on one machine only. Training time is from the log of a machine that did other "
+        "work too, so it is not a property of the model."
     )
     return {
         "summary.csv": csv_text(shown),
@@ -189,7 +206,8 @@ def main(quick: bool, runs: Path, models: tuple[str, ...], derive: bool) -> None
     with result_folder(NAME, quick, derive=derive) as folder:
         file = paper.RowFile(folder / "records.jsonl", KEY)
         if not derive:
-            measure(file, paper.chosen_models(models, quick), runs, quick=quick)
+            chosen = paper.chosen_models(models, quick, with_longer=True)
+            measure(file, chosen, runs, quick=quick)
         write_texts(derived_texts(file.rows), folder)
 
 

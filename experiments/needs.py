@@ -61,7 +61,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "figure_3": _MODALITIES,
     "figure_4": _MODALITIES,
     "table_2": (_TRAINING[0], _EXTRACT),
-    "ladder_table": (_ENWIK8, *_TRAINING, _EXTRACT),
+    "ladder_table": (_ENWIK8, *_TRAINING, "enwik/enwiki-2016-pages.xml", _EXTRACT),
     "architectures": (_EXTRACT, *_TRAINING),
     "families": (_EXTRACT, _ALICE, *_TRAINING, "enwik/enwiki-2016-pages.xml"),
     "candidates": (*_TRAINING, "train/"),

@@ -144,7 +144,7 @@ def main(
         if not derive:
             size = paper.size_of(num_bytes, quick)
             samples = [modalities.sample(modality, size) for modality in names or SAMPLES]
-            measure(path, samples, paper.chosen_models(models, quick))
+            measure(path, samples, paper.chosen_models(models, quick, with_longer=True))
         records = records_of(path)
         texts = table_1_tables.derived_texts(records)
         write_derived(folder, texts, {"rates": lambda: draw(records)})

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from experiments.support.modalities import CHUNK_BYTES
 from experiments.support.predictions import predictions
 from experiments.support.records import Row
+from experiments.support.runs import ROOT
 from lmcompress.benchmark.harness import ModelCodec, chunked_name
 from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.codec.config import CodecConfig
@@ -30,6 +31,9 @@ LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k", "ladder-64
 """Trained on the same 6 MB of Wikipedia; those of 200k to 3200k have the shapes of the paper's."""
 MODELS = (*LADDER, DEFAULT_MODEL)
 """The default is not part of the ladder: it was trained on far more text, of more kinds."""
+CHECKPOINTS = ROOT / "experiments" / "checkpoints"
+LONGER = tuple(f"ladder-{size}-30mb" for size in ("50k", "200k", "800k"))
+"""The ladder's shapes, trained on 30 MB with mark-up among it: folders in `CHECKPOINTS`."""
 QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
 CHUNKS_AT_ONCE = 64
 DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096
@@ -143,9 +147,12 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def chosen_models(names: Sequence[str], quick: bool) -> list[Model]:
+def chosen_models(names: Sequence[str], quick: bool, *, with_longer: bool = False) -> list[Model]:
     """Returns the models asked for, else all that are installed, or two of them if `quick`."""
-    return installed_models(names or (QUICK_MODELS if quick else MODELS))
+    models = installed_models(names or (QUICK_MODELS if quick else MODELS))
+    if with_longer and not (names or quick):
+        models += [load_model(CHECKPOINTS / name) for name in LONGER]
+    return models
 
 
 def size_of(num_bytes: int | None, quick: bool) -> int:
