@@ -7,8 +7,9 @@ Text, image patches, speech and random bytes, and text of the kind that the ladd
 chunks of 2,048 bytes that are compressed alone, and whole. A row with a size is a file that was
 decompressed and compared, all 8 bits of each byte; a model that would make a sample larger than it
 is gives no file but stores it, so its row is **scored**: the exact code length, as the paper's rows
-of models are. Models get chunks without the adaptive stage, as the paper has them. A row that is in
-records.jsonl already is not measured again. Published rows come from published.tsv, marked.
+of models are. Models get chunks without the adaptive stage, as the paper has them. Rates of chunks
+have 95 % intervals, from chunks.jsonl. A row that is in records.jsonl already is not measured
+again. Published rows come from published.tsv, marked.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import click
 
-from experiments.support import modalities, paper, table_1_tables
+from experiments.support import modalities, paper, table_1_intervals, table_1_tables
 from experiments.support.figures import write_derived
 from experiments.support.records import result_folder, run_of
 from experiments.support.table_1_drawing import draw
@@ -33,7 +34,7 @@ from lmcompress.benchmark.harness import (
     scored_row,
 )
 from lmcompress.benchmark.media import media_codecs
-from lmcompress.benchmark.records import Record, RunInfo, append_jsonl, read_jsonl
+from lmcompress.benchmark.records import Record, RunInfo, append_jsonl, read_jsonl, read_rows
 from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 
@@ -94,9 +95,11 @@ def model_row(codec: ModelCodec, corpus: str, raw: bytes, run: RunInfo) -> Recor
 
 def measure(path: Path, samples: Sequence[modalities.Sample], models: Sequence[Model]) -> None:
     """Appends each missing row as soon as it is measured."""
-    run = run_of(NAME)
+    run, codecs = run_of(NAME), (*classical_codecs(CHUNKED), *media_codecs())
+    file = paper.RowFile(path.with_name(table_1_intervals.FILE), table_1_intervals.KEY)
     for sample in samples:
         run_tasks(path, sample, tasks(sample, models), run)
+        table_1_intervals.measure(NAME, file, sample, codecs, models)
 
 
 def measure_chunks(
@@ -145,8 +148,8 @@ def main(
             size = paper.size_of(num_bytes, quick)
             samples = [modalities.sample(modality, size) for modality in names or SAMPLES]
             measure(path, samples, paper.chosen_models(models, quick, with_longer=True))
-        records = records_of(path)
-        texts = table_1_tables.derived_texts(records)
+        records, chunks = records_of(path), read_rows(folder / table_1_intervals.FILE)
+        texts = table_1_tables.derived_texts(records, chunks)
         write_derived(folder, texts, {"rates": lambda: draw(records)})
 
 

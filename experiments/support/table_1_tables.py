@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.support import modalities
 from experiments.support.paper import LADDER
+from experiments.support.records import Row
+from experiments.support.table_1_intervals import Chunked, Interval, intervals
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark.harness import chunked_name
 from lmcompress.benchmark.records import Record, csv_text, latest
@@ -41,6 +43,8 @@ class Line:
     """Of each modality."""
     model_bytes: int = 0
     half_precision_bytes: int = 0
+    half_widths: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Of the rates' 95 % intervals, by modality; of chunks only."""
 
 
 def rate(record: Record) -> float:
@@ -55,12 +59,13 @@ def current(records: Sequence[Record]) -> list[Record]:
     return [record for record in latest(records) if record.raw_bytes == records[-1].raw_bytes]
 
 
-def lines_of(records: Sequence[Record]) -> list[Line]:
+def lines_of(records: Sequence[Record], chunks: Sequence[Row] = ()) -> list[Line]:
     """Returns our own rows: whole before chunks, classical codecs, the ladder by size, others."""
     rows: dict[str, dict[str, Record]] = {}
     for record in current(records):
         rows.setdefault(record.codec, {})[modalities.modality_of(record.corpus)] = record
-    lines = [_line(codec, row) for codec, row in rows.items()]
+    known = intervals(chunks)
+    lines = [_line(codec, row, known) for codec, row in rows.items()]
     return sorted(lines, key=_place)
 
 
@@ -69,7 +74,7 @@ def _place(line: Line) -> tuple[bool, bool, int]:
     return line.is_chunked, is_other, line.num_parameters
 
 
-def _line(codec: str, row: dict[str, Record]) -> Line:
+def _line(codec: str, row: dict[str, Record], known: Mapping[Chunked, Interval]) -> Line:
     first = next(iter(row.values()))
     return Line(
         codec.endswith(_CHUNKED),
@@ -82,6 +87,11 @@ def _line(codec: str, row: dict[str, Record]) -> Line:
         first.raw_bytes,
         first.model_bytes,
         first.half_precision_model_bytes,
+        {
+            modality: known[codec, record.corpus].half_width
+            for modality, record in row.items()
+            if (codec, record.corpus) in known
+        },
     )
 
 
@@ -102,10 +112,10 @@ def published_lines(path: Path = PUBLISHED) -> list[Line]:
     ]
 
 
-def derived_texts(records: Sequence[Record]) -> dict[str, str]:
-    """Returns the text files made from the records, by name."""
+def derived_texts(records: Sequence[Record], chunks: Sequence[Row] = ()) -> dict[str, str]:
+    """Returns the text files made from the records and the rows of chunks, by name."""
     shown = current(records)
-    lines = [*lines_of(records), *published_lines()]
+    lines = [*lines_of(records, chunks), *published_lines()]
     raw = [_raw_row(line) for whole in (False, True) for line in lines if line.is_chunked == whole]
     adjusted = [_adjusted_row(line) for line in lines if line.num_parameters]
     tables = [
@@ -123,7 +133,8 @@ def _cells(line: Line, rates: dict[str, float]) -> dict[str, str | None]:
     """Returns rates in percent by modality, those without a file marked."""
     cells: dict[str, str | None] = dict.fromkeys(COLUMNS)
     for name, found in rates.items():
-        cells[name] = f"{100 * found:,.1f}{_SCORED if name in line.scored else ''}"
+        error = f" ± {100 * line.half_widths[name]:.1f}" if name in line.half_widths else ""
+        cells[name] = f"{100 * found:,.1f}{error}{_SCORED if name in line.scored else ''}"
     return cells
 
 
@@ -157,7 +168,8 @@ def _raw_note(records: Sequence[Record]) -> str:
         "the sample larger, so a file stores it, and the cell has the exact code length. Chunks "
         "are compressed alone; models read them without the adaptive stage. A classical codec's "
         "chunk is a file of its own, with a header of its own; a model's chunks share one, and the "
-        "coder's stream.\n\n"
+        "coder's stream. ±: half of the 95 % interval of the rate (bootstrap over the sample's "
+        f"{records[0].raw_bytes // modalities.CHUNK_BYTES:,} chunks).\n\n"
         f"Samples, {records[0].raw_bytes:,} bytes each: {named}. extract is text of the kind that "
         "the ladder's models were trained on, of other pages. **Published** rows are the paper's "
         "(Delétang et al., 2024, Table 1): 1 GB each of enwik9, ImageNet patches, LibriSpeech and "

@@ -21,7 +21,8 @@ from experiments import (
     table_1,
     table_2,
 )
-from experiments.support import records, table_1_tables
+from experiments.support import records, table_1_intervals, table_1_tables
+from experiments.support.paper import CHECKPOINTS, LONGER
 from experiments.support.records import RESULTS
 from lmcompress.benchmark.records import Record, append_rows, read_jsonl, read_rows
 from lmcompress.models.store import folders, load_model
@@ -46,6 +47,11 @@ FROM_RECORDS: dict[str, Callable[[list[Record]], Texts]] = {
 }
 
 
+def table_1_texts() -> Texts:
+    chunks = read_rows(TABLE_1.with_name(table_1_intervals.FILE))
+    return table_1_tables.derived_texts(read_jsonl(TABLE_1), chunks)
+
+
 def committed(name: str, texts: Texts) -> Texts:
     return {file: (RESULTS / name / file).read_text("utf-8") for file in texts}
 
@@ -59,7 +65,8 @@ def test_committed_tables_are_those_of_the_committed_rows(name: str) -> None:
 
 @pytest.mark.parametrize("name", FROM_RECORDS)
 def test_committed_tables_are_those_of_the_committed_records(name: str) -> None:
-    texts = FROM_RECORDS[name](read_jsonl(TABLE_1))
+    rows = read_jsonl(TABLE_1)
+    texts = FROM_RECORDS[name](rows) if name != table_1.NAME else table_1_texts()
 
     assert committed(name, texts) == texts
 
@@ -113,7 +120,8 @@ def test_every_size_in_table_1_is_that_of_a_decoded_file() -> None:
 
 @pytest.mark.parametrize("name", [table_1.NAME, figure_4.NAME, ladder_table.NAME])
 def test_results_are_of_the_models_in_the_package(name: str) -> None:
-    here = {load_model(model).fingerprint.hex() for model in folders()}
+    longer = (CHECKPOINTS / name for name in LONGER)
+    here = {load_model(model).fingerprint.hex() for model in (*folders(), *longer)}
     rows = read_rows(RESULTS / name / "records.jsonl")
 
     assert {row["fingerprint"] for row in rows} - {"", bytes(16).hex()} <= here

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from experiments import figure_2, table_1
-from experiments.support import modalities
+from experiments.support import modalities, paper, table_1_intervals
 from experiments.support.modalities import CHUNK_BYTES, Sample
 from experiments.support.paper import ChunkedModelCodec
+from experiments.support.records import Row
 from experiments.support.table_1_drawing import draw
 from experiments.support.table_1_tables import derived_texts, lines_of, published_lines, rate
+from lmcompress.benchmark import classical
 from lmcompress.benchmark.harness import ModelCodec
 from lmcompress.benchmark.provenance import describe_run
 from lmcompress.benchmark.records import Record
@@ -138,3 +140,35 @@ def test_a_killed_run_goes_on(tiny_model: Model, tmp_path: Path) -> None:
         table_1.measure_chunks(path, [sample], [tiny_model], RUN)
 
     assert [record.codec for record in table_1.records_of(path)] == ["tiny (chunks of 2,048)"]
+
+
+@pytest.fixture
+def chunks(tiny_model: Model, tmp_path: Path) -> list[Row]:
+    file = paper.RowFile(tmp_path / table_1_intervals.FILE, table_1_intervals.KEY)
+    sample = Sample("text", TEXT_NAME, TEXT[: 2 * CHUNK_BYTES])
+    for _ in range(2):  # the second time, all is there
+        table_1_intervals.measure("test", file, sample, [classical.get("gzip-9")], [tiny_model])
+    return file.rows
+
+
+def test_rates_have_the_intervals_of_their_chunks(records: list[Record], chunks: list[Row]) -> None:
+    shown = next(line for line in lines_of(records, chunks) if line.is_chunked)
+    table = derived_texts(records, chunks)["table.md"]
+
+    assert [len(row["bits_of_chunks"]) for row in chunks] == [2, 2]
+    assert shown.half_widths.keys() == {"text"}
+    in_chunks = sum(chunks[1]["bits_of_chunks"]) / 8 / len(RAW)
+    assert in_chunks < shown.rates["text"] < in_chunks + 100 / len(RAW)  # the file has a header
+    assert f"{100 * shown.rates['text']:.1f} ± {100 * shown.half_widths['text']:.1f} |" in table
+
+
+def test_a_difference_is_clear_if_its_interval_leaves_out_nothing() -> None:
+    drawn = np.random.default_rng(3).normal(1000, 200, 40)
+    rows = [
+        {"codec": f"{name} (chunks of 2,048)", "corpus": "x", "bits_of_chunks": list(bits)}
+        for name, bits in {"a": drawn, "b": drawn * 1.01 + 1, "c": drawn[::-1]}.items()
+    ]
+
+    assert table_1_intervals.is_clearly_less(rows, "a", "b", "x")
+    assert not table_1_intervals.is_clearly_less(rows, "b", "a", "x")
+    assert not table_1_intervals.is_clearly_less(rows, "a", "c", "x")
