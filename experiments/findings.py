@@ -9,14 +9,16 @@ here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from experiments import figure_2, figure_4, table_1, table_2
-from experiments.support import modalities, paper
+from experiments.support import modalities, paper, table_1_intervals
 from experiments.support.records import RESULTS, Row, result_folder
+from experiments.support.table_1_intervals import is_clearly_less
 from experiments.support.table_1_tables import Line, lines_of, published_lines
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress.benchmark.records import Record, read_jsonl, read_rows
@@ -51,7 +53,7 @@ def table() -> list[Row]:
     lengths = figure_4.current(read_rows(path_of(figure_4.NAME)))
     vocabularies = read_rows(path_of(table_2.NAME))
     return [
-        falls_with_size(records),
+        falls_with_size(records, read_rows(RESULTS / table_1.NAME / table_1_intervals.FILE)),
         turns_up(records),
         loses_on_foreign_data(records),
         falls_with_length(lengths),
@@ -92,18 +94,32 @@ def published_ladder() -> list[Line]:
     return [row for row in published_lines() if row.compressor.startswith("Transformer")]
 
 
-def falls_with_size(records: Sequence[Record]) -> Row:
-    """Compares the rates on text of models by size."""
+def falls_with_size(records: Sequence[Record], chunks: Sequence[Row] = ()) -> Row:
+    """Compares the rates on text of models by size; with the rows of chunks, says what is clear."""
     rows = ladder(records)
     samples = {name: [row.rates[name] for row in rows] for name in table_1.TEXTS}
     names = " → ".join(row.compressor.removeprefix("ladder-") for row in rows)
     return line(
         "Do rates on text fall with the model's size?",
         f"200K → 800K → 3.2M: {_chain([row.rates['text'] for row in published_ladder()])}",
-        f"{names}: " + "; ".join(f"{name} {_chain(rates)}" for name, rates in samples.items()),
+        f"{names}: "
+        + "; ".join(
+            f"{name} {_chain(rates)}{_clear_steps(rows, name, chunks)}"
+            for name, rates in samples.items()
+        ),
         sample=f"{len(rows)} models, {len(samples)} texts of {_size(rows)}",
         agrees=[rates == sorted(rates, reverse=True) for rates in samples.values()],
     )
+
+
+def _clear_steps(rows: Sequence[Line], name: str, chunks: Sequence[Row]) -> str:
+    """Returns how many steps from a model to the next are clear, chunk by chunk."""
+    mine = [row for row in chunks if modalities.modality_of(row["corpus"]) == name]
+    if not mine:
+        return ""
+    steps = list(itertools.pairwise(row.compressor for row in rows))
+    clear = sum(is_clearly_less(mine, large, small) for small, large in steps)
+    return f" ({clear} of {len(steps)} steps clear at 95 %)"
 
 
 def turns_up(records: Sequence[Record]) -> Row:

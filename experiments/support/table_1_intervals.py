@@ -77,15 +77,14 @@ def _of(row: Row) -> tuple[float, float]:
     return interval(bits, [8.0 * modalities.CHUNK_BYTES] * len(bits))
 
 
-def is_clearly_less(rows: Sequence[Row], small: str, large: str, corpus: str) -> bool:
+def is_clearly_less(rows: Sequence[Row], small: str, large: str) -> bool:
     """Whether one compressor's chunks are shorter than another's, by the interval of the ratio.
 
     Args:
-      rows: Of chunks.jsonl.
+      rows: Of chunks.jsonl, of one sample.
       small: Name of the compressor that should be the better one.
       large: Name of the other.
-      corpus: Name of the sample.
     """
-    found = {row["codec"]: row["bits_of_chunks"] for row in rows if row["corpus"] == corpus}
+    found = {row["codec"]: row["bits_of_chunks"] for row in rows}
     names = [chunked_name(name, modalities.CHUNK_BYTES) for name in (small, large)]
     return interval(*(found[name] for name in names))[1] < 1

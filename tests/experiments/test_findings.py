@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from experiments import figure_4, findings
 from experiments.support import modalities
 from experiments.support.paper import LADDER
@@ -46,6 +48,21 @@ def test_rates_fall_with_size_on_the_texts_on_which_each_does() -> None:
     assert verdict(findings.falls_with_size(both)) == "yes"
     assert verdict(findings.falls_with_size(one)) == "in 1 of 2 cases"
     assert verdict(findings.falls_with_size(none)) == "no"
+
+
+def test_steps_count_as_clear_chunk_by_chunk() -> None:
+    bits = np.random.default_rng(1).normal(4000, 500, 32)
+    of_sizes = (bits, 0.9 * bits, 0.8 * bits, 0.8 * bits[::-1], 0.7 * bits[::-1])
+    chunks = [
+        {"codec": chunked_name(name, modalities.CHUNK_BYTES), "corpus": TEXT,
+         "bits_of_chunks": list(found)}
+        for name, found in zip(LADDER, of_sizes, strict=True)
+    ]  # fmt: skip
+
+    found = findings.falls_with_size(ladder(TEXT, FALLING) + ladder(EXTRACT, FALLING), chunks)
+
+    assert "(3 of 4 steps clear at 95 %); extract" in found["measured"]
+    assert found["measured"].count("steps") == 1
 
 
 def test_the_adjusted_rate_turns_up_where_the_best_model_has_smaller_and_larger_ones() -> None:
