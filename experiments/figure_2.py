@@ -155,6 +155,7 @@ def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bo
         if not derive:
             size = paper.size_of(num_bytes, quick)
             samples = [modalities.sample(modality, size) for modality in table_1.TEXTS]
+            path.parent.mkdir(parents=True, exist_ok=True)
             table_1.measure_chunks(path, samples, paper.chosen_models(models, quick), run_of(NAME))
         if not path.is_file():
             raise LmcompressError(f"found no {path.name} of {table_1.NAME}: leave out --derive")
