@@ -6,7 +6,6 @@ import io
 import lzma
 import os
 import sys
-import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from lmcompress import corpora
 from lmcompress.corpora.registry import Corpus, CorpusLibrary, read_registry
 from lmcompress.errors import CorpusError, MissingDependencyError
+from tests.support.archives import tar_gz
 from tests.support.http_site import SHORT, Site, served
 
 RAW = b"It was the best of corpora, it was the worst of corpora.\n" * 40
@@ -42,16 +42,6 @@ def make_library(tmp_path: Path) -> Callable[..., CorpusLibrary]:
     return make
 
 
-def tar_gz(**members: bytes) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for name, raw in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(raw)
-            tar.addfile(entry, io.BytesIO(raw))
-    return packed.getvalue()
-
-
 def zipped(name: str, raw: bytes) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -60,7 +50,7 @@ def zipped(name: str, raw: bytes) -> bytes:
 
 
 SOURCES = tar_gz(
-    **{"src/b.py": RAW[70:] + b"?", "src/deep/a.py": b"no", "src/a.py": RAW[:70], "src/a.c": b"no"}
+    {"src/b.py": RAW[70:] + b"?", "src/deep/a.py": b"no", "src/a.py": RAW[:70], "src/a.c": b"no"}
 )
 
 
@@ -213,7 +203,7 @@ def test_corpus_that_is_a_range_is_cut_from_the_whole(shelf: CorpusLibrary) -> N
 @pytest.mark.parametrize(
     ("file", "member", "content"),
     [
-        ("book.tar.gz", "book", tar_gz(book=RAW)),
+        ("book.tar.gz", "book", tar_gz({"book": RAW})),
         ("book.zip", "book", zipped("book", RAW)),
         ("book.bz2", "", bz2.compress(RAW)),
         ("book.xz", "", lzma.compress(RAW)),
@@ -263,7 +253,7 @@ def test_a_home_may_be_several_downloads_or_a_part_of_one(
 def test_one_download_serves_all_members_of_an_archive(
     site: Site, make_library: Callable[..., CorpusLibrary]
 ) -> None:
-    (site.folder / "both.tar.gz").write_bytes(tar_gz(one=RAW, two=OTHER))
+    (site.folder / "both.tar.gz").write_bytes(tar_gz({"one": RAW, "two": OTHER}))
     one = corpus_of(RAW, "both/one", f"{site.url}/both.tar.gz#one")
     two = corpus_of(OTHER, "both/two", f"{site.url}/both.tar.gz#two")
     library = make_library(one, two)
@@ -279,8 +269,8 @@ def test_one_download_serves_all_members_of_an_archive(
         ("book.txt", RAW[:-1], "has 2,279 bytes, expected 2,280"),
         ("book.txt", RAW + b"?", "has 2,281 bytes, expected 2,280"),
         ("book.txt", RAW[:-1] + b"?", "has sha256"),
-        ("book.tar.gz", tar_gz(book=RAW)[:90], "cannot read member book"),
-        ("book.tar.gz", tar_gz(cook=RAW), "cannot read member book"),
+        ("book.tar.gz", tar_gz({"book": RAW})[:90], "cannot read member book"),
+        ("book.tar.gz", tar_gz({"cook": RAW}), "cannot read member book"),
         ("book.zip", zipped("cook", RAW), "cannot read member book"),
         ("book.zip", b"<html>Not Found</html>", "cannot read member book"),
         ("book.bz2", bz2.compress(RAW)[:-9], "cannot read member book"),

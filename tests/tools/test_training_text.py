@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from tests.support.archives import tar_gz
 from tests.support.http_site import served
 from tools import training_text
 from tools.training_text import Source, cleaned, is_wanted, sources
@@ -22,22 +21,12 @@ FILES = {
 }
 
 
-def archive(files: dict[str, bytes]) -> bytes:
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w:gz") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return raw.getvalue()
-
-
 @pytest.fixture
 def one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Returns a site's folder from which all of the table's only source comes."""
     site = tmp_path / "site"
     (site / "owner" / "repo" / "archive").mkdir(parents=True)
-    (site / "owner" / "repo" / "archive" / "HEAD.tar.gz").write_bytes(archive(FILES))
+    (site / "owner" / "repo" / "archive" / "HEAD.tar.gz").write_bytes(tar_gz(FILES))
     monkeypatch.setattr(
         training_text, "sources", lambda: [Source("docs", "owner/repo", "src/*.md txt/*.md", "")]
     )
