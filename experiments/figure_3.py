@@ -5,8 +5,9 @@
 Text is continued (1,948 bytes given, 100 drawn), the right half of each row of an image patch is
 filled in from all that comes before it, speech is continued (1,024 bytes of each). Every byte is
 drawn from the source's own distribution with a fixed seed; nothing is selected. The table has the
-bits per byte that each source gives to the true bytes. A record that exists is not made again, so
-the run can be stopped at any time. All of the data was held out of training.
+bits per byte that each source gives to the true bytes of 8 pieces of each modality. A record that
+exists is not made again, so the run can be stopped at any time. All of the data was held out of
+training.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from experiments.support import modalities
 from experiments.support.figure_3_drawing import draw_images, draw_speech, draw_text
 from experiments.support.figures import write_derived
 from experiments.support.generation import CodecSource, ModelSource, Source, fill, price
+from experiments.support.intervals import interval
 from experiments.support.paper import LADDER, MODELS
 from experiments.support.records import Row, provenance, result_folder
 from experiments.support.tables import markdown_of
@@ -37,7 +39,8 @@ from lmcompress.models.store import DEFAULT_MODEL, folders, load_model
 
 NAME = "figure_3"
 CODECS = {"text": ("gzip-9", "bzip2-9", "ppmd-16"), "images": ("gzip-9",), "speech": ("gzip-9",)}
-ITEMS = {"text": 1, "images": 2, "speech": 1}
+PIECES = 8
+"""Of each modality."""
 GIVEN = {"text": 1948, "speech": 1024}
 DRAWN_IF_QUICK = 40
 
@@ -82,11 +85,11 @@ def free_places(modality: str) -> npt.NDArray[np.bool_]:
 
 def tasks(*, quick: bool) -> Iterator[tuple[Named, Row, bytes, npt.NDArray[np.bool_]]]:
     """Yields source, identity of the record, piece, and the places of the bytes to draw."""
-    for modality, count in ITEMS.items():
+    count = 1 if quick else PIECES
+    for modality in CODECS:
         free = free_places(modality)
         if quick:
             free[np.flatnonzero(free)[:-DRAWN_IF_QUICK]] = False
-        count = 1 if quick else count
         chunks = modalities.sample(modality, count * modalities.CHUNK_BYTES).chunks()
         for item, raw in enumerate(chunks):
             for source in sources(modality):
@@ -151,31 +154,37 @@ def current(rows: Sequence[Row]) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> list[Row]:
     """Returns bits per byte of the true bytes: a line per source, a column per modality."""
-    lines: list[Row] = []
-    for source in dict.fromkeys(row["source"] for row in rows):
-        line: Row = {"source": source}
-        for modality in ITEMS:
+    lines: dict[str, Row] = {}
+    for row in rows:
+        lines.setdefault(row["source"], {"source": row["source"], **dict.fromkeys(CODECS)})
+    for source, line in lines.items():
+        for modality in CODECS:
             bits = [
                 row["true_bits_per_byte"]
                 for row in rows
                 if (row["source"], row["modality"]) == (source, modality)
             ]
-            line[modality] = f"{np.mean(bits):.3f}" if bits else None
-        lines.append(line)
-    return lines
+            line[modality] = _mean(bits) if bits else None
+    return list(lines.values())
+
+
+def _mean(bits: Sequence[float]) -> str:
+    """Returns the mean, with half of its 95 % interval if there are several pieces."""
+    if len(bits) == 1:
+        return f"{bits[0]:.2f}"
+    low, high = interval(bits, [1.0] * len(bits))
+    return f"{np.mean(bits):.2f} ± {(high - low) / 2:.2f}"
 
 
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the text files made from the records, by name."""
     rows = current(rows)
-    counts = ", ".join(
-        f"{modality} {len({row['item'] for row in rows if row['modality'] == modality})}"
-        for modality in ITEMS
-    )
+    pieces = 1 + max(row["item"] for row in rows)
     note = (
         "Bits per byte that each source gives to the true bytes in the places where it draws its "
-        f"own, mean over pieces of 2,048 bytes ({counts}); code lengths, no files. A classical "
-        "codec's length is whole bytes, so its distribution has steps of a factor 256."
+        f"own: the mean over {pieces} pieces of 2,048 bytes of each modality, ± half of its 95 % "
+        "interval (bootstrap over the pieces). Code lengths, no files. A classical codec's length "
+        "is whole bytes, so its distribution has steps of a factor 256."
     )
     flat = [{k: v for k, v in row.items() if k not in ("piece", "made")} for row in rows]
     return {"summary.csv": csv_text(flat), "table.md": markdown_of(table(rows), note)}

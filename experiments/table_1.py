@@ -150,7 +150,7 @@ def main(
             measure(path, samples, paper.chosen_models(models, quick, with_longer=True))
         records, chunks = records_of(path), read_rows(folder / table_1_intervals.FILE)
         texts = table_1_tables.derived_texts(records, chunks)
-        write_derived(folder, texts, {"rates": lambda: draw(records)})
+        write_derived(folder, texts, {"rates": lambda: draw(records, chunks)})
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from experiments.support.figures import BLUE, GREY, ORANGE, new_figure
+from experiments.support.records import Row
 from experiments.support.table_1_tables import Line, lines_of, published_lines
 from lmcompress.benchmark.records import Record
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 DRAWN = ("text", "extract", "images", "speech")
 
 
-def draw(records: Sequence[Record]) -> Figure:
+def draw(records: Sequence[Record], chunks: Sequence[Row]) -> Figure:
     """Returns a panel for each modality but random bytes, a line for each compressor of chunks."""
-    lines = [line for line in (*lines_of(records), *published_lines()) if line.is_chunked]
+    lines = [line for line in (*lines_of(records, chunks), *published_lines()) if line.is_chunked]
     figure = new_figure(11, 0.9 + 0.2 * len(lines))
     panels = figure.subplots(1, len(DRAWN), sharey=True)
     for axes, modality in zip(panels, DRAWN, strict=True):
@@ -45,7 +46,9 @@ def _mark(axes: Axes, place: int, line: Line, modality: str) -> None:
     is_scored = modality in line.scored
     marker = "x" if line.is_published else "s" if is_scored else "o"
     style = "none" if is_scored else "full"
-    axes.plot(100 * line.rates[modality], place, marker, color=color, fillstyle=style, ms=5)
+    error = 100 * line.half_widths.get(modality, 0)
+    axes.errorbar(100 * line.rates[modality], place, xerr=error, fmt=marker, color=color,
+                  fillstyle=style, ms=5)  # fmt: skip
 
 
 def _label(line: Line) -> str:

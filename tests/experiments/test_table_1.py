@@ -110,7 +110,7 @@ def test_published_rows_are_the_papers() -> None:
 
 
 def test_the_figure_tells_files_scores_and_published_apart(records: list[Record]) -> None:
-    figure = draw(records)
+    figure = draw(records, [])
 
     drawn = {
         line.get_marker() for axes in figure.axes for line in axes.lines if len(line.get_xdata())
@@ -160,6 +160,18 @@ def test_rates_have_the_intervals_of_their_chunks(records: list[Record], chunks:
     in_chunks = sum(chunks[1]["bits_of_chunks"]) / 8 / len(RAW)
     assert in_chunks < shown.rates["text"] < in_chunks + 100 / len(RAW)  # the file has a header
     assert f"{100 * shown.rates['text']:.1f} ± {100 * shown.half_widths['text']:.1f} |" in table
+
+
+def test_the_figure_draws_the_intervals(records: list[Record], chunks: list[Row]) -> None:
+    half_width = next(line for line in lines_of(records, chunks) if line.half_widths).half_widths
+    bars = [
+        segment[1][0] - segment[0][0]
+        for container in draw(records, chunks).axes[0].containers
+        for segment in container.lines[2][0].get_segments()
+    ]
+
+    assert max(bars) == pytest.approx(200 * half_width["text"])
+    assert sum(bar > 0 for bar in bars) == 1  # published rates have none
 
 
 def test_a_difference_is_clear_if_its_interval_leaves_out_nothing() -> None:
