@@ -82,7 +82,7 @@ CAPTIONS: dict[str, str] = {
     "claims/claims": "For each false figure of others, rebuilt small: the bits per byte that it "
     "claims, and those of a file that can be decoded.",
     "default_against_classical/bits-per-byte": "Bits per byte of each file: lmcompress in blue, "
-    "classical codecs in grey, the codec with the best total on top. Shorter is better.",
+    "light blue without its model, classical codecs in grey. The best total stands on top.",
     "figure_2/adjusted-rate-by-size": "Compression rates that count the model's bytes, by "
     "parameters, for data sets of several sizes: the larger the data, the larger the best model.",
     "figure_3/images": "Patches of images whose right half each compressor or model filled in, "

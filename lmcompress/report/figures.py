@@ -15,7 +15,7 @@ from lmcompress.benchmark.records import Record, latest
 from lmcompress.errors import LmcompressError
 from lmcompress.report.rate_against_speed import PAPER, draw_rate_against_speed
 from lmcompress.report.speeds import speeds_of_records
-from lmcompress.report.tables import by_total, corpus_labels
+from lmcompress.report.tables import by_total, corpus_labels, range_note
 from lmcompress.system.atomic import replace_atomically
 from lmcompress.system.extras import needs_extra
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-_CLASSICAL_BAR = "#B5B5B5"
+_CLASSICAL_BAR, _STAGE_BAR = "#B5B5B5", "#7FB7D8"
 _SPEEDS_WIDTH, _SPEEDS_HEIGHT = 8.6, 3.8
 """In inches: less, and the labels of ten codecs would overlap."""
 _SUFFIXES = (".svg", ".png")
@@ -162,7 +162,9 @@ def _draw_bars(figure: Figure | SubFigure, records: Sequence[Record]) -> None:
     panels = list(grid.flat)
     for corpus, axes in zip(corpora, panels, strict=False):
         row = {record.codec: record for record in records if record.corpus == corpus}
-        _draw_panel(axes, [row.get(codec) for codec in codecs], labels[corpus])
+        _draw_panel(axes, [row.get(codec) for codec in codecs])
+        axes.set_title(labels[corpus], loc="left", size=9, weight="bold")
+        axes.set_title(range_note(corpus), loc="right", size=7)
     for axes in panels[len(corpora) :]:
         axes.set_visible(False)
     for axes in panels[len(corpora) - num_columns : len(corpora)]:
@@ -175,7 +177,13 @@ def _draw_bars(figure: Figure | SubFigure, records: Sequence[Record]) -> None:
     figure.supxlabel("bits per byte (8 x compressed bytes / raw bytes), lower is better", size=9)
 
 
-def _draw_panel(axes: Axes, row: Sequence[Record | None], label: str) -> None:
+def _color_of(record: Record) -> str:
+    if not record.fingerprint:
+        return _CLASSICAL_BAR
+    return PAPER.ours if record.num_parameters else _STAGE_BAR
+
+
+def _draw_panel(axes: Axes, row: Sequence[Record | None]) -> None:
     for position, record in enumerate(row):
         if record is None or record.bits_per_byte is None:
             continue
@@ -184,7 +192,7 @@ def _draw_panel(axes: Axes, row: Sequence[Record | None], label: str) -> None:
             position,
             record.bits_per_byte,
             height=0.7,
-            color=PAPER.ours if is_ours else _CLASSICAL_BAR,
+            color=_color_of(record),
         )
         axes.annotate(
             f"{record.bits_per_byte:.2f}",
@@ -195,5 +203,4 @@ def _draw_panel(axes: Axes, row: Sequence[Record | None], label: str) -> None:
             size=8,
             weight="bold" if is_ours else "normal",
         )
-    axes.set_title(label, loc="left", size=9, weight="bold")
     axes.tick_params(left=False)

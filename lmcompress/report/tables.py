@@ -80,6 +80,12 @@ def corpus_labels(corpora: Iterable[str]) -> dict[str, str]:
     }
 
 
+def range_note(corpus: str) -> str:
+    """Returns where a part of a corpus begins, in words; "" for a whole one."""
+    _, byte_range = split_range(corpus)
+    return f"from offset {byte_range[0]:,}" if byte_range else ""
+
+
 def by_total(records: Iterable[Record]) -> list[str]:
     """Returns the codecs, best first by total bits over total bytes.
 
@@ -126,9 +132,8 @@ def _list_of_one(records: Sequence[Record]) -> str:
 def _notes(records: Sequence[Record], corpora: Sequence[str]) -> str:
     labels = corpus_labels(corpora)
     sizes = {record.corpus: record.raw_bytes for record in records}
-    files = ", ".join(
-        f"{labels[corpus]} {sizes[corpus]:,}{_range_note(corpus)}" for corpus in corpora
-    )
+    notes = {corpus: f" ({range_note(corpus)})" if range_note(corpus) else "" for corpus in corpora}
+    files = ", ".join(f"{labels[name]} {sizes[name]:,}{notes[name]}" for name in corpora)
     versions = dict.fromkeys(f"{record.codec}: {record.codec_version}" for record in records)
     lines = [f"Raw bytes: {files}."]
     if len(corpora) > 1:
@@ -136,11 +141,6 @@ def _notes(records: Sequence[Record], corpora: Sequence[str]) -> str:
     elif any(record.model_bytes for record in records):
         lines.append("The adjusted rate counts the model's stored bytes as if sent along.")
     return "\n".join([*lines, f"Versions: {'; '.join(versions)}."])
-
-
-def _range_note(corpus: str) -> str:
-    _, byte_range = split_range(corpus)
-    return f" (from offset {byte_range[0]:,})" if byte_range else ""
 
 
 def _is_timed(record: Record) -> bool:

@@ -38,6 +38,17 @@ def test_figure_names_codecs_files_values_and_unit(tmp_path):
     assert "stored" not in found
 
 
+def test_titles_say_where_a_part_of_a_file_begins(tmp_path):
+    corpora = "x/a.txt", "x/b.txt@3000000+10"
+    records = [make_record("gzip-9", corpus, 5, raw_bytes=10) for corpus in corpora]
+
+    plot_bits_per_byte(records, tmp_path / "figure.svg")
+
+    found = texts((tmp_path / "figure.svg").read_bytes())
+    assert {"a.txt", "b.txt"} <= set(found)
+    assert [text for text in found if "offset" in text] == ["from offset 3,000,000"]
+
+
 def test_best_codec_stands_on_top(tmp_path):
     plot_bits_per_byte(RECORDS, tmp_path / "figure.svg")
 
