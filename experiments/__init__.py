@@ -1,8 +1,8 @@
 """Experiments: one script per question; each writes records, tables and figures to results/."""
 
 EXPERIMENTS: dict[str, str] = {
-    "default_against_classical": "The default model and classical codecs on ten files",
-    "languages_and_logs": "The default model, zpaq and PPMd on languages and logs",
+    "default_against_classical": "The embedded models and classical codecs on ten files",
+    "languages_and_logs": "The embedded models, zpaq and PPMd on languages and logs",
     "round_trips": "Files of all kinds come back bit for bit",
     "non_text": "Executables, images and sound, with and without the adaptive stage",
     "prompt_records": "Small files with and without a prompt",

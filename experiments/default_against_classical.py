@@ -1,4 +1,4 @@
-"""How does the default model compare with classical codecs, file by file?
+"""How do the embedded models compare with classical codecs, file by file?
 
     python -m experiments.default_against_classical [--quick]
 
@@ -14,10 +14,9 @@ from pathlib import Path
 
 import click
 
-from experiments.support.codec_rows import codecs, derived_texts, in_order, measure
+from experiments.support.codec_rows import MODELS, codecs, derived_texts, in_order, measure
 from experiments.support.records import result_folder
 from lmcompress.benchmark.records import Record, read_jsonl
-from lmcompress.models.store import DEFAULT_MODEL
 from lmcompress.report.figures import plot_bits_per_byte
 from lmcompress.report.tables import rate_table, replace_between_markers
 
@@ -40,15 +39,16 @@ QUICK_CORPORA = ("canterbury/grammar.lsp", "canterbury/xargs.1", "canterbury/fie
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Three small files, into results/quick.")
-@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Name or folder.")
+@click.option("--model", "models", multiple=True, default=MODELS, show_default=True,
+              help="Name or folder.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Of the model; default: all.")
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild tables and figure.")
-def main(quick: bool, model: str, threads: int | None, derive: bool) -> None:
-    """Compares the default model with all classical codecs that are installed."""
+def main(quick: bool, models: tuple[str, ...], threads: int | None, derive: bool) -> None:
+    """Compares the embedded models with all classical codecs that are installed."""
     names = QUICK_CORPORA if quick else CORPORA
     with result_folder(NAME, quick, derive=derive) as folder:
         if not derive:
-            measure(NAME, names, codecs(model, threads), folder / "records.jsonl")
+            measure(NAME, names, codecs(models, threads), folder / "records.jsonl")
         records = read_jsonl(folder / "records.jsonl")
         write_derived(records, names, folder)
         if not quick:

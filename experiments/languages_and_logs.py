@@ -2,8 +2,9 @@
 
     python -m experiments.languages_and_logs [--quick]
 
-Whole files, compressed, decompressed and compared: `i18n/` and `logs/`, the default model against
-zpaq and PPMd at their best setting. A row that records.jsonl already has is not measured again.
+Whole files, compressed, decompressed and compared: `i18n/` and `logs/`, the default model and the
+faster one of tokens against zpaq and PPMd at their best setting. A row that records.jsonl already
+has is not measured again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import click
 
-from experiments.support.codec_rows import measure
+from experiments.support.codec_rows import MODELS, measure
 from experiments.support.records import result_folder
 from experiments.support.tables import write_table
 from lmcompress import corpora
@@ -33,7 +34,7 @@ def table(records: Sequence[Record]) -> list[dict[str, Any]]:
         ours, best = rates[DEFAULT_MODEL], rates[RIVALS[0]]
         raw_bytes = next(r.raw_bytes for r in records if r.corpus == corpus)
         row: dict[str, Any] = {"file": corpus, "raw bytes": raw_bytes}
-        row |= {codec: f"{rates[codec]:.4f}" for codec in (DEFAULT_MODEL, *RIVALS)}
+        row |= {codec: f"{rates[codec]:.4f}" for codec in (*MODELS, *RIVALS) if codec in rates}
         rows.append({**row, "against zpaq": f"{100 * (ours / best - 1):+.1f} %"})
     return rows
 
@@ -41,12 +42,13 @@ def table(records: Sequence[Record]) -> list[dict[str, Any]]:
 @click.command()
 @click.option("--quick", is_flag=True, help="Two small files, into results/quick.")
 def main(quick: bool) -> None:
-    """Compares the default model with zpaq and PPMd on other languages and on logs."""
+    """Compares the embedded models with zpaq and PPMd on other languages and on logs."""
     with result_folder(NAME, quick) as folder:
         names = [*corpora.names("i18n/"), *corpora.names("logs/")]
         chosen = ["i18n/udhr-fra.txt", "i18n/udhr-jpn.txt"] if quick else names
         path = folder / "records.jsonl"
-        codecs = [*classical_codecs(RIVALS), ModelCodec(load_model(DEFAULT_MODEL))]
+        models = [ModelCodec(load_model(name)) for name in MODELS]
+        codecs = [*classical_codecs(RIVALS), *models]
         measure(NAME, chosen, codecs, path)
         note = "Bits per byte of files that were decompressed and compared."
         write_table(table(read_jsonl(path)), path.parent, note)

@@ -92,10 +92,13 @@ QUICK_TEXTS: dict[str, tuple[str, ...]] = TEXTS | {
 _PAPER = ("PIL", "soundfile", "matplotlib")
 PACKAGES: dict[str, tuple[str, ...]] = {
     "cluster": ("ray",),
+    "default_against_classical": ("tokenizers",),
     "figure_2": _PAPER,
     "figure_3": _PAPER,
     "figure_4": _PAPER,
+    "in_context": ("tokenizers",),
     "ladder_table": _PAPER,
+    "languages_and_logs": ("tokenizers",),
     "pretrained": ("gguf", "tokenizers", "transformers"),
     "pretrained_whole": ("gguf", "tokenizers"),
     "pretrained_sizes": ("gguf", "tokenizers", "huggingface_hub"),

@@ -14,15 +14,18 @@ from lmcompress.benchmark.harness import ModelCodec, benchmark_row, classical_co
 from lmcompress.benchmark.protocol import Codec
 from lmcompress.benchmark.records import Record, append_jsonl, csv_text, latest, read_jsonl
 from lmcompress.codec.config import CodecConfig
-from lmcompress.models.store import NO_MODEL, load_model
+from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 from lmcompress.report.tables import rate_table
 
+MODELS = (DEFAULT_MODEL, "lmc-5m")
+"""The embedded models for everyday use: the default, of bytes, and a faster one, of tokens."""
 
-def codecs(model: str, threads: int | None) -> list[Codec]:
-    """Returns all classical codecs, a model, and the adaptive stage alone."""
+
+def codecs(models: Sequence[str], threads: int | None) -> list[Codec]:
+    """Returns all classical codecs, the models, and the adaptive stage alone."""
     config = CodecConfig(threads=threads)
-    models = [ModelCodec(load_model(name), config) for name in (model, NO_MODEL)]
-    return [*classical_codecs(["all"]), *models]
+    ours = [ModelCodec(load_model(name), config) for name in (*models, NO_MODEL)]
+    return [*classical_codecs(["all"]), *ours]
 
 
 def measure(
