@@ -54,7 +54,7 @@ def points(records: Sequence[Record]) -> list[dict[str, Any]]:
             "data_set_bytes": size,
             "model": line.compressor,
             "num_parameters": line.num_parameters,
-            "sample_bytes": line.raw_bytes,
+            "sample_bytes": line.raw_bytes[sample],
             "is_file": sample not in line.scored,
             "raw_rate": line.rates[sample],
             "projected_adjusted_rate": line.rates[sample] + _share(line, size),
@@ -91,11 +91,16 @@ def derived_texts(records: Sequence[Record]) -> dict[str, str]:
     note = (
         "Compressed bytes and two bytes a parameter over raw bytes, in percent; the lowest of the "
         "ladder in bold (the others have read far more text, of more kinds). The "
-        f"rates of samples of {rows[0]['sample_bytes']:,} bytes in chunks of "
+        f"rates of samples of {_sizes(rows)} bytes in chunks of "
         f"{modalities.CHUNK_BYTES:,} (table_1) are **projected**: a data set's size enters through "
         "the bytes of the model alone."
     )
     return {"summary.csv": csv_text(rows), "table.md": markdown_of(lines, note)}
+
+
+def _sizes(rows: Sequence[dict[str, Any]]) -> str:
+    sizes = sorted({row["sample_bytes"] for row in rows})
+    return " or ".join(f"{size:,}" for size in sizes)
 
 
 def _cell(row: dict[str, Any], *, is_best: bool) -> str:
@@ -153,7 +158,7 @@ def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bo
     with result_folder(NAME, quick) as folder:
         path = source_of(quick=quick)
         if not derive:
-            size = paper.size_of(num_bytes, quick)
+            size = paper.size_of(num_bytes, quick, table_1.BYTES)
             samples = [modalities.sample(modality, size) for modality in table_1.TEXTS]
             path.parent.mkdir(parents=True, exist_ok=True)
             table_1.measure_chunks(path, samples, paper.chosen_models(models, quick), run_of(NAME))

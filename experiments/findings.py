@@ -107,7 +107,7 @@ def falls_with_size(records: Sequence[Record], chunks: Sequence[Row] = ()) -> Ro
             f"{name} {_chain(rates)}{_clear_steps(rows, name, chunks)}"
             for name, rates in samples.items()
         ),
-        sample=f"{len(rows)} models, {len(samples)} texts of {_size(rows)}",
+        sample=f"{len(rows)} models, {len(samples)} texts of {_size(rows, table_1.TEXTS)}",
         agrees=[rates == sorted(rates, reverse=True) for rates in samples.values()],
     )
 
@@ -145,8 +145,9 @@ def turns_up(records: Sequence[Record]) -> Row:
         f"at 1 GB: 3.2M {_percent(large['Transformer 3.2M'])}, "
         f"Chinchilla 1B {_percent(large['Chinchilla 1B'])}",
         f"best of the ladder on extract, projected: {shown}",
-        sample=f"{len(paper.LADDER)} models, 1 text of {_size(ladder(records))}, whose rate is "
-        f"taken for {len(best)} sizes of data",
+        sample=f"{len(paper.LADDER)} models, 1 text of "
+        f"{_size(ladder(records), [modalities.EXTRACT])}, whose rate is taken for {len(best)} "
+        "sizes of data",
         agrees=[row["model"] not in ends for row in best.values()],
     )
 
@@ -163,7 +164,7 @@ def loses_on_foreign_data(records: Sequence[Record]) -> Row:
             f"gzip {_percent(gzip.rates[name])}"
             for name in _FOREIGN
         ),
-        sample=f"{len(rows)} models, {_size(rows)} of each kind",
+        sample=f"{len(rows)} models, {_size(rows, _FOREIGN)} of each kind",
         agrees=[row.rates[name] > gzip.rates[name] for row in rows for name in _FOREIGN],
     )
 
@@ -228,9 +229,10 @@ def _mark(name: str, rows: Sequence[Line]) -> str:
     return " (scored)" if any(name in row.scored for row in rows) else ""
 
 
-def _size(rows: Sequence[Line]) -> str:
-    """Returns how many bytes of each kind were measured."""
-    return f"{_range(sorted({row.raw_bytes for row in rows}))} bytes"
+def _size(rows: Sequence[Line], names: Sequence[str]) -> str:
+    """Returns how many bytes of each of these modalities were measured."""
+    sizes = {row.raw_bytes[name] for row in rows for name in names}
+    return f"{_range(sorted(sizes))} bytes"
 
 
 def _range(values: Sequence[int]) -> str:

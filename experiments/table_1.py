@@ -3,8 +3,9 @@
     python -m experiments.table_1 [--quick] [--bytes N] [--model NAME]... [--modality NAME]...
         [--derive]
 
-Text, image patches, speech and random bytes, and text of the kind that the ladder has read; in
-chunks of 2,048 bytes that are compressed alone, and whole. A row with a size is a file that was
+Text, image patches, speech and random bytes, and text of the kind that the ladder has read, 1 MiB
+of each (256 KiB for models of more than 4 million parameters); in chunks of 2,048 bytes that are
+compressed alone, and whole. A row with a size is a file that was
 decompressed and compared, all 8 bits of each byte; a model that would make a sample larger than it
 is gives no file but stores it, so its row is **scored**: the exact code length, as the paper's rows
 of models are. Models get chunks without the adaptive stage, as the paper has them. Rates of chunks
@@ -41,6 +42,7 @@ from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 NAME = "table_1"
 SAMPLES = ("text", modalities.EXTRACT, "images", "speech", "random")
 TEXTS = ("text", modalities.EXTRACT)
+BYTES = 1 << 20
 PROBE_BYTES = 2 * modalities.CHUNK_BYTES
 CLASSICAL = ("stored", "gzip", "bzip2", "xz", "zstd", "brotli", "bzip3", "ppmd", "zpaq")
 CHUNKED = ("gzip", "bzip2", "xz", "zstd", "brotli", "ppmd")
@@ -63,15 +65,14 @@ def tasks(sample: modalities.Sample, models: Sequence[Model]) -> Iterator[Task]:
 
 
 def _model_task(codec: ModelCodec, sample: modalities.Sample) -> Task:
-    return record_key(codec, sample.raw), functools.partial(
-        model_row, codec, sample.name, sample.raw
-    )
+    read = paper.sample_for(codec.model, sample)
+    return record_key(codec, read.raw), functools.partial(model_row, codec, read.name, read.raw)
 
 
 def model_codecs(models: Sequence[Model], sample: modalities.Sample) -> Iterator[ModelCodec]:
     """Yields each model with chunks, texts whole too; the default with the adaptive stage."""
     for model in models:
-        yield paper.ChunkedModelCodec(model, len(sample.raw))
+        yield paper.ChunkedModelCodec(model, len(paper.sample_for(model, sample).raw))
         if sample.modality in TEXTS:
             yield ModelCodec(model, CodecConfig(adaptive=False))
         if model.name == DEFAULT_MODEL:
@@ -107,7 +108,10 @@ def measure_chunks(
 ) -> None:
     """Appends the missing rows of models on chunks."""
     for sample in samples:
-        codecs = [paper.ChunkedModelCodec(model, len(sample.raw)) for model in models]
+        codecs = [
+            paper.ChunkedModelCodec(model, len(paper.sample_for(model, sample).raw))
+            for model in models
+        ]
         run_tasks(path, sample, (_model_task(codec, sample) for codec in codecs), run)
 
 
@@ -145,7 +149,7 @@ def main(
     with result_folder(NAME, quick, derive=derive) as folder:
         path = folder / "records.jsonl"
         if not derive:
-            size = paper.size_of(num_bytes, quick)
+            size = paper.size_of(num_bytes, quick, BYTES)
             samples = [modalities.sample(modality, size) for modality in names or SAMPLES]
             measure(path, samples, paper.chosen_models(models, quick, with_longer=True))
         records, chunks = records_of(path), read_rows(folder / table_1_intervals.FILE)

@@ -15,6 +15,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from experiments.support import modalities
 from experiments.support.modalities import CHUNK_BYTES
 from experiments.support.predictions import predictions
 from experiments.support.records import Row
@@ -37,6 +38,8 @@ LONGER = tuple(f"ladder-{size}-30mb" for size in ("50k", "200k", "800k"))
 QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
 CHUNKS_AT_ONCE = 64
 DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096
+LARGE_PARAMETERS, LARGE_BYTES = 4_000_000, 1 << 18
+"""A model with more parameters reads no more than these bytes of a sample: it takes minutes."""
 
 
 def installed_models(names: Sequence[str] = MODELS) -> list[Model]:
@@ -77,6 +80,13 @@ def chunks_at_once(raw_bytes: int) -> int:
             f"found {raw_bytes:,} bytes, expected a multiple of {CHUNK_BYTES:,}: change --bytes"
         )
     return math.gcd(raw_bytes // CHUNK_BYTES, CHUNKS_AT_ONCE)
+
+
+def sample_for(model: Model, sample: modalities.Sample) -> modalities.Sample:
+    """Returns the sample, or its front if the model is a large one."""
+    if model.num_parameters <= LARGE_PARAMETERS or len(sample.raw) <= LARGE_BYTES:
+        return sample
+    return modalities.sample(sample.modality, LARGE_BYTES)
 
 
 def chunk_bits(raw: bytes, model: Model) -> npt.NDArray[np.float64]:
@@ -155,6 +165,6 @@ def chosen_models(names: Sequence[str], quick: bool, *, with_longer: bool = Fals
     return models
 
 
-def size_of(num_bytes: int | None, quick: bool) -> int:
+def size_of(num_bytes: int | None, quick: bool, default: int = DEFAULT_BYTES) -> int:
     """Returns the size of each sample: as asked, else the default."""
-    return num_bytes or (QUICK_BYTES if quick else DEFAULT_BYTES)
+    return num_bytes or (QUICK_BYTES if quick else default)

@@ -46,7 +46,9 @@ def measure(
 ) -> None:
     """Appends the missing rows of a sample; `name` is the experiment's."""
     compressors: list[Codec | Model] = [*codecs, *models]
+    whole = sample
     for codec in compressors:
+        sample = paper.sample_for(codec, whole) if isinstance(codec, Model) else whole
         identity = {
             "codec": chunked_name(codec.name, modalities.CHUNK_BYTES),
             "codec_version": "" if isinstance(codec, Model) else codec.version,
@@ -80,11 +82,19 @@ def _of(row: Row) -> tuple[float, float]:
 def is_clearly_less(rows: Sequence[Row], small: str, large: str) -> bool:
     """Whether one compressor's chunks are shorter than another's, by the interval of the ratio.
 
+    Samples of several sizes begin with the same chunks, so those are compared that both have.
+
     Args:
       rows: Of chunks.jsonl, of one sample.
       small: Name of the compressor that should be the better one.
       large: Name of the other.
     """
-    found = {row["codec"]: row["bits_of_chunks"] for row in rows}
-    names = [chunked_name(name, modalities.CHUNK_BYTES) for name in (small, large)]
-    return interval(*(found[name] for name in names))[1] < 1
+    bits = [_longest(rows, name) for name in (small, large)]
+    shared = min(map(len, bits))
+    return interval(bits[0][:shared], bits[1][:shared])[1] < 1
+
+
+def _longest(rows: Sequence[Row], name: str) -> list[float]:
+    """Returns the bits of the chunks of a compressor's largest sample."""
+    codec = chunked_name(name, modalities.CHUNK_BYTES)
+    return max((row["bits_of_chunks"] for row in rows if row["codec"] == codec), key=len)

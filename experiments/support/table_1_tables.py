@@ -39,8 +39,8 @@ class Line:
     """Published ones; ours are computed where they are shown, in several ways."""
     scored: frozenset[str] = frozenset()
     """Modalities that were only scored, without a file."""
-    raw_bytes: int = 0
-    """Of each modality."""
+    raw_bytes: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Of the samples, by modality."""
     model_bytes: int = 0
     half_precision_bytes: int = 0
     half_widths: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -55,8 +55,13 @@ def rate(record: Record) -> float:
 
 
 def current(records: Sequence[Record]) -> list[Record]:
-    """Returns the last record of each codec and sample, of the size that was measured last."""
-    return [record for record in latest(records) if record.raw_bytes == records[-1].raw_bytes]
+    """Returns the last record of each codec on the largest of its samples of each modality."""
+    found: dict[tuple[str, str], Record] = {}
+    for record in latest(records):
+        place = record.codec, modalities.modality_of(record.corpus)
+        if place not in found or record.raw_bytes >= found[place].raw_bytes:
+            found[place] = record
+    return list(found.values())
 
 
 def lines_of(records: Sequence[Record], chunks: Sequence[Row] = ()) -> list[Line]:
@@ -84,7 +89,7 @@ def _line(codec: str, row: dict[str, Record], known: Mapping[Chunked, Interval])
         {modality: rate(record) for modality, record in row.items()},
         {},
         frozenset(modality for modality, r in row.items() if r.compressed_bytes is None),
-        first.raw_bytes,
+        {modality: record.raw_bytes for modality, record in row.items()},
         first.model_bytes,
         first.half_precision_model_bytes,
         {
@@ -158,8 +163,6 @@ def _adjusted_row(line: Line) -> dict[str, Any]:
 
 
 def _raw_note(records: Sequence[Record]) -> str:
-    samples = {modalities.modality_of(r.corpus): r.corpus for r in records}
-    named = ", ".join(f"{name} {samples[name]}" for name in COLUMNS if name in samples)
     versions = sorted({f"{r.codec} {r.codec_version}" for r in records if not r.num_parameters
                        and not r.codec.endswith(_CHUNKED) and r.codec != "stored"})  # fmt: skip
     return (
@@ -169,19 +172,32 @@ def _raw_note(records: Sequence[Record]) -> str:
         "are compressed alone; models read them without the adaptive stage. A classical codec's "
         "chunk is a file of its own, with a header of its own; a model's chunks share one, and the "
         "coder's stream. ±: half of the 95 % interval of the rate (bootstrap over the sample's "
-        f"{records[0].raw_bytes // modalities.CHUNK_BYTES:,} chunks).\n\n"
-        f"Samples, {records[0].raw_bytes:,} bytes each: {named}. extract is text of the kind that "
-        "the ladder's models were trained on, of other pages. **Published** rows are the paper's "
+        f"chunks).\n\n{_samples_note(records)} extract is text of the kind that the ladder's "
+        "models were trained on, of other pages. **Published** rows are the paper's "
         "(Delétang et al., 2024, Table 1): 1 GB each of enwik9, ImageNet patches, LibriSpeech and "
         "random bytes; its Transformers were trained on enwik8, the first tenth of enwik9.\n\n"
         f"Versions: {'; '.join(versions)}."
     )
 
 
+def _samples_note(records: Sequence[Record]) -> str:
+    """Returns what was read: the largest sample of each modality, and who read only its front."""
+    by_size = sorted(records, key=lambda record: record.raw_bytes)
+    largest = {modalities.modality_of(record.corpus): record for record in by_size}
+    named = ", ".join(f"{name} {largest[name].corpus}" for name in COLUMNS if name in largest)
+    fronts: dict[int, dict[str, None]] = {}
+    for record in by_size:
+        if record.raw_bytes < largest[modalities.modality_of(record.corpus)].raw_bytes:
+            names = fronts.setdefault(record.raw_bytes, {})
+            names[record.codec.partition(" (")[0]] = None
+    small = [f"{', '.join(names)} the first {size:,}" for size, names in fronts.items()]
+    return "; ".join([f"Samples (corpus@offset+bytes): {named}", *small]) + "."
+
+
 _ADJUSTED_NOTE = (
     f"The raw rate plus the model's bytes, two for each parameter, over {PROJECTED_BYTES // 10**9} "
     "GB, in percent; without a model it is the raw rate. 1 GB is what the paper compresses. Our "
-    "samples are smaller than most models, which would add more than the sample has bytes, so the "
-    "rates measured on them are taken for those of 1 GB: **projected**, not measured. What a model "
-    "adds to the sample itself is in summary.csv."
+    "samples are smaller than the larger models, which would add more than the sample has bytes, "
+    "so the rates measured on them are taken for those of 1 GB: **projected**, not measured. What "
+    "a model adds to the sample itself is in summary.csv."
 )

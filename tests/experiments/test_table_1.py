@@ -13,13 +13,20 @@ from experiments.support.modalities import CHUNK_BYTES, Sample
 from experiments.support.paper import ChunkedModelCodec
 from experiments.support.records import Row
 from experiments.support.table_1_drawing import draw
-from experiments.support.table_1_tables import derived_texts, lines_of, published_lines, rate
+from experiments.support.table_1_tables import (
+    current,
+    derived_texts,
+    lines_of,
+    published_lines,
+    rate,
+)
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.harness import ModelCodec
 from lmcompress.benchmark.provenance import describe_run
 from lmcompress.benchmark.records import Record
 from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import Model, load_model
+from tests.support.record_factory import make_record
 
 TEXT = b"It was the best of times,\r\nit was the worst of times; the age of wisdom. " * 60
 RAW = TEXT[: 2 * CHUNK_BYTES]
@@ -184,3 +191,36 @@ def test_a_difference_is_clear_if_its_interval_leaves_out_nothing() -> None:
     assert table_1_intervals.is_clearly_less(rows, "a", "b")
     assert not table_1_intervals.is_clearly_less(rows, "b", "a")
     assert not table_1_intervals.is_clearly_less(rows, "a", "c")
+
+
+def test_a_difference_compares_the_chunks_that_both_samples_have() -> None:
+    short, long = np.random.default_rng(3).normal(1000, 200, (2, 40))
+    codec = "{} (chunks of 2,048)".format
+    rows = [
+        {"codec": codec("a"), "bits_of_chunks": [*short, *long]},
+        {"codec": codec("a"), "bits_of_chunks": list(long[:3])},  # of an earlier, smaller sample
+        {"codec": codec("b"), "bits_of_chunks": list(short * 1.01 + 1)},
+    ]
+
+    assert table_1_intervals.is_clearly_less(rows, "a", "b")
+
+
+def test_a_large_model_reads_the_front_of_the_sample(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sample = modalities.sample("random", 3 * CHUNK_BYTES)
+    monkeypatch.setattr(paper, "LARGE_BYTES", 2 * CHUNK_BYTES)
+    path, file = tmp_path / "records.jsonl", paper.RowFile(tmp_path / "c", table_1_intervals.KEY)
+
+    for most in (tiny_model.num_parameters, tiny_model.num_parameters - 1):
+        monkeypatch.setattr(paper, "LARGE_PARAMETERS", most)
+        table_1.measure_chunks(path, [sample], [tiny_model], RUN)
+        table_1_intervals.measure("test", file, sample, [classical.get("gzip-9")], [tiny_model])
+
+    records = table_1.records_of(path)
+    assert [record.raw_bytes for record in records] == [3 * CHUNK_BYTES, 2 * CHUNK_BYTES]
+    assert [row["raw_bytes"] for row in file.rows] == [6144, 6144, 4096]
+    assert [record.raw_bytes for record in current(records)] == [3 * CHUNK_BYTES]
+    assert "random pcg64@0+6144." in derived_texts(records)["table.md"]
+    whole = make_record("gzip-9", sample.name, 6144, raw_bytes=6144)
+    assert "; tiny the first 4,096." in derived_texts([whole, records[1]])["table.md"]
