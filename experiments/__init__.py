@@ -93,8 +93,8 @@ CAPTIONS: dict[str, str] = {
     "expects. Above: what was given, and what really follows.",
     "figure_4/rate-by-length": "Compression rate of the first bytes of a chunk, by their number, "
     "with standard errors: classical codecs and models.",
-    "lane_speed/lane-speed": "Bits per byte against speed; the number at each point is the "
-    "number of lanes. More lanes decode faster but cost bits.",
+    "lane_speed/lane-speed": "Left: speed both ways by number of lanes. Right: what the lanes "
+    "cost in bits per byte.",
     "mix_shift/along-the-file": "Bits per byte along four files: the GPT alone, the adaptive stage "
     "alone, and both mixed, which is what lmcompress does.",
     "model_sizes/model-sizes": "Bits per byte by the model's parameters, alone and with the "
@@ -119,7 +119,8 @@ NEEDS: dict[str, str] = {
     "pretrained_sizes": "downloads each model that it can reach",
     "table_2": "trains the models that are missing",
     "architectures": "trains the models that are missing",
-    "candidates": "trains the models that are missing",
+    "families": "trains the networks that are missing",
+    "candidates": "trains the models that are missing; needs lmcompress fetch smollm2-135m",
     "findings": "reads the records of the others",
 }
 """What an experiment takes besides texts and time; `reproduce --list` shows it."""

@@ -143,11 +143,16 @@ def run(folder: Path, *, quick: bool) -> None:
 
 
 def current(rows: Sequence[Row]) -> list[Row]:
-    """Returns the last row of each source and piece, of the newest version of a model.
+    """Returns the last row of each source and piece, of the newest version of a source.
 
     Codecs come first, then the ladder by size, then the default model.
     """
-    found = {(row["source"], row["modality"], row["item"]): row for row in rows}
+    newest = {row["source"]: row["version"] for row in rows}
+    found = {
+        (row["source"], row["modality"], row["item"]): row
+        for row in rows
+        if row["version"] == newest[row["source"]]
+    }
     place = {name: i for i, name in enumerate(MODELS)}
     return sorted(found.values(), key=lambda row: place.get(row["source"].split()[0], -1))
 

@@ -33,7 +33,7 @@ from lmcompress.benchmark.protocol import Codec
 from lmcompress.benchmark.records import Record, read_jsonl
 from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL
-from lmcompress.report.tables import corpus_labels
+from lmcompress.report.tables import slice_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def codecs(*, quick: bool) -> list[Codec]:
 
 def figure_of(records: Sequence[Record], names: Iterable[str]) -> Figure:
     """Returns bits per byte against parameters: over all slices, then a panel for each text."""
-    labels = corpus_labels(names)
+    labels = slice_labels(names)
     figure = new_figure(PAGE_WIDTH, 6.4)
     panels = figure.subplots(-(-(1 + len(labels)) // 2), 2, sharey=True).ravel()
     titles = {"": "mean of the slices, ± standard error"} | labels

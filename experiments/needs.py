@@ -66,7 +66,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "families": (_EXTRACT, _ALICE, *_TRAINING, "enwik/enwiki-2016-pages.xml"),
     "candidates": (*_TRAINING, "train/"),
     "certificates": ("calgary/book1", _ENWIK8, _PYTHON, _JSON),
-    "claims": (_WIKITEXT,),
+    "claims": (_WIKITEXT, _RUSSIAN),
 }  # fmt: skip
 
 QUICK_TEXTS: dict[str, tuple[str, ...]] = TEXTS | {

@@ -3,9 +3,9 @@
     python -m experiments.pretrained_sizes [--quick] [--family NAME]
 
 Fetches each model of a family that can be reached, writes a real file of each text, decodes and
-compares it. A model that cannot be fetched keeps its line in the table, which says so: with a
-network, the same command fills it in. Rows are kept as they are measured. Base and instruct
-checkpoints are told apart, as are the precisions of what is fetched.
+compares it. The table's note names the models that could not be fetched: with a network, the same
+command adds them. Rows are kept as they are measured. Base and instruct checkpoints are told apart,
+as are the precisions of what is fetched.
 """
 
 from __future__ import annotations
@@ -57,45 +57,34 @@ class Published(NamedTuple):
 
     name: str
     """As `lmcompress fetch` takes it, or in the package."""
-    millions: float
-    """Parameters, in millions, as its authors count them."""
     kind: str = "base"
 
 
 FAMILIES: dict[str, tuple[Published, ...]] = {
     "ladder": tuple(
-        Published(f"ladder-{size}", millions, "ours")
-        for size, millions in (("50k", 0.05), ("200k", 0.2), ("800k", 0.8), ("3200k", 3.2))
+        Published(f"ladder-{size}", "ours") for size in ("50k", "200k", "800k", "3200k")
     ),
-    "lmc": (Published("lmc-3m", 3.3, "ours"), Published("lmc-5m", 5.2, "ours")),
+    "lmc": (Published("lmc-3m", "ours"), Published("lmc-5m", "ours")),
     "GPT-2": tuple(
-        Published(f"{HUB}openai-community/gpt2{suffix}", millions)
-        for suffix, millions in (("", 124), ("-medium", 355), ("-large", 774), ("-xl", 1558))
+        Published(f"{HUB}openai-community/gpt2{suffix}")
+        for suffix in ("", "-medium", "-large", "-xl")
     ),
     "Pythia": tuple(
-        Published(f"{HUB}EleutherAI/pythia-{size}", millions)
-        for size, millions in (
-            ("70m", 70), ("160m", 162), ("410m", 405), ("1b", 1012), ("1.4b", 1415),
-            ("2.8b", 2775), ("6.9b", 6857), ("12b", 11846),
-        )
+        Published(f"{HUB}EleutherAI/pythia-{size}")
+        for size in ("70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b")
     ),
     "SmolLM2": (
-        Published("smollm2-135m", 135, "instruct, Q4_1"),
-        *(
-            Published(f"{HUB}HuggingFaceTB/SmolLM2-{size}", millions)
-            for size, millions in (("135M", 135), ("360M", 362), ("1.7B", 1711))
-        ),
+        Published("smollm2-135m", "instruct, Q4_1"),
+        *(Published(f"{HUB}HuggingFaceTB/SmolLM2-{size}") for size in ("135M", "360M", "1.7B")),
     ),
     "Qwen3": tuple(
-        Published(f"{HUB}Qwen/Qwen3-{size}-Base", millions)
-        for size, millions in (("0.6B", 596), ("1.7B", 1721), ("4B", 4022), ("8B", 8191))
+        Published(f"{HUB}Qwen/Qwen3-{size}-Base") for size in ("0.6B", "1.7B", "4B", "8B")
     ),
-}  # fmt: skip
+}
 COLORS = dict(zip(FAMILIES, (BLACK, BLUE, VERMILION, GREEN, ORANGE, PINK, SKY), strict=False))
 NOTE = (
-    "Bits per byte of whole files, each decoded and compared; seconds for all of them, of a "
-    "machine that may have done other work. A line without figures waits for a network: the model "
-    "could not be fetched where this was run."
+    "Bits per byte of files of these slices, each decoded and compared; seconds for all of them, "
+    "of a machine that may have done other work."
 )
 
 
@@ -142,25 +131,38 @@ def rows_of(family: str, published: Published, texts: Sequence[str]) -> Iterator
 
 
 def table(rows: Sequence[Row], families: Sequence[str], texts: Sequence[str]) -> list[Row]:
-    """Returns a line for each model: its rate on each text, and on all."""
+    """Returns a line for each model that was measured: its rate on each text, and on all."""
     lines = []
     for family in families:
         for published in FAMILIES[family]:
             mine = {row["corpus"]: row for row in rows if row["name"] == published.name}
-            all_there = mine.keys() >= set(texts)
-            rates = [_rate([mine[text]]) if text in mine else None for text in texts]
+            if mine.keys() < set(texts):
+                continue
             lines.append(
                 {
                     "family": family,
-                    "model": published.name.removeprefix(HUB),
+                    "model": published.name,
                     "kind": published.kind,
-                    "millions of parameters": published.millions,
-                    **dict(zip(texts, rates, strict=True)),
-                    "all": _rate(list(mine.values())) if all_there else None,
-                    "seconds": round(_seconds(mine.values()), 1) if all_there else None,
+                    "parameters": mine[texts[0]]["parameters"],
+                    **{text: _rate([mine[text]]) for text in texts},
+                    "all": _rate(list(mine.values())),
+                    "seconds": round(_seconds(mine.values()), 1),
                 }
             )
     return lines
+
+
+def note(lines: Sequence[Row], families: Sequence[str]) -> str:
+    """Returns what the table shows, and which models it lacks."""
+    there = {line["model"] for line in lines}
+    names = [published.name for family in families for published in FAMILIES[family]]
+    missing = [name.removeprefix(HUB) for name in names if name not in there]
+    if not missing:
+        return NOTE
+    return (
+        f"{NOTE} Not measured, since they could not be fetched where this was run: "
+        f"{', '.join(missing)}. With a network, the same command adds them."
+    )
 
 
 def _rate(rows: Sequence[Row]) -> float:
@@ -176,17 +178,15 @@ def draw(lines: Sequence[Row]) -> Figure:
     """Returns bits per byte against parameters and against seconds."""
     figure = new_figure(7.2, 3.2)
     panels = figure.subplots(1, 2, sharey=True)
-    there = [line for line in lines if line["all"] is not None]
     for axes, across, label in zip(
-        panels, ("millions of parameters", "seconds"),
-        ("million parameters", "seconds, both ways"), strict=True,
-    ):  # fmt: skip
-        for family in dict.fromkeys(line["family"] for line in there):
-            mine = [line for line in there if line["family"] == family]
+        panels, ("parameters", "seconds"), ("parameters", "seconds, both ways"), strict=True
+    ):
+        for family in dict.fromkeys(line["family"] for line in lines):
+            mine = [line for line in lines if line["family"] == family]
             points = [line[across] for line in mine], [line["all"] for line in mine]
             axes.plot(*points, "o-", ms=4, color=COLORS[family], label=family)
         axes.set(xscale="log", xlabel=label, ylim=(0, None))
-    panels[0].set_ylabel("bits per byte, whole files")
+    panels[0].set_ylabel("bits per byte, all slices")
     panels[0].legend(fontsize=8)
     return figure
 
@@ -208,7 +208,8 @@ def main(quick: bool, chosen: tuple[str, ...]) -> None:
                     append_rows([row], path)
                     click.echo(f"{row['name']} {row['corpus']}: {_rate([row])}", err=True)
         lines = table(read_rows(path), families, texts)
-        write_table(lines, folder, NOTE)
+        shown = [line | {"parameters": f"{line['parameters']:,}"} for line in lines]
+        write_table(shown, folder, note(lines, families))
         write_figures({"by-size": lambda: draw(lines)}, folder)
 
 

@@ -117,8 +117,7 @@ def shown(row: Row) -> Row:
         "lanes": row["lanes"],
         "bits per byte": f"{bits_per_byte(row['compressed bytes'], raw):.4f}",
         "payload": f"{payload:.4f}",
-        "float32": f"{float32:.4f}",
-        "payload over float32": f"{100 * (payload / float32 - 1):+.2f} %",
+        "float32, no stage": f"{float32:.4f}",
         **{
             f"{name}, B/s": round(raw / row[seconds]) if seconds in row else None
             for name, seconds in speeds.items()
@@ -131,8 +130,8 @@ def table(folder: Path) -> str:
     rows = read_rows(folder / "records.jsonl")
     note = (
         f"{MODEL}; threads: {rows[0]['threads']} unless the column says so; files, decoded and "
-        f"compared; float32: code lengths, no files; {rows[0]['machine']}, which may have done "
-        "other work."
+        "compared, with the adaptive stage; float32: code lengths of the model alone, no files; "
+        f"{rows[0]['machine']}, which may have done other work."
     )
     return markdown_of([shown(row) for row in rows], note)
 

@@ -228,22 +228,17 @@ def instructions() -> str:
     return next((name for key, name in names.items() if has.get(key)), "none of its own")
 
 
-def instructions_of(row: Row) -> str:
-    """Returns a record's instructions; the first ones did not name theirs (see LOG.md)."""
-    return str(row.get("instructions", "AVX-512 VNNI"))
-
-
 def with_others(rows: Sequence[Row], folder: Path) -> list[Row]:
     """Returns new records of this machine, and the folder's of machines with other instructions."""
     before = read_rows(folder / "records.jsonl")
-    return [*rows, *(row for row in before if instructions_of(row) != rows[0]["instructions"])]
+    return [*rows, *(row for row in before if row["instructions"] != rows[0]["instructions"])]
 
 
 def tables(rows: Sequence[Row]) -> str:
     """Returns a table for each machine."""
     parts = []
-    for name in dict.fromkeys(map(instructions_of, rows)):
-        mine = [row for row in rows if instructions_of(row) == name]
+    for name in dict.fromkeys(row["instructions"] for row in rows):
+        mine = [row for row in rows if row["instructions"] == name]
         note = (
             f"{mine[0]['machine']}, {name}; {mine[0]['threads']} threads, "
             f"{mine[0]['raw_bytes']:,} bytes; medians in turns, models loaded, kernels compiled."

@@ -10,7 +10,7 @@ from experiments.support.paper import LADDER
 from experiments.support.tables import write_texts
 from lmcompress.models.store import DEFAULT_MODEL
 from lmcompress.report.figures import write_figure
-from lmcompress.report.tables import corpus_labels
+from lmcompress.report.tables import corpus_labels, range_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,8 +46,9 @@ def panels(names: Sequence[str]) -> tuple[Figure, Sequence[Axes]]:
     rows = -(-len(names) // columns)
     figure = new_figure(min(PAGE_WIDTH, 3.8 * columns), 2.7 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, title in zip(grid, corpus_labels(names).values(), strict=True):
+    for axes, (name, title) in zip(grid, corpus_labels(names).items(), strict=True):
         axes.set_title(title, fontsize=9)
+        axes.set_title(range_note(name), loc="right", fontsize=7)
     for axes in grid[::columns]:
         axes.set_ylabel("bits per byte")
     return figure, list(grid)

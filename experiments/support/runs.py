@@ -25,15 +25,12 @@ RUNS = ROOT / "runs"
 class Run:
     """A finished run: its network and what its log says."""
 
-    name: str
     folder: Path
     model: GPTConfig
     card: dict[str, Any]
     training: tuple[tuple[int, float], ...]
     """(bytes seen, bits per byte of the training text since the point before). This text is new to
     the network except for what was drawn before, a tenth at the end of the ladder's runs."""
-    validation: tuple[tuple[int, float], ...]
-    """(bytes seen, mean bits per byte of the held-out text)."""
 
     @property
     def validation_bits_per_byte(self) -> float:
@@ -75,20 +72,15 @@ def read_run(folder: Path) -> Run:
     """Returns a finished run from its folder; of a point logged twice, the last counts."""
     manifest = read_manifest(folder)
     training: dict[int, float] = {}
-    validation: dict[int, float] = {}
     for line in (folder / "log.jsonl").read_text("utf-8").splitlines():
         point = json.loads(line)
         if "train_bits_per_byte" in point:
             training[point["bytes_seen"]] = point["train_bits_per_byte"]
-        else:
-            validation[point["bytes_seen"]] = point["validation_bits_per_byte"]["mean"]
     return Run(
-        manifest["card"].get("name", folder.name),
         folder,
         GPTConfig.from_dict(manifest["config"]),
         manifest["card"],
         tuple(sorted(training.items())),
-        tuple(sorted(validation.items())),
     )
 
 

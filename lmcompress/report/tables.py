@@ -80,6 +80,18 @@ def corpus_labels(corpora: Iterable[str]) -> dict[str, str]:
     }
 
 
+def slice_labels(corpora: Iterable[str]) -> dict[str, str]:
+    """Returns a short name for each corpus, with its range if it is a part."""
+    ranges = {corpus: corpus.partition("@")[2] for corpus in corpora}
+    labels = corpus_labels(ranges)
+    return {
+        corpus: f"{labels[corpus]}@{found}"
+        if found and labels[corpus] != corpus
+        else labels[corpus]
+        for corpus, found in ranges.items()
+    }
+
+
 def range_note(corpus: str) -> str:
     """Returns where a part of a corpus begins, in words; "" for a whole one."""
     _, byte_range = split_range(corpus)
