@@ -120,7 +120,10 @@ def _salvage(
         raise CorruptFrameError(f"nothing of it is whole: {found.gaps[0].reason}")
     for gap in found.gaps:
         end = "the end" if gap.raw_end is None else f"{gap.raw_end:,}"
-        losses.append(f"bytes from {gap.raw_start:,} to {end} are missing: {gap.reason}")
+        lost = f"bytes from {gap.raw_start:,} to {end} are missing"
+        if gap.raw_start == gap.raw_end:
+            lost = f"no bytes are missing at {end}, but something is damaged"
+        losses.append(f"{lost}: {gap.reason}")
     return found.raw_bytes
 
 

@@ -37,6 +37,16 @@ class Place:
         return self.raw_start + self.segment.raw_bytes
 
 
+@dataclasses.dataclass
+class Trail:
+    """How far a walk over the headers of a file has come."""
+
+    offsets: set[int] = dataclasses.field(default_factory=set)
+    """Where the frames and segments begin whose headers were whole."""
+    is_in_frame: bool = False
+    """Whether it is in a frame whose end marker it has not seen."""
+
+
 class SegmentIndex:
     """The places of a file's segments, found as they are asked for.
 
@@ -101,7 +111,7 @@ def _raw_start(place: Place) -> int:
     return place.raw_start
 
 
-def places(source: BinaryIO, raw_start: int = 0) -> Iterator[Place]:
+def places(source: BinaryIO, raw_start: int = 0, trail: Trail | None = None) -> Iterator[Place]:
     """Yields the segments that follow; the source must be where a frame begins.
 
     It may be moved while the generator waits, if it is back before that goes on.
@@ -109,15 +119,19 @@ def places(source: BinaryIO, raw_start: int = 0) -> Iterator[Place]:
     Args:
       source: Can seek; payloads are skipped.
       raw_start: Raw bytes of the file before it.
+      trail: Is kept up to date.
     """
-    start, stream = source.tell(), ByteReader(source)
+    start, stream, trail = source.tell(), ByteReader(source), trail or Trail()
     frame_start = start
     for reader in read_frames(stream, skip_payloads=True):
+        trail.offsets.add(frame_start)
+        trail.is_in_frame, header_start = True, start + stream.position
         for segment, _ in reader:
-            after = start + stream.position
+            trail.offsets.add(header_start)
+            header_start = start + stream.position
             is_compact = reader.header.kind == "compact"
-            offset = frame_start if is_compact else after - segment.payload_bytes
+            offset = frame_start if is_compact else header_start - segment.payload_bytes
             place = Place(reader.header, segment, raw_start, offset)
             raw_start = place.raw_end
             yield place
-        frame_start = start + stream.position
+        trail.is_in_frame, frame_start = False, start + stream.position

@@ -13,6 +13,7 @@ from lmcompress.errors import ModelNotFoundError
 from lmcompress.format.full import FrameWriter
 from lmcompress.format.header import FrameHeader
 from lmcompress.format.index import Place, places
+from lmcompress.format.salvage import survey
 
 RAW = bytes(random.Random(1).choices(b"abcdefgh ", k=5000))
 SIZE = 1000
@@ -83,6 +84,44 @@ def test_a_damaged_frame_is_followed_by_the_next(frame: bytes) -> None:
     assert salvage(flipped(frame, 6) + frame) == (RAW, [(0, None)])
     compact = lmcompress.compress(RAW, "none", compact=True)
     assert salvage(flipped(compact, 50) + frame) == (RAW, [(0, None)])
+
+
+def test_a_frame_without_its_header_is_read_with_that_of_the_frame_before(frame: bytes) -> None:
+    assert salvage(frame + flipped(frame, 6)) == (RAW * 2, [(5000, 5000)])
+    damaged = flipped(frame, 6, next(places(io.BytesIO(frame))).offset - 1)
+    assert salvage(frame + damaged + frame) == (RAW + without(0) + RAW, [(5000, 6000)])
+
+    another = lmcompress.compress(
+        RAW, "none", prompt=lmcompress.Prompt(b"more" * 9), segment_bytes=SIZE
+    )
+    assert salvage(frame + flipped(another, 6)) == (RAW, [(5000, 10_000)])
+
+
+class CountingFile(io.BytesIO):
+    """Counts what is read from it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.count += 1
+        return super().read(size)
+
+
+@pytest.mark.parametrize("segment_bytes", [None, 50])
+def test_the_work_grows_with_the_file_and_not_with_its_square(segment_bytes: int | None) -> None:
+    """Damage near both ends, and between them headers that are whole."""
+    reads = []
+    for count in (20, 80):
+        if segment_bytes is None:
+            frames = lmcompress.compress(RAW[:50], "none") * count
+        else:
+            frames = lmcompress.compress(RAW[:50] * count, "none", segment_bytes=segment_bytes)
+        found = list(places(io.BytesIO(frames)))
+        source = CountingFile(flipped(frames, found[1].offset - 5, found[-1].offset - 5))
+        survey(source)
+        reads.append(source.count)
+
+    assert reads[1] < 6 * reads[0]
 
 
 def test_a_file_inside_a_stored_segment_is_not_taken_for_the_file() -> None:
