@@ -40,7 +40,8 @@ class LmcCompressor:
 
         Raises:
           ValueError: After `flush`.
-          LmcompressError: If the frame is compact and the data is more than it holds.
+          LmcompressError: If the frame is compact and the data is more than it holds. After any
+            error, each further call raises it again.
         """
         self._require_open()
         self._frame.write(data, self._progress)

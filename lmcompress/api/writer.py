@@ -12,8 +12,8 @@ from lmcompress.codec.stream import FrameCompressor
 class CompressedFile(io.RawIOBase):
     """Compresses what is written; keeps one segment in memory.
 
-    After a failed write it refuses all others: the buffer above would write those bytes again, and
-    a file with bytes twice would pass its checks. The file stays cut short, which its reader sees.
+    After a failed write it refuses all others, as `FrameCompressor` does: the buffer above would
+    write those bytes again.
     """
 
     def __init__(
@@ -26,7 +26,6 @@ class CompressedFile(io.RawIOBase):
         self._compressor = compressor
         self._close_sink, self._progress = close, progress
         self._raw_bytes = 0
-        self._error: BaseException | None = None
 
     def writable(self) -> bool:
         """Whether it can be written."""
@@ -38,13 +37,7 @@ class CompressedFile(io.RawIOBase):
 
     def write(self, data) -> int:  # type: ignore[no-untyped-def]
         """Takes all bytes, and compresses each segment that is full."""
-        if self._error is not None:
-            raise self._error
-        try:
-            self._compressor.write(data, self._progress)
-        except BaseException as exc:
-            self._error = exc
-            raise
+        self._compressor.write(data, self._progress)
         self._raw_bytes += len(data)
         return len(data)
 
@@ -52,7 +45,7 @@ class CompressedFile(io.RawIOBase):
         """Compresses the rest and ends the frame; closes the file below if it was opened here."""
         if not self.closed:
             try:
-                if self._error is None:
+                if not self._compressor.has_failed:
                     self._compressor.finish(self._progress)
             finally:
                 self._close_sink()

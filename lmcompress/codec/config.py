@@ -44,7 +44,8 @@ class CodecConfig:
     threads: int | None = None
     """CPU threads; None means one for each core that this process may run on."""
     memory_limit: int = DEFAULT_MEMORY_LIMIT
-    """Bytes that coding a segment may take, besides the model's weights: `codec/memory.py`."""
+    """Bytes that the segments coded at once may take, besides the model's weights:
+    `codec/memory.py`."""
     output_limit: int | None = None
     """Bytes that a file may decompress to; None for any number."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import itertools
 import threading
 from typing import BinaryIO
 
@@ -57,32 +56,31 @@ class SegmentDecoder:
     def most_at_once(self, source: BinaryIO) -> int:
         """Returns how many segments to decode at once, for their number, threads and memory.
 
-        Reads headers, and goes back to where `source` was; one at a time if it cannot seek, since
-        reading ahead would wait for what may not have come yet.
+        Reads all headers, and goes back to where `source` was; one at a time if it cannot seek,
+        since reading ahead would wait for what may not have come yet.
         """
         if self.threads == 1 or not can_seek(source):
             return 1
         start = source.tell()
-        first: list[Place] = []
+        found: list[Place] = []
         with contextlib.suppress(LmcompressError):  # what is wrong comes up where it is decoded
-            first.extend(itertools.islice(places(source), self.threads))
+            found.extend(places(source))
         source.seek(start)
-        return self._fitting(first)
+        return self._fitting(found)
 
-    def _fitting(self, first: list[Place]) -> int:
-        coded = [place for place in first if place.segment.method is not Method.STORED]
-        if len(coded) < 2:
+    def _fitting(self, found: list[Place]) -> int:
+        """Returns how many of them fit into memory at once, whichever they are."""
+        coded = [place for place in found if place.segment.method is not Method.STORED]
+        if len(coded) < 2 or any(place.header != coded[0].header for place in coded):
             return 1
         try:
             session = self._session_for(coded[0].header)
         except LmcompressError:
             return 1
-        segments = [place.segment for place in coded]
-        session = session.for_segment(max(segment.raw_bytes for segment in segments))
-        needed = max(
-            memory_needed(session, s.lanes, s.raw_bytes, s.payload_bytes) for s in segments
-        )
-        return max(1, min(len(coded), self._config.memory_limit // needed))
+        sizes = {(p.segment.lanes, p.segment.raw_bytes, p.segment.payload_bytes) for p in coded}
+        session = session.for_segment(max(raw_bytes for _, raw_bytes, _ in sizes))
+        needed = max(memory_needed(session, *size) for size in sizes)
+        return max(1, min(self.threads, len(coded), self._config.memory_limit // needed))
 
     def decode(self, encoded: Encoded, progress: Progress | None = None) -> bytes:
         """Returns the raw bytes of a segment, checked.
@@ -107,8 +105,8 @@ class SegmentDecoder:
     def _session_for(self, header: Header) -> Session:
         with self._lock:
             if self._session is None or header != self._header:
-                self._header = header
                 self._session = session_for(header, self._config, self._model)
+                self._header = header  # last: a model that is missing must not leave another's
             return self._session
 
 

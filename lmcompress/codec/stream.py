@@ -9,6 +9,7 @@ for one.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterator
@@ -62,7 +63,11 @@ def compress_stream(
 
 
 class FrameCompressor:
-    """Compresses into a frame what comes as whole segments, or in pieces of any length."""
+    """Compresses into a frame what comes as whole segments, or in pieces of any length.
+
+    After a failed `write` or `finish` it refuses all others: who tries again would write those
+    bytes twice, in a file that passes its checks. The frame stays cut short, which its reader sees.
+    """
 
     def __init__(
         self,
@@ -84,6 +89,12 @@ class FrameCompressor:
         self._raw_bytes, self._payload_bytes = begun.raw_bytes, begun.payload_bytes
         self._begun = bytearray()
         """Bytes of a segment that is not full yet."""
+        self._error: BaseException | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it takes nothing more."""
+        return self._error is not None
 
     @property
     def piece_bytes(self) -> int:
@@ -100,10 +111,11 @@ class FrameCompressor:
         Raises:
           LmcompressError: If the pieces are more than a compact frame holds.
         """
-        self._begun += data
-        while len(self._begun) >= (size := self.piece_bytes):
-            self.write_segment(bytes(self._begun[:size]), progress)
-            del self._begun[:size]
+        with self._unless_failed():
+            self._begun += data
+            while len(self._begun) >= (size := self.piece_bytes):
+                self.write_segment(bytes(self._begun[:size]), progress)
+                del self._begun[:size]
 
     def write_segment(self, raw: bytes, progress: Progress | None = None) -> None:
         """Compresses 1 to `piece_bytes` bytes as one segment.
@@ -136,10 +148,21 @@ class FrameCompressor:
 
     def finish(self, progress: Progress | None = None) -> Sizes:
         """Compresses what was begun, and ends the frame."""
-        if self._begun:
-            self.write_segment(bytes(self._begun), progress)
-        self._writer.finish()
+        with self._unless_failed():
+            if self._begun:
+                self.write_segment(bytes(self._begun), progress)
+            self._writer.finish()
         return Sizes(self._raw_bytes, self._payload_bytes, self._writer.bytes_written)
+
+    @contextlib.contextmanager
+    def _unless_failed(self) -> Iterator[None]:
+        if self._error is not None:
+            raise self._error
+        try:
+            yield
+        except BaseException as exc:
+            self._error = exc
+            raise
 
 
 def write_smaller(writer: Writer, raw: bytes, coded: Coded | None) -> Coded | None:

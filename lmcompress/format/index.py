@@ -60,7 +60,7 @@ class SegmentIndex:
         self._places: list[Place] = []
         self._walk = places(source)
         self._next_offset = source.tell()
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._is_complete = False
 
     def at(self, position: int) -> Place | None:
@@ -88,7 +88,7 @@ class SegmentIndex:
         self._source.seek(self._next_offset)
         try:
             place = next(self._walk, None)
-        except Exception as exc:
+        except BaseException as exc:
             self._error = exc
             raise
         self._next_offset = self._source.tell()

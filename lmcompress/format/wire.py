@@ -131,7 +131,7 @@ class ByteReader:
 
         A seek beyond the end is noticed by the next read only. The running CRC-32 is reset.
         """
-        if self._source.seekable() and not self._peeked:
+        if can_seek(self._source) and not self._peeked:
             self._source.seek(num_bytes, io.SEEK_CUR)
             self.position += num_bytes
         else:

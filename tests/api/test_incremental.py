@@ -54,6 +54,22 @@ def test_pieces_decompress(
         decompressor.decompress(b"more")
 
 
+def test_a_compressor_that_failed_takes_the_bytes_no_second_time(tiny_model: Model) -> None:
+    counts: list[int] = []
+
+    def fail_once(count: int) -> None:
+        counts.append(count)
+        if len(counts) == 1:
+            raise MemoryError
+
+    compressor = LmcCompressor(tiny_model, segment_bytes=100, progress=fail_once)
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            compressor.compress(TEXT[:100])
+    with pytest.raises(MemoryError):
+        compressor.flush()
+
+
 def test_a_segment_is_handed_out_as_soon_as_it_is_there(tiny_model: Model) -> None:
     compressor = LmcCompressor(tiny_model, segment_bytes=100)
     decompressor = LmcDecompressor()

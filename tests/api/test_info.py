@@ -25,6 +25,15 @@ def test_info_of_a_path_and_of_a_file_object_agree(tiny_model: Model, tmp_path: 
     assert described.model_bytes == tiny_model.model_bytes
 
 
+def test_info_of_an_object_that_can_only_read(tiny_model: Model) -> None:
+    frame = io.BytesIO(lmcompress.compress(TEXT, tiny_model))
+
+    class ReadOnly:
+        read = frame.read
+
+    assert lmcompress.info(ReadOnly()).raw_bytes == len(TEXT)  # type: ignore[arg-type]
+
+
 def test_info_counts_no_model_whose_weights_are_missing(
     tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,9 @@ import pytest
 
 import lmcompress
 from lmcompress.codec.decoder import SegmentDecoder
-from lmcompress.errors import CorruptFrameError
+from lmcompress.errors import CorruptFrameError, ModelNotFoundError
+from lmcompress.format.full import FrameWriter
+from lmcompress.format.header import FrameHeader
 from lmcompress.format.index import places
 
 RAW = bytes(random.Random(4).choices(b"abcdefgh \n", k=20_000))
@@ -78,6 +80,40 @@ def test_what_is_before_the_damage_can_be_read(frames: bytes) -> None:
                 file.read(1)
         file.seek(6000)
         assert file.read(10) == RAW[6000:6010]
+
+
+def test_a_missing_model_is_missed_each_time_and_no_other_takes_its_place() -> None:
+    sink = io.BytesIO()
+    sink.write(lmcompress.compress(RAW[:100], "none"))
+    writer = FrameWriter(sink, FrameHeader("unknown", bytes(range(16)), 1))
+    writer.write_coded(4, 1, bytes(4), bytes(8))
+    writer.finish()
+    sink.seek(0)
+
+    with lmcompress.open(sink) as file:
+        assert file.read(100) == RAW[:100]
+        for _ in range(2):
+            with pytest.raises(ModelNotFoundError, match="unknown"):
+                file.read(1)
+
+
+class InterruptedOnce(io.BytesIO):
+    """The user presses Ctrl-C during the first read."""
+
+    is_new = True
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.is_new:
+            self.is_new = False
+            raise KeyboardInterrupt
+        return super().read(size)
+
+
+def test_after_an_interrupt_a_file_has_not_ended(frames: bytes) -> None:
+    with lmcompress.open(InterruptedOnce(frames)) as file:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                file.read(10)
 
 
 class Pipe(io.RawIOBase):

@@ -14,6 +14,8 @@ from lmcompress.codec.decoder import SegmentDecoder
 from lmcompress.codec.parallel import in_order
 from lmcompress.codec.stream import decompress_stream
 from lmcompress.errors import CorruptFrameError
+from lmcompress.format.full import FrameWriter
+from lmcompress.format.header import FrameHeader
 from lmcompress.format.index import places
 from lmcompress.models.store import Model
 from tests.support.command_line import TEXT
@@ -118,3 +120,27 @@ def test_the_memory_limit_bounds_how_many_are_decoded_at_once(tiny_model: Model)
     assert at_once(GIBIBYTE) == 4
     assert at_once(GIBIBYTE // 16) == 2
     assert at_once(1) == 1
+
+
+def test_the_memory_limit_holds_for_large_segments_behind_small_ones() -> None:
+    sink = io.BytesIO()
+    writer = FrameWriter(sink, FrameHeader("none", bytes(16), 1))
+    for raw_bytes in (1000, 1000, 1 << 28, 1 << 28):
+        writer.write_coded(raw_bytes, 1, bytes(1000), bytes(8))
+    writer.finish()
+    sink.seek(0)
+    config = lmcompress.CodecConfig(threads=4, memory_limit=2 * GIBIBYTE)
+
+    assert SegmentDecoder(config).most_at_once(sink) == 1
+    assert sink.tell() == 0
+
+
+def test_frames_of_several_models_are_decoded_one_at_a_time(tiny_model: Model) -> None:
+    frames = [lmcompress.compress(TEXT, model) for model in (tiny_model, "none")]
+
+    found = [
+        SegmentDecoder(lmcompress.CodecConfig(threads=2)).most_at_once(io.BytesIO(data))
+        for data in (frames[0] * 2, b"".join(frames))
+    ]
+
+    assert found == [2, 1]
