@@ -16,6 +16,7 @@ from lmcompress.cli.options import (
     device_options,
     force_option,
     json_option,
+    memory_limit_option,
     prompt_option,
     quiet_option,
 )
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     f"columns.  [default: {DEFAULT_MODEL}]",
 )  # fmt: skip
 @prompt_option
+@memory_limit_option
 @device_options
 @cluster_option("Share the records among the nodes of")
 @force_option
@@ -70,19 +72,24 @@ def columns(
         raise click.UsageError(f"{action} writes a table: name it with -o OUT.parquet")
     if action != "decompress" and not columns:
         raise click.UsageError("name the columns to work on, such as -c text")
-    from lmcompress.columns.source import check_columns, read_table
+    from lmcompress.columns.mapping import COMPRESSED, SCORED
+    from lmcompress.columns.source import check_columns, check_new_columns, read_table
     from lmcompress.columns.work import ColumnWork, compressed_columns, model_of
 
     read, config = read_table(table), codec_config(**options)
     names = [name.strip() for name in (columns or "").split(",") if name.strip()]
+    names = list(dict.fromkeys(names))
     if action == "decompress":
         names = names or compressed_columns(read.schema)
         if not names:
             raise LmcompressError(f"{table} has no compressed column, whose name ends in .lmc")
         model = model or model_of(read.schema, names)
-        check_columns(read.schema, [f"{name}.lmc" for name in names])
+        check_columns(read.schema, [f"{name}{COMPRESSED}" for name in names])
+        check_new_columns(read.schema, names)
     else:
         check_columns(read.schema, names)
+        suffix = COMPRESSED if action == "compress" else SCORED
+        check_new_columns(read.schema, [f"{name}{suffix}" for name in names])
     sizes: list[ColumnSize] = []
     with byte_progress(table, None, quiet=quiet) as progress:
         loaded = load_model(model or DEFAULT_MODEL)

@@ -17,7 +17,6 @@ from lmcompress.cli.options import (
     device_options,
     files_or_stdin_argument,
     force_option,
-    memory_limit_option,
     model_option,
     prompt_option,
     quiet_option,
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
 @prompt_option
 @compact_option
 @device_options
-@memory_limit_option
 @resume_option
 @share_segments_option
 @audit_option

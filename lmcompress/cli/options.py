@@ -106,9 +106,19 @@ def device_options(command: Command) -> Command:
     return command
 
 
+memory_limit_option = click.option(
+    "--memory-limit",
+    type=byte_count,
+    metavar="N",
+    help="Memory for the segments that are coded at once, besides the model's weights; what takes "
+    "more is refused.  [default: 1536M]",
+)
+
+
 def size_options(command: Command) -> Command:
-    """Adds --lanes, --segment-bytes and --adaptive, which decide how large the file gets."""
+    """Adds what decides how large the file gets, and --memory-limit, which bounds it."""
     for option in (
+        memory_limit_option,
         click.option(
             "--adaptive",
             type=click.Choice(["on", "off"]),
@@ -154,15 +164,6 @@ def prompt_option(command: Command) -> Command:
     ):
         command = option(command)
     return command
-
-
-memory_limit_option = click.option(
-    "--memory-limit",
-    type=byte_count,
-    metavar="N",
-    help="Memory for the segments that are coded at once, besides the model's weights; what takes "
-    "more is refused.  [default: 1536M]",
-)
 
 
 def limit_options(command: Command) -> Command:

@@ -38,13 +38,13 @@ def unfinished_name(job: Job, source: BinaryIO, model: str, config: CodecConfig)
     Raises:
       LmcompressError: If the input is a pipe, or there is an unfinished file of another key.
     """
-    from lmcompress.codec.resume import resume_key
+    from lmcompress.codec.resume import KEY_DIGITS, resume_key
     from lmcompress.models.store import load_model
 
     if input_bytes(source) is None:
         raise LmcompressError("--resume needs a regular file as input")
     name = f"{job.target}.{resume_key(source, load_model(model), config)}{_SUFFIX}"
-    for other in glob.glob(f"{glob.escape(job.target)}.*{_SUFFIX}"):
+    for other in glob.glob(f"{glob.escape(job.target)}.{'[0-9a-f]' * KEY_DIGITS}{_SUFFIX}"):
         if other != name:
             raise LmcompressError(
                 f"found {other}, of another input, model or options: remove it, or compress what "

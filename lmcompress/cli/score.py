@@ -91,9 +91,11 @@ def score(
     if as_float:
         if per_byte:
             raise click.UsageError("--per-byte shows what the coder does: leave out --float")
-        given = {name for name in ("lanes", "segment_bytes", "prompt") if options[name] is not None}
-        if given or options["adaptive"] == "off":
-            raise click.UsageError("--float has no lanes, segments, prompt or adaptive stage")
+        ours = "lanes", "segment_bytes", "prompt", "memory_limit"
+        if any(options[name] is not None for name in ours) or options["adaptive"] == "off":
+            raise click.UsageError(
+                "--float has no lanes, segments, memory limit, prompt or adaptive stage"
+            )
         if not model.startswith(HUB) and not Path(model).is_dir():
             raise click.UsageError(
                 f"--float needs -m hf:OWNER/NAME or a folder of transformers, found {model!r}"

@@ -16,8 +16,11 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with naming(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
+
+    def _make_folder(self) -> None:
+        with naming(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def load(self, key: str) -> bytes | None:
         """Returns a segment's frame, or None; one that is damaged counts as absent."""
@@ -27,23 +30,24 @@ class Records:
                 for reader in read_frames(io.BytesIO(frame)):
                     list(reader)
                 return frame
-            path.unlink()
+            path.unlink(missing_ok=True)
         return None
 
     def save(self, key: str, node: str, frame: bytes) -> None:
         """Keeps a segment's frame."""
+        self._make_folder()  # another run of the same model may have removed it
         with replace_atomically(self.folder / f"{key}.{node}", overwrite=True) as file:
             file.write(frame)
 
     def drop(self, node: str) -> None:
         """Forgets what a node has made."""
         for path in self.folder.glob(f"*.{node}"):
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def remove(self, keys: list[str]) -> None:
         """Removes the records of a run that has ended, and the folder if nothing else is in it."""
         for key in keys:
             for path in self.folder.glob(f"{key}.*"):
-                path.unlink()
+                path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()

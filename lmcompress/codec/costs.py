@@ -135,8 +135,6 @@ def byte_costs(
       ValueError: If nothing would predict.
     """
     session = Session(as_model(model), config)
-    if not session.methods:
-        raise ValueError("model none without the adaptive stage: nothing would predict")
     encoder, trace = _WatchedEncoder(session), Trace.empty(len(data))
     writer = new_writer(io.BytesIO(), session)
     segments = []

@@ -37,7 +37,8 @@ class SegmentEncoder:
     """Turns raw bytes into payloads."""
 
     def __init__(self, session: Session) -> None:
-        self.session = session
+        """Raises ValueError if nothing would predict."""
+        self.session, self._methods = session, session.methods
 
     def on_threads(self, threads: int) -> SegmentEncoder:
         """Returns one whose segments take so many threads each."""
@@ -70,12 +71,12 @@ class SegmentEncoder:
         check_memory(session, lanes, len(raw))
         if self._looks_for_noise and is_noise(raw, progress):
             return None
-        lengths, methods = session.lane_bytes(symbols, lanes), session.methods
+        lengths = session.lane_bytes(symbols, lanes)
         with session.open_encoder(lanes) as opened:
             coders = self._coders(symbols, lengths, opened, progress)
         short = session.config.compact
         payloads = [coder.short_payload() if short else coder.payload() for coder in coders]
-        method, payload = min(zip(methods, payloads, strict=True), key=lambda p: len(p[1]))
+        method, payload = min(zip(self._methods, payloads, strict=True), key=lambda p: len(p[1]))
         prefix = self._written_lengths(lengths)
         return Coded(method, lanes, prefix + payload, len(prefix))
 
@@ -84,7 +85,7 @@ class SegmentEncoder:
         progress: Progress | None,
     ) -> list[RangeEncoder]:  # fmt: skip
         """Returns the coder of each method with the encoded segment."""
-        return encode_segment(symbols, lengths, opened, self.session.methods, progress)
+        return encode_segment(symbols, lengths, opened, self._methods, progress)
 
     @property
     def _looks_for_noise(self) -> bool:

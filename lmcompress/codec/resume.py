@@ -22,11 +22,11 @@ from lmcompress.format.header import FullSegment
 from lmcompress.format.wire import PIECE_BYTES, ByteReader
 from lmcompress.models.store import Model
 
-_KEY_BYTES = 8
+KEY_DIGITS = 16
 
 
 def resume_key(source: BinaryIO, model: Model, config: CodecConfig) -> str:
-    """Returns 16 hex digits that change with anything that changes the compressed bytes.
+    """Returns `KEY_DIGITS` hex digits that change with anything that changes the compressed bytes.
 
     Reads all of `source`, which must be able to seek, and goes back to where it was.
     """
@@ -38,7 +38,7 @@ def resume_key(source: BinaryIO, model: Model, config: CodecConfig) -> str:
     while piece := source.read(PIECE_BYTES):
         digest.update(piece)
     source.seek(start)
-    return digest.digest()[:_KEY_BYTES].hex()
+    return digest.hexdigest()[:KEY_DIGITS]
 
 
 def resume_stream(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.codec.config import CodecConfig, Progress
+from lmcompress.codec.memory import check_memory
 from lmcompress.codec.predictor import Logits
 from lmcompress.codec.segments import new_stage, segment_rounds
 from lmcompress.codec.session import Session
@@ -49,6 +50,10 @@ def score(
     """Returns the code lengths of `data` in the lanes and segments that `compress` would use.
 
     `progress` is called with the number of bytes done since its last call.
+
+    Raises:
+      ValueError: If nothing would predict.
+      LimitExceededError: If a segment takes more memory than the limit.
     """
     session = Session(as_model(model), config)
     ideal = quantized = 0.0
@@ -63,6 +68,7 @@ def _score_segment(raw: bytes, session: Session, progress: Progress | None) -> t
     """Returns the ideal and the quantized code length of a segment."""
     symbols = session.symbols_of(raw)
     lanes = session.lanes_for(len(symbols))
+    check_memory(session, lanes, len(raw))
     methods = session.methods
     lengths, ideal = session.lane_bytes(symbols, lanes), _Ideal(session.model.tokens)
     totals = dict.fromkeys(methods, 0.0)

@@ -29,7 +29,7 @@ from lmcompress.codec.prompt import Prompt, PromptKey, PromptState, prompt_lanes
 from lmcompress.errors import MissingDependencyError
 from lmcompress.format.frame import Method
 from lmcompress.jit.compiler import sources_digest
-from lmcompress.models.store import Model
+from lmcompress.models.store import NO_MODEL, Model
 from lmcompress.system.array_cache import ArrayCache
 from lmcompress.system.cpus import usable_cpus
 from lmcompress.system.floating_point import default_floating_point
@@ -118,9 +118,12 @@ class Session:
 
     @property
     def methods(self) -> list[Method]:
-        """The methods that an encoder tries."""
+        """The methods that an encoder tries; raises ValueError if nothing would predict."""
         direct = [Method.CODED] if self.model.weights is not None else []
-        return direct + ([Method.MIXED] if self.config.adaptive else [])
+        methods = direct + ([Method.MIXED] if self.config.adaptive else [])
+        if not methods:
+            raise ValueError(f"model {NO_MODEL} without the adaptive stage: nothing would predict")
+        return methods
 
     def symbols_of(self, raw: bytes) -> npt.NDArray[np.int32]:
         """Returns the bytes, or tokens, that the model steps through: (n,).

@@ -24,7 +24,7 @@ from lmcompress.codec.session import Session
 from lmcompress.format.file import read_frames
 from lmcompress.format.frame import Writer, raw_checksum
 from lmcompress.format.wire import read_some, write_all
-from lmcompress.models.store import NO_MODEL, AnyModel, Model
+from lmcompress.models.store import AnyModel, Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +80,6 @@ class FrameCompressor:
 
         Raises ValueError if nothing would predict.
         """
-        if model.weights is None and not config.adaptive:
-            raise ValueError(f"model {NO_MODEL} without the adaptive stage: nothing would predict")
         self.config = config
         self._encoder = SegmentEncoder(Session(model, config))
         begun = finished or Finished(new_writer(sink, self._encoder.session))

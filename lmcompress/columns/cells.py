@@ -9,6 +9,7 @@ from typing import Any
 from lmcompress.api import one_shot
 from lmcompress.codec.config import CodecConfig
 from lmcompress.errors import LmcompressError
+from lmcompress.format.header import MAX_SEGMENT_BYTES
 from lmcompress.models.store import AnyModel
 
 CellWork = Callable[[Sequence[Any], AnyModel, CodecConfig], list[Any]]
@@ -28,7 +29,7 @@ def compress_cells(
     cells: Sequence[Any], model: AnyModel, config: CodecConfig
 ) -> list[bytes | None]:
     """Returns each cell as a compact frame; None stays None."""
-    config = dataclasses.replace(config, compact=True)
+    config = dataclasses.replace(config, compact=True, segment_bytes=MAX_SEGMENT_BYTES)
     return [None if c is None else one_shot.compress(raw_of(c), model, config) for c in cells]
 
 

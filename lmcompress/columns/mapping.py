@@ -40,7 +40,7 @@ class ColumnCompressor(_ColumnWork):
 
 
 class ColumnDecompressor(_ColumnWork):
-    """Inverts `ColumnCompressor`; takes the names that the columns had before."""
+    """Inverts `ColumnCompressor` for columns of text; takes the names that they had before."""
 
     def __call__(self, batch: Batch) -> dict[str, list[str | None]]:
         """Returns a column of text for each column of frames: "text" of "text.lmc"."""

@@ -108,3 +108,13 @@ def check_columns(schema: Any, columns: Sequence[str]) -> None:
         kind = schema.field(name).type
         if not any(is_kind(kind) for is_kind in is_raw):
             raise LmcompressError(f"column {name!r} holds {kind}, expected text or bytes")
+
+
+def check_new_columns(schema: Any, columns: Sequence[str]) -> None:
+    """Raises LmcompressError if a table has a column that is to be made."""
+    for name in columns:
+        if name in schema.names:
+            raise LmcompressError(
+                f"the table has a column {name!r}, which is what the new one would be called: "
+                "rename it"
+            )

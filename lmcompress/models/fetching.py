@@ -19,7 +19,7 @@ from lmcompress.models.checkpoint import load_exact_checkpoint
 from lmcompress.models.manifest import read_manifest
 from lmcompress.models.pretrained import Pretrained, open_pretrained
 from lmcompress.models.sources import check_source, opened_source
-from lmcompress.models.store import NO_MODEL, Model, cache_folder, load_model
+from lmcompress.models.store import NO_MODEL, Model, cache_folder, forget_loaded_models, load_model
 from lmcompress.system.atomic import naming
 from lmcompress.system.floating_point import default_floating_point
 from lmcompress.system.stale import temporary_folder
@@ -50,7 +50,9 @@ def fetch_model(
     name = _checked_name(name or _default_name(source))
     folder = (root or cache_folder()) / name
     if not overwrite and source in PUBLISHED and _is_there(folder, PUBLISHED[source]):
-        return load_model(folder)
+        with contextlib.suppress(ModelNotFoundError):
+            return load_model(folder)
+        overwrite = True  # it is that model, and damaged
     check_source(source)
     _check_replaceable(folder, source, overwrite=overwrite)
     with (
@@ -131,6 +133,7 @@ def _new_folder(folder: Path, source: str, *, overwrite: bool) -> Iterator[Path]
         _check_replaceable(folder, source, overwrite=overwrite)  # again: minutes have passed
         with naming(folder):
             _replace(folder, unfinished, temporary / "before")
+        forget_loaded_models()
 
 
 def _replace(folder: Path, new: Path, aside: Path) -> None:

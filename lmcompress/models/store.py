@@ -192,6 +192,11 @@ def _load(folder: Path) -> Model:
     return Model(card.get("name", folder.name), weights, card, folder)
 
 
+def forget_loaded_models() -> None:
+    """Empties the cache of `load_model`, after a model was replaced on disk."""
+    _load.cache_clear()
+
+
 def check_model(name: str | os.PathLike[str]) -> None:
     """Raises ModelNotFoundError if the model is unknown; loads nothing."""
     if name != NO_MODEL:

@@ -68,11 +68,13 @@ def prove(
 
     Raises:
       NotProvenError: If no file shows its figure; says why.
-      OSError: If the text cannot be read.
+      OSError: If the text, or what the model was trained on, cannot be read.
     """
     raw = path.read_bytes()
     if not raw:
         raise NotProvenError(f"{path} is empty: there is nothing to predict")
+    questions = questions or Questions()
+    overlaps = [find_overlap(raw, trained_on) for trained_on in questions.trained_on]
     with found_predictor(predictor, places, adaptive=adaptive) as subject:
         _refuse_readable(path, subject)
         coded = code(subject, path, raw, settings)
@@ -80,7 +82,9 @@ def prove(
         if coded.tokens.facts.get("has_score"):
             args = subject, coded.symbols, len(raw), coded.encoded, settings
             score = diagnosis.check_score(*args)
-    answers = _answers(questions or Questions(), raw, coded)
+    answers = _answers(questions, raw, coded) | {
+        "trained_on": [dataclasses.asdict(found) for found in overlaps]
+    }
     return _certificate(shown_name(predictor), raw, coded, score, answers, settings)
 
 
@@ -93,12 +97,11 @@ def _answers(questions: Questions, raw: bytes, coded: Coded) -> dict[str, Any]:
         needed = 8.0 * len(coded.encoded.data) if ideal is None else ideal
         replaced = coded.tokens.facts["replaced_bytes"]
         explained = claims.explain(claim, raw, len(coded.symbols), replaced, needed)
-    found = [dataclasses.asdict(find_overlap(raw, path)) for path in questions.trained_on]
     fits = None
     if budget is not None:
         used = coded.all_bytes
         fits = {"limit_bytes": budget, "used_bytes": used, "fits": used <= budget}
-    return {"claim": explained, "trained_on": found, "budget": fits}
+    return {"claim": explained, "budget": fits}
 
 
 def _refuse_readable(path: Path, subject: Subject) -> None:

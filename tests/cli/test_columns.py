@@ -43,6 +43,33 @@ def test_scores_come_as_json(run: Run, table: Path) -> None:
     assert row["bits_per_byte"] == row["bits"] / row["raw_bytes"]
 
 
+def test_a_column_that_is_named_twice_is_one(run: Run, table: Path) -> None:
+    once, twice = (run("columns", "score", str(table), "-c", names, "-m", "none")
+                   for names in ("text", "text,text"))  # fmt: skip
+
+    assert (twice.code, twice.stdout) == (0, once.stdout)
+
+
+@pytest.mark.parametrize(
+    ("action", "columns", "taken"),
+    [
+        ("compress", ["text", "text.lmc"], "text.lmc"),
+        ("score", ["text", "text.bits"], "text.bits"),
+        ("decompress", ["text", "text.lmc"], "text"),
+    ],
+)
+def test_a_column_that_is_there_is_not_made_again(
+    run: Run, tmp_path: Path, action: str, columns: list[str], taken: str
+) -> None:
+    (tmp_path / "t.jsonl").write_text(json.dumps(dict.fromkeys(columns, "a")) + "\n")
+
+    result = run("columns", action, str(tmp_path / "t.jsonl"), "-c", "text", "-m", "none",
+                 "-o", str(tmp_path / "out.parquet"))  # fmt: skip
+
+    assert_one_line_error(result, f"the table has a column {taken!r}", "rename it")
+    assert names(tmp_path) == ["t.jsonl"]
+
+
 def test_no_table_is_left_half_written(run: Run, tmp_path: Path, table: Path) -> None:
     with table.open("a") as file:
         file.write('{"id": 9, "text": 7}\n')

@@ -148,5 +148,7 @@ def test_what_is_unfinished_belongs_to_input_and_options(
     result = run("compress", "--resume", "-m", "none", "a")
 
     assert_one_line_error(result, "a.lmc.0123456789abcdef.unfinished", "remove it")
+    Path("a.lmc.0123456789abcdef.unfinished").rename("a.lmc.b.lmc.0123456789abcdef.unfinished")
+    assert run("compress", "--resume", "-m", "none", "a").code == 0  # that is of another file
     assert run("compress", "--resume", "-c", "a").code == 2
     assert run("compress", "--resume", "--compact", "a").code == 2

@@ -8,6 +8,7 @@ import pytest
 
 import lmcompress
 from lmcompress import CodecConfig
+from lmcompress.errors import LimitExceededError
 from lmcompress.format.full import FrameReader
 from lmcompress.models.store import Model
 from tests.support.command_line import TEXT
@@ -29,7 +30,9 @@ def test_the_ideal_is_never_above_what_the_coder_is_given(
     name: str, adaptive: bool, tiny_model: Model
 ) -> None:
     if name == "none" and not adaptive:
-        return  # nothing would predict
+        with pytest.raises(ValueError, match="nothing would predict"):
+            lmcompress.score(TEXT, name, CodecConfig(adaptive=adaptive))
+        return
     for raw in (TEXT, b"\x00\xff" * 20, b"x"):
         score = lmcompress.score(raw, name, CodecConfig(lanes=1, adaptive=adaptive))
 
@@ -40,6 +43,12 @@ def test_the_ideal_of_a_segment_that_only_the_stage_predicts_includes_what_it_kn
     score = lmcompress.score(TEXT, "none")
 
     assert score.ideal_bits_per_byte == score.quantized_bits_per_byte < 6
+
+
+def test_the_memory_limit_is_that_of_compress(tiny_model: Model) -> None:
+    for measure in (lmcompress.score, lmcompress.compress):
+        with pytest.raises(LimitExceededError, match="allow more with memory_limit"):
+            measure(TEXT, tiny_model, CodecConfig(memory_limit=1))
 
 
 def test_without_the_adaptive_stage_scores_are_the_models_own(tiny_model: Model) -> None:

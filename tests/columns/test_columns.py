@@ -11,6 +11,7 @@ import pytest
 import lmcompress
 from lmcompress import CodecConfig, LmcompressError, Prompt
 from lmcompress.columns import ColumnCompressor, ColumnDecompressor, ColumnScorer
+from lmcompress.columns.cells import compress_cells, decompress_cells
 from lmcompress.columns.source import BATCH_ROWS, check_columns, read_table
 from lmcompress.columns.work import (
     ColumnSize,
@@ -78,6 +79,14 @@ def test_each_record_is_a_file_that_decompress_reads(stored: Path) -> None:
 
     frame = first.column("title.lmc")[3].as_py()
     assert lmcompress.decompress(frame, config=PROMPT).decode() == ROWS[3]["title"]
+
+
+def test_a_record_may_be_larger_than_a_segment() -> None:
+    config = CodecConfig(segment_bytes=10)
+
+    [frame] = compress_cells(["a record of more bytes"], "none", config)
+
+    assert decompress_cells([frame], "none", config) == [b"a record of more bytes"]
 
 
 def test_scores_are_those_of_each_record(stored: Path) -> None:

