@@ -65,8 +65,8 @@ def predict_low_orders(S, i):
 
 
 @lean_kernel
-def learn_low_orders(S, i, y, target):
-    """Moves the orders towards lane i's bit y."""
+def learn_low_orders(S, i, target):
+    """Moves the orders towards target, the probability that lane i's bit should have had."""
     lane, shared = S.lanes[i], S.shared[0]
     if is_left_out(shared, _PART):
         return

@@ -85,7 +85,7 @@ def learn_bit(S, i, bit, y):
     target = np.int64(TOTAL - 1 if y else 0)
     learn_mixing(S, i, y, SETS, FINALS)
     learn_maps(S, i, target)
-    learn_low_orders(S, i, y, target)
+    learn_low_orders(S, i, target)
     narrow_gpt(S.lanes[i], y)
     learn_matches(S, i, bit, y)
     learn_counters(S, i, node_of(S.lanes[i].c0, bit), target)

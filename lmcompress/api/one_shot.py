@@ -66,7 +66,7 @@ def compress(
     """
     chosen, settings = compression(model, config, options)
     sink = io.BytesIO()
-    compress_stream(io.BytesIO(data), sink, chosen, settings, progress)
+    compress_stream(io.BytesIO(memoryview(data)), sink, chosen, settings, progress)
     return sink.getvalue()
 
 
@@ -104,7 +104,7 @@ def decompress(
     """
     settings = configured(config, options, DecompressOptions)
     sink = io.BytesIO()
-    decompress_stream(io.BytesIO(data), sink, settings, model, progress)
+    decompress_stream(io.BytesIO(memoryview(data)), sink, settings, model, progress)
     return sink.getvalue()
 
 
@@ -135,7 +135,7 @@ def score(
       ValueError: If a setting is out of range.
     """
     chosen, settings = compression(model, config, options)
-    return scoring.score(data, chosen, settings, progress)
+    return scoring.score(bytes(memoryview(data)), chosen, settings, progress)
 
 
 def byte_costs(

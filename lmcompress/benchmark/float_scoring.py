@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lmcompress.errors import LmcompressError, ModelNotFoundError
+from lmcompress.metrics import code_length_per_byte
 from lmcompress.models.catalog import HUB
 from lmcompress.system.extras import needs_extra
 
@@ -37,7 +38,7 @@ class FloatScore:
     @property
     def float_bits_per_byte(self) -> float:
         """Code length over the bytes of the text."""
-        return self.float_code_length_bits / self.raw_bytes if self.raw_bytes else math.nan
+        return code_length_per_byte(self.float_code_length_bits, self.raw_bytes)
 
     @property
     def float_bits_per_character(self) -> float:

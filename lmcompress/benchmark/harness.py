@@ -109,7 +109,6 @@ def run_benchmark(
     config: CodecConfig,
     progress: Progress | None = None,
     *,
-    score: bool = False,
     command: str | None = None,
 ) -> list[Record]:
     """Returns one record for each codec and model on each file.
@@ -120,7 +119,6 @@ def run_benchmark(
       models: Names or folders.
       config: Settings of the models.
       progress: Called with a line of text before each row.
-      score: Whether to fill in the models' code lengths too, at the cost of one more pass.
       command: The command to put into the records.
 
     Raises:
@@ -137,7 +135,7 @@ def run_benchmark(
             if progress:
                 total = len(files) * len(chosen)
                 progress(f"{corpus}: {codec.name} ({len(records) + 1} of {total})")
-            records.append(benchmark_row(codec, corpus, raw, run, score=score))
+            records.append(benchmark_row(codec, corpus, raw, run))
     return records
 
 
@@ -169,9 +167,7 @@ def _full_name(name: str) -> str:
     return starts[0] if name not in known and starts else name
 
 
-def benchmark_row(
-    codec: Codec, corpus: str, raw: bytes, run: RunInfo, *, score: bool = False
-) -> Record:
+def benchmark_row(codec: Codec, corpus: str, raw: bytes, run: RunInfo) -> Record:
     """Returns the record of one codec on one corpus; raises LmcompressError on a wrong result."""
     measured = measure(codec, corpus, raw)
     return _record(
@@ -180,7 +176,7 @@ def benchmark_row(
         raw,
         run,
         len(measured.compressed),
-        **_model_fields(codec, raw, measured.compressed, score),
+        **_model_fields(codec, raw, measured.compressed),
         compress_seconds=measured.compress_seconds,
         decompress_seconds=measured.decompress_seconds,
     )
@@ -207,7 +203,7 @@ def chunked_row(codec: Codec, corpus: str, raw: bytes, run: RunInfo, chunk_bytes
         raw,
         run,
         compressed_bytes,
-        **_model_fields(codec, raw, b"", False),
+        **_model_fields(codec, raw),
         name=chunked_name(codec.name, chunk_bytes),
         compress_seconds=None,
         decompress_seconds=None,
@@ -217,9 +213,13 @@ def chunked_row(codec: Codec, corpus: str, raw: bytes, run: RunInfo, chunk_bytes
 def scored_row(codec: ModelCodec, corpus: str, raw: bytes, run: RunInfo) -> Record:
     """Returns the record of a model's code lengths on a corpus: no file, hence no size."""
     with _naming(codec, corpus):
-        fields = _model_fields(codec, raw, b"", True)
+        scored = scoring.score(raw, codec.model, codec.config)
+    lengths = {
+        "ideal_code_length_bits": scored.ideal_code_length_bits,
+        "quantized_code_length_bits": scored.quantized_code_length_bits,
+    }
     no_times = {"compress_seconds": None, "decompress_seconds": None}
-    return _record(codec, corpus, raw, run, None, **fields | no_times)
+    return _record(codec, corpus, raw, run, None, **_model_fields(codec, raw) | lengths | no_times)
 
 
 def chunked_name(name: str, chunk_bytes: int) -> str:
@@ -336,19 +336,16 @@ def _rates(compressed_bytes: int | None, model_bytes: int, raw_bytes: int) -> di
     }
 
 
-def _model_fields(codec: Codec, raw: bytes, compressed: bytes, score: bool) -> dict[str, Any]:
-    """Returns the fields that only a model's row fills."""
+def _model_fields(codec: Codec, raw: bytes, compressed: bytes = b"") -> dict[str, Any]:
+    """Returns the fields that only a model's row fills; code lengths are None."""
+    lengths = dict.fromkeys(("ideal_code_length_bits", "quantized_code_length_bits"))
     if not isinstance(codec, ModelCodec):
-        empty = ("lanes", "segment_bytes", "payload_bytes")
-        lengths = ("ideal_code_length_bits", "quantized_code_length_bits")
-        return dict.fromkeys(empty + lengths) | {"device": "cpu", "num_threads": 1}
-    scored = scoring.score(raw, codec.model, codec.config) if score else None
-    return {
+        empty = dict.fromkeys(("lanes", "segment_bytes", "payload_bytes"))
+        return lengths | empty | {"device": "cpu", "num_threads": 1}
+    return lengths | {
         "lanes": codec.lanes_for(raw),
         "segment_bytes": codec.config.segment_bytes,
         "payload_bytes": payload_bytes(compressed) if compressed else None,
         "num_threads": codec.num_threads,
         "device": codec.device,
-        "ideal_code_length_bits": scored.ideal_code_length_bits if scored else None,
-        "quantized_code_length_bits": scored.quantized_code_length_bits if scored else None,
     }

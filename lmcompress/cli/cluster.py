@@ -20,7 +20,9 @@ def cluster_option(what: str) -> Callable[[Command], Command]:
     )
 
 
-share_segments_option = cluster_option("Changes no byte: share the segments among the nodes of")
+share_segments_option = cluster_option(
+    "Share the segments, which stay the same, among the nodes of"
+)
 
 
 class _Share(click.ParamType):  # type: ignore[type-arg]

@@ -70,7 +70,7 @@ def explain(
     config, loaded = codec_config(**options), [load_model(name) for name in names]
     with open_input(file) as source:
         raw = read_all(source)
-    check_input(raw)
+    check_input(raw, click.format_filename(file))
     with open_output(output, source=file, force=force) as target:
         with byte_progress(file, len(raw) * len(loaded), quiet=quiet) as progress:
             costs = [byte_costs(raw, model, config, progress) for model in loaded]

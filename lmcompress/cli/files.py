@@ -130,6 +130,8 @@ class Destination:
                 raise LmcompressError("stdin has no name: give -o a file name")
             return os.path.join(self.output, rename(found.below))
         to_stream = self.to_stdout or found.name == STANDARD
+        if not (self.output or to_stream) and is_pipe_or_device(Path(found.name)):
+            raise LmcompressError("it is a pipe or a device: use -c, or -o to name the output")
         return self.output or (STANDARD if to_stream else rename(found.name))
 
     def make_room(self, job: Job) -> None:

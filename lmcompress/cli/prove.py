@@ -105,6 +105,7 @@ def _check(path: str, predictor: str | None, file: str | None, settings: Setting
     checked = check(Path(path), settings, predictor, None if file is None else Path(file))
     if checked.proven_again is None:
         click.echo(shown(f"decoded again: {checked.certificate.line}"))
+        click.echo(f"isolation here: {checked.isolation}")
         return 0
     before, after = checked.certificate, checked.proven_again
     click.echo(
@@ -112,6 +113,7 @@ def _check(path: str, predictor: str | None, file: str | None, settings: Setting
         f"{after.compressed_bytes:,} bytes, {before.compressed_bytes:,} in the certificate; "
         f"{after.bits_per_byte:.4f} bits per byte, {before.bits_per_byte:.4f} in the certificate"
     )
+    click.echo(f"isolation here: {checked.isolation}")
     return 0
 
 

@@ -81,7 +81,8 @@ def score(
     Prints two code lengths in bits per byte: the ideal one, from probabilities before they are
     rounded, and the quantized one, from the integer frequencies that the coder would use. The
     adaptive stage's probabilities are integers, so where it helps both are the same; the GPT's own
-    are scored with --adaptive off. A compressed file is larger by its headers and checksums.
+    are scored with --adaptive off. A compressed file is larger by its headers and checksums,
+    unless it stores the bytes as they are.
 
     With --float, MODEL may be any causal model that the transformers library loads. Such a model
     cannot compress: floating-point results differ between machines, so a file might not decode.

@@ -9,7 +9,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from lmcompress.errors import ClusterError, MissingDependencyError
+from lmcompress.errors import ClusterError
+from lmcompress.system.extras import needs_extra
 
 AUTO = "auto"
 """The cluster that this machine belongs to; without one, a cluster of this machine alone."""
@@ -19,12 +20,8 @@ _PATIENCE = 10.0
 
 def ray_module() -> Any:
     """Returns the package ray; raises MissingDependencyError without it."""
-    try:
+    with needs_extra("cluster", "a cluster", "ray"):
         return importlib.import_module("ray")
-    except ImportError as exc:
-        raise MissingDependencyError(
-            "a cluster needs the ray package: pip install 'lmcompress[cluster]'"
-        ) from exc
 
 
 @contextlib.contextmanager

@@ -50,7 +50,9 @@ class CodecConfig:
     """Bytes that a file may decompress to; None for any number."""
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
+        """Checks the values."""
+        if not isinstance(self.prompt, Prompt | None):
+            raise TypeError(f"prompt is of type {type(self.prompt).__name__}, expected Prompt")
         if self.lanes != "auto" and not _is_count(self.lanes, MAX_LANES):
             raise ValueError(f"lanes is {self.lanes!r}, expected 1 to {MAX_LANES} or auto")
         if not _is_count(self.segment_bytes, MAX_SEGMENT_BYTES):

@@ -78,4 +78,4 @@ def freqs_bytes(lanes: int, steps: int) -> int:
 
 
 def _mebibytes(count: int) -> str:
-    return f"{-(-count >> 20):,} MiB"
+    return f"{-(-count >> 20):,} MiB" if count >= 1 << 20 else f"{count:,} bytes"

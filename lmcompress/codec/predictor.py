@@ -161,11 +161,11 @@ class UniformPredictor(BytePredictor):
 
     bos_id = 0
 
-    def __init__(self, vocab_size: int = 256) -> None:
-        self.vocab_size = vocab_size
-        budget = (1 << PRECISION_BITS) - vocab_size
-        self._row = np.full(vocab_size, budget // vocab_size, np.float32)
-        self._row[: budget % vocab_size] += 1
+    def __init__(self) -> None:
+        self.vocab_size = 256
+        budget = (1 << PRECISION_BITS) - self.vocab_size
+        self._row = np.full(self.vocab_size, budget // self.vocab_size, np.float32)
+        self._row[: budget % self.vocab_size] += 1
         self._rows = self._row[None, None]
         self.same_for_all = self._row
 

@@ -28,14 +28,16 @@ _BYTES_A_LANE, _MAX_LANES = 8192, 16
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-    """A text to read first. Raises ValueError if it is empty."""
+    """A text to read first. Raises TypeError unless it is bytes, ValueError if it is empty."""
 
     raw: bytes
     name: str = "prompt"
     """How an error names it to a decoder that lacks it."""
 
     def __post_init__(self) -> None:
-        """Checks that it is not empty."""
+        """Checks that it is bytes, and not empty."""
+        if not isinstance(self.raw, bytes):
+            raise TypeError(f"the prompt is of type {type(self.raw).__name__}, expected bytes")
         if not self.raw:
             raise ValueError("the prompt is empty, expected at least one byte")
 

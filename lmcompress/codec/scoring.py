@@ -12,6 +12,7 @@ from lmcompress.codec.memory import check_memory
 from lmcompress.codec.predictor import Logits
 from lmcompress.codec.segments import new_stage, segment_rounds
 from lmcompress.codec.session import Session
+from lmcompress.metrics import code_length_per_byte
 from lmcompress.models.store import DEFAULT_MODEL, AnyModel, as_model
 from lmcompress.range_coder import PRECISION_BITS
 from lmcompress.tokenizer.vocabulary import TokenTable
@@ -33,12 +34,12 @@ class Score:
     @property
     def ideal_bits_per_byte(self) -> float:
         """Ideal code length over raw bytes."""
-        return self.ideal_code_length_bits / self.raw_bytes if self.raw_bytes else float("nan")
+        return code_length_per_byte(self.ideal_code_length_bits, self.raw_bytes)
 
     @property
     def quantized_bits_per_byte(self) -> float:
         """Quantized code length over raw bytes."""
-        return self.quantized_code_length_bits / self.raw_bytes if self.raw_bytes else float("nan")
+        return code_length_per_byte(self.quantized_code_length_bits, self.raw_bytes)
 
 
 def score(

@@ -10,8 +10,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-CACHE_LINE = 64
-
 
 def emit_prefetch(builder: Any, address: Any) -> None:
     """Emits the request for the cache line that a pointer points into; it may point anywhere."""

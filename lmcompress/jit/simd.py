@@ -10,10 +10,10 @@ from llvmlite import ir
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 SUMS, WORDS, BYTES = ir.VectorType(I32, 8), ir.VectorType(I16, 16), ir.VectorType(I8, 16)
 """AVX2's registers of sums and of 16-bit factors; bytes that are widened to these."""
-REALS, MORE_BYTES = ir.VectorType(ir.FloatType(), 8), ir.VectorType(I8, 32)
-"""AVX2's registers of float32 and of bytes."""
-WIDE_SUMS, WIDE_BYTES = ir.VectorType(I32, 16), ir.VectorType(I8, 64)
-"""AVX-512's registers of sums and of bytes."""
+MORE_BYTES = ir.VectorType(I8, 32)
+"""AVX2's registers of bytes."""
+WIDE_SUMS = ir.VectorType(I32, 16)
+"""AVX-512's registers of sums."""
 FEW_SUMS = ir.VectorType(I32, 4)
 """NEON's register of sums; one of its bytes is a `BYTES`."""
 

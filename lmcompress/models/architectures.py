@@ -106,7 +106,7 @@ def _activation(name: str) -> str:
     return _GELU[name]
 
 
-def _rotary(values: Values, fraction: float, base: float = 10000.0) -> tuple[float, float]:
+def _rotary(values: Values, fraction: float) -> tuple[float, float]:
     """Returns (base, rotated fraction of a head); newer and older files store it differently."""
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
@@ -114,8 +114,8 @@ def _rotary(values: Values, fraction: float, base: float = 10000.0) -> tuple[flo
         raise UnsupportedModelError(
             f"the checkpoint's rotary positions are of type {kind}, expected default"
         )
-    base = values.get("rope_theta", values.get("rotary_emb_base", base))
-    base = float(rope.get("rope_theta", base))
+    known = {"rope_theta": values.get("rotary_emb_base", 10000.0), **values, **rope}
+    base = float(known["rope_theta"])
     if not 1 <= base < math.inf:  # the tables' series converges for angles up to 1
         raise UnsupportedModelError(f"the base of rotary positions is {base}, expected 1 or more")
     fraction = values.get("rotary_pct", fraction)

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmcompress.errors import MissingDependencyError, ModelNotFoundError, UnsupportedModelError
+from lmcompress.errors import ModelNotFoundError, UnsupportedModelError
+from lmcompress.system.extras import needs_extra
 
 _ARCHITECTURES = ("llama", "qwen2", "qwen3")
 _NAMES = {
@@ -79,12 +80,8 @@ class GgufFile:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
+        with needs_extra("pretrained", str(path), "gguf"):
             self._gguf: Any = importlib.import_module("gguf")
-        except ImportError as exc:
-            raise MissingDependencyError(
-                f"{path} needs the gguf package: pip install 'lmcompress[pretrained]'"
-            ) from exc
         self.path = path
         try:
             reader = _bounded_reader(self._gguf)(path)

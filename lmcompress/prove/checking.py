@@ -30,6 +30,7 @@ class Checked:
     proven_again: Certificate | None
     """A new proof, where the floats of this machine are others than those of the certificate."""
     isolation: str
+    """How strong that of the process was which decoded it here."""
 
 
 def check(

@@ -19,6 +19,8 @@ with needs_extra("report", "the page", "markdown_it", "markupsafe"):
 FOLDED_ROWS = 20
 """Tables with more rows are folded under a line that says what is in them."""
 _NAMED_COLUMNS = 7
+_TOP_HEADING = 3
+"""The level that the highest headings of a text get on the page."""
 _PUBLISHED = re.compile(r"\bpublished\b", re.IGNORECASE)
 _PUBLISHED_ROW = '<tr class="published">'
 _FOLDER_LINK = re.compile(r"(?:results/)?(\w+)/(?:table\.md)?")
@@ -29,7 +31,6 @@ def html(
     names: Collection[str],
     table_label: str = "table",
     *,
-    top_heading: int = 3,
     breaks: bool = False,
 ) -> Markup:
     """Returns markdown as HTML.
@@ -38,13 +39,12 @@ def html(
       text: Markdown; HTML in it is shown as text, comments are left out.
       names: The experiments, which are the targets of links.
       table_label: What tables show, for screen readers.
-      top_heading: The level of the highest headings.
       breaks: Whether to keep the line breaks of the text.
     """
     parser = MarkdownIt("commonmark", {"html": False, "breaks": breaks}).enable("table")
     tokens = parser.parse(_without_comments(text))
     levels = [int(token.tag[1]) for token in tokens if token.type == "heading_open"]
-    shift = top_heading - min(levels, default=top_heading)
+    shift = _TOP_HEADING - min(levels, default=_TOP_HEADING)
     for i, token in enumerate(tokens):
         if token.type.startswith("heading"):
             token.tag = f"h{min(int(token.tag[1]) + shift, 6)}"

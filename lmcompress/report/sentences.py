@@ -194,11 +194,11 @@ def _two_parts(experiment: Experiment) -> str:
     )
 
 
-def _span(values: Sequence[float], digits: int = 0) -> str:
+def _span(values: Sequence[float]) -> str:
     """Returns the smallest and the largest of some percentages."""
     if not values:
         raise LookupError("no values to summarize")
-    return f"{min(values):,.{digits}f} to {max(values):,.{digits}f} %"
+    return f"{min(values):,.0f} to {max(values):,.0f} %"
 
 
 def _exactness(experiment: Experiment) -> str:

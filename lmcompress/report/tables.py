@@ -49,8 +49,8 @@ def speed_table(records: Iterable[Record]) -> str:
     ]
     if any(record.raw_bytes < FLATTERING_BYTES for record in timed):
         tables.append(
-            f"Some files are smaller than {FLATTERING_BYTES:,} bytes: repeating them flatters fast "
-            "codecs (two to three times, as seen at 12 kB)."
+            f"Speeds on files of less than {FLATTERING_BYTES:,} bytes overstate fast codecs, by up "
+            "to three times."
         )
     return "\n\n".join(tables)
 

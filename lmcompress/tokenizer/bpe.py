@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from lmcompress.errors import MissingDependencyError, ModelNotFoundError, UnsupportedModelError
+from lmcompress.errors import ModelNotFoundError, UnsupportedModelError
+from lmcompress.system.extras import needs_extra
 from lmcompress.tokenizer.trie import Symbols
 from lmcompress.tokenizer.vocabulary import TokenTable, parse_tokenizer
 
@@ -38,13 +39,9 @@ class TextTokenizer:
     """
 
     def __init__(self, tokenizer_json: str, table: TokenTable) -> None:
-        try:
+        what = "cutting text into tokens, which decompressing does without,"
+        with needs_extra("pretrained", what, "tokenizers"):
             tokenizers: Any = importlib.import_module("tokenizers")
-        except ImportError as exc:
-            raise MissingDependencyError(
-                "cutting text into tokens needs the tokenizers package: "
-                "pip install 'lmcompress[pretrained]' (decompressing does not need it)"
-            ) from exc
         self.table = table
         found = TokenTable.from_tokenizer_json(tokenizer_json, len(table.tokens))
         if found.tokens != table.tokens:

@@ -57,7 +57,7 @@ def build_trie(spellings: Sequence[bytes]) -> Trie:
         levels.append((heads, of_word[heads], letters[heads, depth - 1]))
         of_word[words] = total + np.cumsum(begins) - 1
         total += len(heads)
-    return _trie(np.array(order), lengths, of_word, levels, len(spellings))
+    return _trie(np.array(order), of_word, levels, len(spellings))
 
 
 def _letters(words: list[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -80,7 +80,6 @@ def _shared_with_previous(
 
 def _trie(
     order: npt.NDArray[np.int64],
-    lengths: npt.NDArray[np.int64],
     of_word: npt.NDArray[np.int64],
     levels: list[tuple[Any, Any, Any]],
     num_symbols: int,

@@ -9,6 +9,7 @@ from typing import Any
 
 from lmcompress.errors import TrainingError
 from lmcompress.gpt.config import GPTConfig
+from lmcompress.models.store import load_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,11 +135,11 @@ class TrainConfig:
             raise TrainingError(
                 f"{path}: unknown option {unknown[0]!r}, known: {', '.join(sorted(known))}"
             )
-        shape = values.pop("model", {})
-        if not isinstance(shape, dict):
+        shape = values.pop("model", None)
+        if not isinstance(shape, dict | None):
             raise TrainingError(f"{path}: model is {shape!r}, expected a table")
         try:
-            model = GPTConfig.from_dict(shape)
+            model = _shape_of(values) if shape is None else GPTConfig.from_dict(shape)
             config = cls(**{"name": path.stem, "sources": {}, **values, "model": model})
         except (ValueError, TypeError) as exc:
             raise TrainingError(f"{path}: {exc}") from exc
@@ -152,6 +153,13 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Returns the configuration as JSON-ready values."""
         return {**dataclasses.asdict(self), "model": self.model.to_dict()}
+
+
+def _shape_of(values: dict[str, Any]) -> GPTConfig:
+    """Returns the shape of the model that a run without a [model] begins with."""
+    start = values.get("init_from")
+    weights = load_model(start).weights if isinstance(start, str) and start else None
+    return weights.config if weights else GPTConfig()
 
 
 _KINDS = {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import lmcompress
@@ -53,3 +56,24 @@ def test_score_measures_with_the_prompt(tiny_model: Model) -> None:
     primed = lmcompress.score(TEXT[:100], tiny_model, prompt=Prompt(TEXT))
 
     assert primed.quantized_code_length_bits < alone.quantized_code_length_bits
+
+
+@pytest.mark.parametrize("work", [lmcompress.compress, lmcompress.decompress, lmcompress.score])
+@pytest.mark.parametrize("data", [None, "text", 7])
+def test_what_is_not_bytes_is_refused(work: Callable[[Any], object], data: object) -> None:
+    with pytest.raises(TypeError, match="bytes-like"):
+        work(data)
+
+
+def test_an_array_counts_by_its_bytes() -> None:
+    array = np.arange(300)
+
+    assert lmcompress.score(array, "none").raw_bytes == array.nbytes  # type: ignore[arg-type]
+    assert lmcompress.decompress(lmcompress.compress(array, "none")) == array.tobytes()  # type: ignore[arg-type]
+
+
+def test_a_prompt_that_is_not_one_is_refused() -> None:
+    with pytest.raises(TypeError, match="prompt is of type bytes, expected Prompt"):
+        lmcompress.compress(b"a", "none", prompt=b"b")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="prompt is of type str, expected bytes"):
+        lmcompress.Prompt("b")  # type: ignore[arg-type]

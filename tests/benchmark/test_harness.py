@@ -17,6 +17,7 @@ from lmcompress.benchmark.harness import (
     measure,
     record_key,
     run_benchmark,
+    scored_row,
 )
 from lmcompress.benchmark.provenance import describe_run
 from lmcompress.codec import scoring
@@ -152,7 +153,7 @@ def test_the_best_of_the_repeated_calls_is_the_time(monkeypatch):
 def test_model_row_carries_model_lanes_and_payload(tiny_model):
     codec = ModelCodec(tiny_model, CodecConfig(lanes=2, threads=1))
 
-    record = benchmark_row(codec, "a.txt", TEXT, describe_run("test"), score=True)
+    record = benchmark_row(codec, "a.txt", TEXT, describe_run("test"))
 
     frame = lmcompress.compress(TEXT, tiny_model, CodecConfig(lanes=2, threads=1))
     scored = scoring.score(TEXT, tiny_model, CodecConfig(lanes=2, threads=1))
@@ -166,15 +167,19 @@ def test_model_row_carries_model_lanes_and_payload(tiny_model):
     assert record.adjusted_compression_rate == pytest.approx(
         (len(frame) + tiny_model.model_bytes) / len(TEXT)
     )
-    assert record.ideal_code_length_bits == scored.ideal_code_length_bits
-    assert record.quantized_code_length_bits == scored.quantized_code_length_bits
     assert scored.quantized_code_length_bits <= 8 * record.payload_bytes < 8 * len(frame)
 
 
-def test_ladder_has_no_code_lengths_unless_asked_for(tiny_model):
-    record = benchmark_row(ModelCodec(tiny_model, ONE_THREAD), "a", TEXT, describe_run("test"))
+def test_a_row_is_of_a_file_or_of_a_score(tiny_model):
+    codec, run = ModelCodec(tiny_model, ONE_THREAD), describe_run("test")
+    scored = scoring.score(TEXT, tiny_model, ONE_THREAD)
 
-    assert record.ideal_code_length_bits is record.quantized_code_length_bits is None
+    file, score = (row(codec, "a", TEXT, run) for row in (benchmark_row, scored_row))
+
+    assert file.ideal_code_length_bits is file.quantized_code_length_bits is None
+    assert score.ideal_code_length_bits == scored.ideal_code_length_bits
+    assert score.quantized_code_length_bits == scored.quantized_code_length_bits
+    assert score.compressed_bytes is score.bits_per_byte is score.compress_seconds is None
 
 
 def test_empty_file_has_a_size_and_no_rates(tiny_model):

@@ -346,3 +346,12 @@ def test_json_of_several_files_is_a_list(run: Run, frame_file: Path) -> None:
 
     assert one == two == json.loads(run("info", "--json", frame_file).stdout)
     assert json.loads(run("info", "--json", "--table", frame_file).stdout) == one
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs /dev/null")
+def test_a_device_is_compressed_only_where_the_output_has_a_name(run: Run, tmp_path: Path) -> None:
+    assert_one_line_error(
+        run("compress", *FAST, "/dev/null"), "/dev/null: it is a pipe or a device"
+    )
+    assert not Path("/dev/null.lmc").exists()
+    assert run("compress", *FAST, "/dev/null", "-o", str(tmp_path / "nothing.lmc")).code == 0

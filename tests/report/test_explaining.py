@@ -151,9 +151,9 @@ def test_every_predictor_is_explained() -> None:
 
 def test_what_has_no_page_is_refused() -> None:
     with pytest.raises(LmcompressError, match="empty"):
-        page.check_input(b"")
+        page.check_input(b"", "a.txt")
     with pytest.raises(LmcompressError, match="4,000,000 at most"):
-        page.check_input(bytes(page.MAX_BYTES + 1))
+        page.check_input(bytes(page.MAX_BYTES + 1), "a.txt")
 
 
 def test_layout_names_models_safely(tiny_model: Model) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lmcompress.errors import TrainingError
+from lmcompress.models.store import load_model
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.optimizers import learning_rate_scale
 from lmcompress.training.trainer import Trainer
@@ -65,6 +66,18 @@ def test_a_wrong_configuration_is_one_clear_line(tmp_path: Path, line: str, mess
 
     with pytest.raises(TrainingError, match=message):
         TrainConfig.from_toml(path)
+
+
+def test_without_a_shape_a_run_has_that_of_the_model_it_begins_with(tmp_path: Path) -> None:
+    make_config(tmp_path)
+    path = tmp_path / "tiny-run.toml"
+    sources = path.read_text()[path.read_text().index("[sources]") :]
+    path.write_text(f'init_from = "lmc-3m"\nsequence_length = 1024\n{sources}')
+
+    weights = load_model("lmc-3m").weights
+
+    assert weights is not None
+    assert TrainConfig.from_toml(path).model == weights.config
 
 
 @pytest.mark.parametrize("weight", ["0", "-1", '"x"'])

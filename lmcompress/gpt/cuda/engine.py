@@ -257,18 +257,6 @@ class CudaEngine:
         self._recent = np.full((self._lanes, depth), config.bos_id, np.int64)
 
     @torch.no_grad()
-    def advance(self, tokens: npt.NDArray[np.int64]) -> Tensor:
-        """Reads tokens (lanes, steps), at most `max_steps`; leaves the frequencies on the device.
-
-        Returns:
-          float32 (steps, lanes, vocab_size), which the next call overwrites.
-
-        Raises:
-          ValueError: If the model has no embedding for a position.
-        """
-        return self._pass(tokens, with_freqs=True).freqs
-
-    @torch.no_grad()
     def predict(
         self, tokens: npt.NDArray[np.int64], logits: npt.NDArray[np.float32] | None = None
     ) -> npt.NDArray[np.float32]:

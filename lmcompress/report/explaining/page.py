@@ -48,14 +48,14 @@ SPEAKERS_SAY = {
 """What each predictor goes by, for a reader who has never heard of any."""
 
 
-def check_input(raw: bytes) -> None:
-    """Raises LmcompressError if there is no page for so many bytes."""
+def check_input(raw: bytes, name: str) -> None:
+    """Raises LmcompressError if there is no page for so many bytes; name is their file's."""
     if not raw:
-        raise LmcompressError("it is empty: there is nothing to explain")
+        raise LmcompressError(f"{name} is empty: there is nothing to explain")
     if len(raw) > MAX_BYTES:
         raise LmcompressError(
-            f"found {len(raw):,} bytes, a page shows {MAX_BYTES:,} at most: take a part, as with "
-            f"head -c {MAX_BYTES} FILE > PART"
+            f"{name}: found {len(raw):,} bytes, a page shows {MAX_BYTES:,} at most: take a part, as "
+            f"with head -c {MAX_BYTES} FILE > PART"
         )
 
 
