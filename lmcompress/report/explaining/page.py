@@ -54,8 +54,8 @@ def check_input(raw: bytes, name: str) -> None:
         raise LmcompressError(f"{name} is empty: there is nothing to explain")
     if len(raw) > MAX_BYTES:
         raise LmcompressError(
-            f"{name}: found {len(raw):,} bytes, a page shows {MAX_BYTES:,} at most: take a part, as "
-            f"with head -c {MAX_BYTES} FILE > PART"
+            f"{name}: found {len(raw):,} bytes, a page shows {MAX_BYTES:,} at most: take a part, "
+            f"as with head -c {MAX_BYTES} FILE > PART"
         )
 
 
