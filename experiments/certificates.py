@@ -9,14 +9,14 @@ again without the text. A row that records.jsonl already has is not measured aga
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
-from experiments.pretrained import append_missing
-from experiments.support.records import result_folder
+from experiments.support.records import append_missing, result_folder
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
@@ -87,12 +87,11 @@ def main(quick: bool) -> None:
     with result_folder(NAME, quick) as folder:
         for name in MODELS:
             model = load_model(name)
-            fingerprint = {"fingerprint": model.fingerprint.hex()}
-
-            def row_of(key: str) -> dict[str, Any]:
-                return certified(name, key, texts[key], folder) | fingerprint  # noqa: B023
-
-            append_missing(folder / "records.jsonl", model, [*texts], row_of, NAME)
+            rows = {
+                key: functools.partial(certified, name, key, text, folder)
+                for key, text in texts.items()
+            }
+            append_missing(folder / "records.jsonl", NAME, model, rows)
             write_texts({"table.md": table(folder)}, folder)
 
 

@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ from experiments.support.code_lengths import (
     windows,
 )
 from experiments.support.codec_rows import measure
-from experiments.support.records import provenance, result_folder
+from experiments.support.records import append_missing, result_folder
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark.float_scoring import scored_windows
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
-from lmcompress.benchmark.records import Record, append_rows, latest, read_jsonl, read_rows
+from lmcompress.benchmark.records import Record, latest, read_jsonl, read_rows
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.predictor import ContextPolicy
 from lmcompress.metrics import adjusted_compression_rate, bits_per_byte, raw_compression_rate
@@ -87,22 +88,21 @@ def main(quick: bool, part: str | None, chosen: tuple[str, ...]) -> None:
             measure_files(model, folder, chosen, quick=quick)
         if part in (None, "exactness"):
             names = (QUICK,) if quick else EXACTNESS
-            append_missing(
-                folder / "exactness.jsonl", model, names, lambda name: exactness_row(model, name)
-            )
+            rows = {name: functools.partial(exactness_row, model, name) for name in names}
+            append_missing(folder / "exactness.jsonl", NAME, model, rows)
         if part in (None, "windows"):
             name, policies = (QUICK, ((256, 64),)) if quick else (WINDOWS, POLICIES)
-            append_missing(
-                folder / "windows.jsonl",
-                model,
-                [f"{name}, window {window}, overlap {overlap}" for window, overlap in policies],
-                lambda setting: window_row(model, name, setting),
-            )
+            rows = {
+                f"{name}, window {window}, overlap {overlap}": functools.partial(
+                    window_row, model, name, window, overlap
+                )
+                for window, overlap in policies
+            }
+            append_missing(folder / "windows.jsonl", NAME, model, rows)
         if part in (None, "characters"):
             names = (QUICK,) if quick else CHARACTERS
-            append_missing(
-                folder / "characters.jsonl", model, names, lambda name: character_row(model, name)
-            )
+            rows = {name: functools.partial(character_row, model, name) for name in names}
+            append_missing(folder / "characters.jsonl", NAME, model, rows)
         (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
 
 
@@ -120,21 +120,6 @@ def measure_files(model: Model, folder: Path, chosen: Sequence[str], *, quick: b
     measure(NAME, [name for name in names if name != WHOLE], [one_lane], path)
 
 
-def append_missing(
-    path: Path, model: Model, keys: Sequence[str], row_of: Callable[[str], Row], name: str = NAME
-) -> None:
-    """Appends a row of the model for each key that has none, each as soon as it is measured."""
-    fingerprint = model.fingerprint.hex()
-    done = {row["key"] for row in read_rows(path) if row["fingerprint"] == fingerprint}
-    source = provenance(name)
-    for key in keys:
-        if key in done:
-            continue
-        row = row_of(key)
-        append_rows([{"key": key, **row, **source}], path)
-        click.echo(f"{key}: {row}", err=True)
-
-
 def exactness_row(model: Model, name: str) -> Row:
     """Returns code lengths of the float32 network and of exact forms, in bits per byte."""
     assert model.weights is not None
@@ -150,7 +135,6 @@ def exactness_row(model: Model, name: str) -> Row:
         "overlap": policy.overlap,
         "float32_bits_per_byte": spelled / len(raw),
         "float32_all_tokens_bits_per_byte": every / len(raw),
-        "fingerprint": model.fingerprint.hex(),
     }
     for bits in ACTIVATION_BITS:
         config = dataclasses.replace(model.weights.config, activation_bits=bits)
@@ -160,10 +144,9 @@ def exactness_row(model: Model, name: str) -> Row:
     return row
 
 
-def window_row(model: Model, name: str, setting: str) -> Row:
-    """Returns the code length of a corpus under one policy, which the setting spells."""
+def window_row(model: Model, name: str, window: int, overlap: int) -> Row:
+    """Returns the code length of a corpus in windows of so many tokens, which overlap."""
     assert model.weights is not None
-    window, overlap = (int(part.split()[-1]) for part in setting.split(", ")[1:])
     raw, symbols = symbols_of(model, name)
     bits = exact_bits(model, symbols, ContextPolicy(window, overlap))
     return {
@@ -173,7 +156,6 @@ def window_row(model: Model, name: str, setting: str) -> Row:
         "overlap": overlap,
         "bits_per_byte": bits / len(raw),
         "tokens_evaluated_per_token": window / (window - overlap),
-        "fingerprint": model.fingerprint.hex(),
     }
 
 
@@ -193,7 +175,6 @@ def character_row(model: Model, name: str) -> Row:
         "num_tokens": len(symbols),
         "bits_per_character": bits / characters,
         "bits_per_byte": bits / len(raw),
-        "fingerprint": model.fingerprint.hex(),
     }
 
 

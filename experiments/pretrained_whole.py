@@ -12,6 +12,7 @@ length has none. A row that records.jsonl already has is not measured again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import time
@@ -21,9 +22,9 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.pretrained import MODEL, append_missing
+from experiments.pretrained import MODEL
 from experiments.support.code_lengths import float_bits, published_network, symbols_of, windows
-from experiments.support.records import result_folder
+from experiments.support.records import append_missing, result_folder
 from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig
 from lmcompress.benchmark.records import read_rows
@@ -36,13 +37,13 @@ from lmcompress.models import fetching
 from lmcompress.models.store import Model
 
 NAME = "pretrained_whole"
-KEYS = (
-    "canterbury/alice29.txt, lanes auto",
-    "canterbury/alice29.txt, lanes 1",
-    "logs/Apache_2k.log, lanes auto",
-    "logs/us-sba-data-catalog.json@0+150000, lanes auto",
+CASES = (
+    ("canterbury/alice29.txt", "auto"),
+    ("canterbury/alice29.txt", 1),
+    ("logs/Apache_2k.log", "auto"),
+    ("logs/us-sba-data-catalog.json@0+150000", "auto"),
 )
-QUICK_KEYS = tuple(f"canterbury/alice29.txt@40000+1024, lanes {lanes}" for lanes in ("auto", 1))
+QUICK_CASES = tuple(("canterbury/alice29.txt@40000+1024", lanes) for lanes in ("auto", 1))
 
 Row = dict[str, Any]
 
@@ -83,11 +84,10 @@ def scored(model: Model, name: str, lanes: int) -> Row:
     return {"float32 bits": bits, "float32 s": time.perf_counter() - started}
 
 
-def row_of(model: Model, key: str) -> Row:
-    """Returns the row of a corpus and a number of lanes, which its key names."""
-    name, asked = key.split(", lanes ")
+def row_of(model: Model, name: str, asked: Any) -> Row:
+    """Returns the row of a corpus and a number of lanes, or "auto"."""
     raw, symbols = symbols_of(model, name)
-    config = CodecConfig(lanes="auto" if asked == "auto" else int(asked))
+    config = CodecConfig(lanes=asked)
     lanes = Session(model, config).lanes_for(len(symbols))
     return {
         "corpus": name,
@@ -98,7 +98,6 @@ def row_of(model: Model, key: str) -> Row:
         "threads": resolve_threads(None),
         **coded(raw, model, config.lanes),
         **scored(model, name, lanes),
-        "fingerprint": model.fingerprint.hex(),
     }
 
 
@@ -142,8 +141,11 @@ def main(quick: bool) -> None:
     """Measures a published model on a whole text."""
     with result_folder(NAME, quick) as folder:
         model = fetching.fetch_model(MODEL)
-        keys = QUICK_KEYS if quick else KEYS
-        append_missing(folder / "records.jsonl", model, keys, lambda key: row_of(model, key), NAME)
+        rows = {
+            f"{name}, lanes {lanes}": functools.partial(row_of, model, name, lanes)
+            for name, lanes in (QUICK_CASES if quick else CASES)
+        }
+        append_missing(folder / "records.jsonl", NAME, model, rows)
         (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
 
 

@@ -9,6 +9,7 @@ that records.jsonl already has is not measured again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import random
@@ -21,8 +22,7 @@ import click
 
 import lmcompress
 from experiments.growth import TEXT
-from experiments.pretrained import append_missing
-from experiments.support.records import result_folder
+from experiments.support.records import append_missing, result_folder
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
@@ -73,6 +73,7 @@ def row_of(raw: bytes, model: str, segment_bytes: int) -> dict[str, Any]:
         "bits per byte": round(bits_per_byte(len(compressed), len(raw)), 4),
         "seconds": f"{statistics.median(seconds):.2f} ({seconds[0]:.2f} to {seconds[-1]:.2f})",
         "reads": reads,
+        "corpus_sha256": hashlib.sha256(raw).hexdigest(),
     }
 
 
@@ -92,17 +93,13 @@ def main(quick: bool) -> None:
         text = b"".join(corpora.load(name) for name in (TEXT[:1] if quick else TEXT))
         for name, size in sizes.items():
             raw, model = (text * (size // len(text) + 1))[:size], load_model(name)
-            keys = {
-                f"{name}, {size}, {segment_bytes}": segment_bytes
+            rows = {
+                f"{name}, {size}, {segment_bytes}": functools.partial(
+                    row_of, raw, name, segment_bytes
+                )
                 for segment_bytes in segments[name]
             }
-            digest = {"corpus_sha256": hashlib.sha256(raw).hexdigest()}
-            fingerprint = {"fingerprint": model.fingerprint.hex()}
-
-            def measured(key: str) -> dict[str, Any]:
-                return row_of(raw, name, keys[key]) | digest | fingerprint  # noqa: B023
-
-            append_missing(folder / "records.jsonl", model, [*keys], measured, NAME)
+            append_missing(folder / "records.jsonl", NAME, model, rows)
             write_texts({"table.md": table(folder)}, folder)
 
 

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import click
 
 from lmcompress import corpora
 from lmcompress.benchmark.provenance import command_line, describe_run
-from lmcompress.benchmark.records import RunInfo
+from lmcompress.benchmark.records import RunInfo, append_rows, read_rows
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import Model
 from lmcompress.system.atomic import replace_atomically
@@ -69,6 +69,27 @@ def replace_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Replaces a file by rows as JSON lines, atomically."""
     with replace_atomically(path, overwrite=True) as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def append_missing(
+    path: Path, name: str, model: Model, tasks: Mapping[str, Callable[[], Row]]
+) -> None:
+    """Appends a row of the model for each key that has none, each as soon as it is measured.
+
+    Args:
+      path: Of the records.
+      name: The experiment's.
+      model: Whose fingerprint a row gets.
+      tasks: What measures a row, by its key.
+    """
+    fingerprint = model.fingerprint.hex()
+    done = {row["key"] for row in read_rows(path) if row["fingerprint"] == fingerprint}
+    source = provenance(name)
+    for key, measure in tasks.items():
+        if key not in done:
+            row = measure()
+            append_rows([{"key": key, **row, "fingerprint": fingerprint, **source}], path)
+            click.echo(f"{key}: {row}", err=True)
 
 
 def provenance(name: str) -> dict[str, Any]:
