@@ -10,12 +10,11 @@ stage runs on one thread in any case.
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable
 
 import click
 
 import lmcompress
+from experiments.support.cpu_time import cpu_timed
 from experiments.support.records import Row, identified, result_folder, write_records
 from experiments.support.tables import write_table
 from lmcompress import CodecConfig, corpora
@@ -32,19 +31,12 @@ _WARM_UP_BYTES = 4096
 """Enough text to load the model and compile its kernels."""
 
 
-def timed(action: Callable[[], bytes]) -> tuple[float, bytes]:
-    """Returns CPU seconds and the result."""
-    started = time.process_time()
-    found = action()
-    return time.process_time() - started, found
-
-
 def run(way: str, raw: bytes) -> dict[str, float]:
     """Returns the seconds of one round trip; raises ClickException if the text changes."""
     name, adaptive = WAYS[way]
     model, config = load_model(name), CodecConfig(adaptive=adaptive, threads=1, device="cpu")
-    encoding, frame = timed(lambda: lmcompress.compress(raw, model, config))
-    decoding, restored = timed(lambda: lmcompress.decompress(frame, model, config))
+    encoding, frame = cpu_timed(lmcompress.compress, raw, model, config)
+    decoding, restored = cpu_timed(lmcompress.decompress, frame, model, config)
     if restored != raw:
         raise click.ClickException(f"{way} did not return the same text")
     return {"compress": encoding, "decompress": decoding}

@@ -17,18 +17,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from experiments.support.records import RESULTS, provenance, replace_rows, result_folder
+from experiments.support.records import RESULTS, Row, provenance, replace_rows, result_folder
 from experiments.support.tables import write_table
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 
 NAME = "growth"
-Row = dict[str, Any]
 COLUMNS = (
     "model", "raw bytes", "compressed bytes", "compress s", "decompress s", "compress peak MB",
     "decompress peak MB",

@@ -13,9 +13,7 @@ measured again.
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ import click
 
 from experiments.exactness_cost import float_bits_per_byte
 from experiments.support import modalities, paper
+from experiments.support.cpu_time import cpu_timed
 from experiments.support.paper import CHECKPOINTS, LONGER
 from experiments.support.records import Row, provenance, result_folder
 from experiments.support.runs import (
@@ -54,20 +53,14 @@ def speeds(model: Model, raw: bytes) -> dict[str, float]:
     """
     codec = paper.ChunkedModelCodec(model, len(raw), threads=1)
     codec.decompress(codec.compress(raw[: modalities.CHUNK_BYTES]))  # compiles
-    encode, compressed = _cpu_seconds(functools.partial(codec.compress, raw))
-    decode, restored = _cpu_seconds(functools.partial(codec.decompress, compressed))
+    encode, compressed = cpu_timed(codec.compress, raw)
+    decode, restored = cpu_timed(codec.decompress, compressed)
     if restored != raw:
         raise LmcompressError(f"{codec.name} did not give a sample back: report a bug")
     return {
         "encode_bytes_per_cpu_second": round(len(raw) / encode),
         "decode_bytes_per_cpu_second": round(len(raw) / decode),
     }
-
-
-def _cpu_seconds(call: Callable[[], bytes]) -> tuple[float, bytes]:
-    start = time.process_time()
-    result = call()
-    return time.process_time() - start, result
 
 
 def run_of_model(model: Model, runs: Path) -> Path | None:

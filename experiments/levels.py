@@ -8,13 +8,13 @@ runs, of the codec alone, once each way after a warm-up.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from experiments.support.cpu_time import cpu_timed
 from experiments.support.records import identified, result_folder, write_records
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
@@ -47,8 +47,8 @@ def row_of(raw: bytes, corpus: str, level: Level) -> dict[str, Any]:
     config = CodecConfig(lanes=level.lanes, segment_bytes=level.segment_bytes, threads=1)
     codec = ModelCodec(model, config)
     codec.decompress(codec.compress(raw[:WARM_UP_BYTES]))
-    encode_seconds, compressed = timed(codec.compress, raw)
-    decode_seconds, restored = timed(codec.decompress, compressed)
+    encode_seconds, compressed = cpu_timed(codec.compress, raw)
+    decode_seconds, restored = cpu_timed(codec.decompress, compressed)
     if restored != raw:
         raise LmcompressError(f"{corpus} came back changed from {level}: report a bug")
     row = {
@@ -63,13 +63,6 @@ def row_of(raw: bytes, corpus: str, level: Level) -> dict[str, Any]:
         "raw bytes": len(raw),
     }
     return identified([row], model)[0]
-
-
-def timed(call: Callable[[bytes], bytes], data: bytes) -> tuple[float, bytes]:
-    """Returns the CPU seconds of a call, and what it returns."""
-    start = time.process_time()
-    result = call(data)
-    return time.process_time() - start, result
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

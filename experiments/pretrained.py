@@ -24,7 +24,6 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -36,7 +35,7 @@ from experiments.support.code_lengths import (
     windows,
 )
 from experiments.support.codec_rows import measure
-from experiments.support.records import append_missing, result_folder
+from experiments.support.records import Row, append_missing, result_folder
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark.float_scoring import scored_windows
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
@@ -71,8 +70,6 @@ PUBLISHED_TEXTS = Path(__file__).with_name("published_texts.tsv")
 POLICIES = ((512, 128), (1024, 256), (2048, 0), (2048, 512), (2048, 1024))
 ACTIVATION_BITS = (8, 12)
 PARTS = ("files", "exactness", "windows", "characters")
-
-Row = dict[str, Any]
 
 
 @click.command()

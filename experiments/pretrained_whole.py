@@ -24,7 +24,7 @@ import click
 import lmcompress
 from experiments.pretrained import MODEL
 from experiments.support.code_lengths import float_bits, published_network, symbols_of, windows
-from experiments.support.records import append_missing, result_folder
+from experiments.support.records import Row, append_missing, result_folder
 from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig
 from lmcompress.benchmark.records import read_rows
@@ -44,8 +44,6 @@ CASES = (
     ("logs/us-sba-data-catalog.json@0+150000", "auto"),
 )
 QUICK_CASES = tuple(("canterbury/alice29.txt@40000+1024", lanes) for lanes in ("auto", 1))
-
-Row = dict[str, Any]
 
 
 def coded(raw: bytes, model: Model, lanes: Any) -> Row:

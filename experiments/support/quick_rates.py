@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from experiments.support.records import RESULTS, replace_rows
+from experiments.support.records import RESULTS, Row, replace_rows
 from lmcompress.benchmark.records import read_rows
 
 EXPECTED = RESULTS / "quick.jsonl"
@@ -50,8 +50,6 @@ EXACT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 """What tells a row of an experiment from its others, and what must be equal then."""
-
-Row = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
