@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 @click.argument("action", type=click.Choice(["score", "compress", "decompress"]))
 @click.argument("table", metavar="TABLE")
 @click.option(
-    "-c", "--columns", metavar="NAMES",
-    help="Columns of text or bytes, such as title,text. To decompress, all that are compressed, "
+    "-c", "--columns", metavar="NAMES", multiple=True,
+    help="Columns of text or bytes, such as title,text; repeatable. To decompress, all that are compressed, "
     "unless you name some.",
 )  # fmt: skip
 @click.option(
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 @json_option
 @quiet_option
 def columns(
-    action: str, table: str, columns: str | None, output: str | None,
+    action: str, table: str, columns: tuple[str, ...], output: str | None,
     model: str | None, cluster: str | None, force: bool, as_json: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Score, compress or decompress columns of a TABLE, each record on its own.
@@ -70,6 +70,8 @@ def columns(
     """
     if action != "score" and output is None:
         raise click.UsageError(f"{action} writes a table: name it with -o OUT.parquet")
+    if output not in (None, STANDARD) and not output.lower().endswith(".parquet"):
+        raise click.UsageError(f"-o writes Parquet, found {output}: name it OUT.parquet")
     if action != "decompress" and not columns:
         raise click.UsageError("name the columns to work on, such as -c text")
     from lmcompress.columns.mapping import COMPRESSED, SCORED
@@ -77,8 +79,8 @@ def columns(
     from lmcompress.columns.work import ColumnWork, compressed_columns, model_of
 
     read, config = read_table(table), codec_config(**options)
-    names = [name.strip() for name in (columns or "").split(",") if name.strip()]
-    names = list(dict.fromkeys(names))
+    named = (name.strip() for name in ",".join(columns).split(","))
+    names = list(dict.fromkeys(filter(None, named)))
     if action == "decompress":
         names = names or compressed_columns(read.schema)
         if not names:

@@ -50,6 +50,12 @@ def test_a_column_that_is_named_twice_is_one(run: Run, table: Path) -> None:
     assert (twice.code, twice.stdout) == (0, once.stdout)
 
 
+def test_columns_may_be_named_one_by_one(run: Run, table: Path) -> None:
+    result = run("columns", "score", str(table), "-c", "text", "-c", "nowhere", "-m", "none")
+
+    assert_one_line_error(result, "no column 'nowhere'")
+
+
 @pytest.mark.parametrize(
     ("action", "columns", "taken"),
     [
@@ -86,6 +92,7 @@ def test_no_table_is_left_half_written(run: Run, tmp_path: Path, table: Path) ->
     [
         (["compress", "t.parquet", "-c", "text"], "name it with -o"),
         (["score", "t.parquet"], "name the columns to work on"),
+        (["compress", "t.parquet", "-c", "text", "-o", "x.jsonl"], "-o writes Parquet"),
     ],
 )
 def test_what_is_missing_is_asked_for(run: Run, arguments: list[str], message: str) -> None:

@@ -12,7 +12,6 @@ from experiments import scaling_law
 from experiments.support import paper
 from experiments.support.runs import training_seconds
 from experiments.support.scaling_fit import fit_size, fit_size_and_data
-from lmcompress.errors import TrainingError
 
 SIZES = np.array([6e4, 2e5, 8e5, 3e6])
 
@@ -96,10 +95,3 @@ def test_training_time_is_what_the_log_ends_with(tmp_path: Path) -> None:
     log.write_text('{"step": 20, "seconds": 7}\n{"step": 40, "seconds": 15}\n')
 
     assert training_seconds(log) == 15
-
-
-def test_the_ladder_has_configurations_for_what_was_held_out() -> None:
-    for name in paper.LADDER:
-        assert scaling_law.train_config(name).short_sequence_length == 512
-    with pytest.raises(TrainingError):
-        scaling_law.train_config("ladder-none")

@@ -14,11 +14,9 @@ from experiments.support.token_training import (
     Tokenizer,
     TokenTrainer,
     code_length_bits,
-    score_bits_per_byte,
     whole_characters,
 )
 from lmcompress.gpt.config import GPTConfig
-from lmcompress.gpt.network import GPT
 from lmcompress.training.config import TrainConfig
 
 TEXT = "".join(
@@ -106,15 +104,6 @@ def test_a_killed_training_ends_where_an_unbroken_one_does(trainer_of, monkeypat
         broken.run()
 
     assert trainer_of(64 * 6, "broken").run() == expected
-
-
-def test_score_counts_raw_bytes() -> None:
-    network = GPT(GPTConfig(vocab_size=300, n_layer=1, n_embd=16, n_head=1, context_length=32))
-    tokens = np.arange(100)
-
-    assert score_bits_per_byte(network, tokens, 250) == pytest.approx(
-        code_length_bits(network, tokens, 32, 0) / 250
-    )
 
 
 def test_contexts_and_blocks_are_equal() -> None:

@@ -78,7 +78,7 @@ def test_paths_match_from_the_right() -> None:
     assert not is_wanted("book-HEAD/src/img/ch01.md", ["src/*.md"])
 
 
-def test_every_line_of_the_table_is_used() -> None:
+def test_the_table_names_a_text_and_files_for_each_source() -> None:
     found = sources()
 
     assert {source.text for source in found} == {
