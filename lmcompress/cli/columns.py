@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 @click.argument("table", metavar="TABLE")
 @click.option(
     "-c", "--columns", metavar="NAMES", multiple=True,
-    help="Columns of text or bytes, such as title,text; repeatable. To decompress, all that are compressed, "
-    "unless you name some.",
+    help="Columns of text or bytes, such as title,text; repeatable. To decompress, all that are "
+    "compressed, unless you name some.",
 )  # fmt: skip
 @click.option(
     "-o", "--output", metavar="OUT.parquet",
