@@ -113,17 +113,19 @@ def _salvage(
     progress: Progress | None,
 ) -> int:  # fmt: skip
     from lmcompress.codec.salvage import salvage_stream
+    from lmcompress.format.wire import OR_SALVAGE
 
     _require_file(source, "--salvage")
     found = salvage_stream(source, sink, config, model, progress)
-    if found.gaps and not found.raw_bytes:
-        raise CorruptFrameError(f"nothing of it is whole: {found.gaps[0].reason}")
-    for gap in found.gaps:
+    reasons = [gap.reason.replace(OR_SALVAGE, "") for gap in found.gaps]
+    if reasons and not found.raw_bytes:
+        raise CorruptFrameError(f"nothing of it is whole: {reasons[0]}")
+    for gap, reason in zip(found.gaps, reasons, strict=True):
         end = "the end" if gap.raw_end is None else f"{gap.raw_end:,}"
         lost = f"bytes from {gap.raw_start:,} to {end} are missing"
         if gap.raw_start == gap.raw_end:
             lost = f"no bytes are missing at {end}, but something is damaged"
-        losses.append(f"{lost}: {gap.reason}")
+        losses.append(f"{lost}: {reason}")
     return found.raw_bytes
 
 

@@ -16,6 +16,8 @@ MAX_VARINT = 2**63 - 1
 MAX_VARINT_BYTES = 9
 PIECE_BYTES = 1 << 20
 """The most that one read asks for, whatever size the data declares."""
+OR_SALVAGE = ", or write what is whole with `lmcompress decompress --salvage`"
+"""The end of an error's advice; who salvages already leaves it out."""
 
 
 def encode_varint(value: int) -> bytes:
@@ -170,5 +172,5 @@ def require_crc32(found: int, expected: int, what: str) -> None:
     if found != expected:
         raise CorruptFrameError(
             f"{what} is damaged: found CRC-32 {found:08x}, expected {expected:08x}: "
-            "get the file again, or write what is whole with `lmcompress decompress --salvage`"
+            f"get the file again{OR_SALVAGE}"
         )

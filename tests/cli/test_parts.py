@@ -65,6 +65,7 @@ def test_salvage_writes_what_is_whole_and_says_what_is_missing(run: Run, compres
 
     assert result.code == 3
     assert "a.lmc: bytes from 200 to 300 are missing: the payload" in result.stderr
+    assert result.stderr.endswith(": get the file again\n")  # without advice to salvage it
     assert Path("a").read_bytes() == TEXT[:200] + TEXT[300:]
 
 
