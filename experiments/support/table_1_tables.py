@@ -121,8 +121,14 @@ def derived_texts(records: Sequence[Record], chunks: Sequence[Row] = ()) -> dict
     """Returns the text files made from the records and the rows of chunks, by name."""
     shown = current(records)
     lines = [*lines_of(records, chunks), *published_lines()]
-    raw = [_raw_row(line) for whole in (False, True) for line in lines if line.is_chunked == whole]
-    adjusted = [_adjusted_row(line) for line in lines if line.num_parameters]
+    largest = _largest(shown)
+    raw = [
+        _head(line) | _cells(line, line.rates, largest)
+        for whole in (False, True)
+        for line in lines
+        if line.is_chunked == whole
+    ]
+    adjusted = [_adjusted_row(line, largest) for line in lines if line.num_parameters]
     tables = [
         markdown_of(raw, f"## Raw compression rate\n\n{_raw_note(shown)}"),
         markdown_of(adjusted, f"## Adjusted compression rate\n\n{_ADJUSTED_NOTE}"),
@@ -130,16 +136,24 @@ def derived_texts(records: Sequence[Record], chunks: Sequence[Row] = ()) -> dict
     return {"summary.csv": csv_text(map(dataclasses.asdict, shown)), "table.md": "\n".join(tables)}
 
 
-def _raw_row(line: Line) -> dict[str, Any]:
-    return _head(line) | _cells(line, line.rates)
+def _largest(records: Sequence[Record]) -> dict[str, Record]:
+    """Returns a record of the largest sample of each modality."""
+    by_size = sorted(records, key=lambda record: record.raw_bytes)
+    return {modalities.modality_of(record.corpus): record for record in by_size}
 
 
-def _cells(line: Line, rates: dict[str, float]) -> dict[str, str | None]:
-    """Returns rates in percent by modality, those without a file marked."""
+def _cells(
+    line: Line, rates: dict[str, float], largest: dict[str, Record]
+) -> dict[str, str | None]:
+    """Returns rates in percent by modality; marked, if they have no file, or a smaller sample."""
     cells: dict[str, str | None] = dict.fromkeys(COLUMNS)
     for name, found in rates.items():
         error = f" ± {100 * line.half_widths[name]:.1f}" if name in line.half_widths else ""
-        cells[name] = f"{100 * found:,.1f}{error}{_SCORED if name in line.scored else ''}"
+        mark = _SCORED if name in line.scored else ""
+        size = line.raw_bytes.get(name)
+        if size is not None and size < largest[name].raw_bytes:
+            mark += f" ({size >> 10} KiB)"
+        cells[name] = f"{100 * found:,.1f}{error}{mark}"
     return cells
 
 
@@ -151,14 +165,14 @@ def _head(line: Line) -> dict[str, Any]:
     }
 
 
-def _adjusted_row(line: Line) -> dict[str, Any]:
+def _adjusted_row(line: Line, largest: dict[str, Record]) -> dict[str, Any]:
     added = adjusted_compression_rate(0, line.half_precision_bytes, PROJECTED_BYTES)
     ours = {name: found + added for name, found in line.rates.items()}
     shown = line.adjusted if line.is_published else ours
     return {
         **_head(line),
         "source": "published" if line.is_published else "projected",
-        **_cells(line, shown),
+        **_cells(line, shown, largest),
     }
 
 
@@ -181,17 +195,13 @@ def _raw_note(records: Sequence[Record]) -> str:
 
 
 def _samples_note(records: Sequence[Record]) -> str:
-    """Returns what was read: the largest sample of each modality, and who read only its front."""
-    by_size = sorted(records, key=lambda record: record.raw_bytes)
-    largest = {modalities.modality_of(record.corpus): record for record in by_size}
+    """Returns what was read, in words."""
+    largest = _largest(records)
     named = ", ".join(f"{name} {largest[name].corpus}" for name in COLUMNS if name in largest)
-    fronts: dict[int, dict[str, None]] = {}
-    for record in by_size:
-        if record.raw_bytes < largest[modalities.modality_of(record.corpus)].raw_bytes:
-            names = fronts.setdefault(record.raw_bytes, {})
-            names[record.codec.partition(" (")[0]] = None
-    small = [f"{', '.join(names)} the first {size:,}" for size, names in fronts.items()]
-    return "; ".join([f"Samples (corpus@offset+bytes): {named}", *small]) + "."
+    return (
+        f"Samples (corpus@offset+bytes): {named}. A cell with a size of its own is of the front of "
+        "that sample, so compare it only with others of that size."
+    )
 
 
 _ADJUSTED_NOTE = (

@@ -223,4 +223,6 @@ def test_a_large_model_reads_the_front_of_the_sample(
     assert [record.raw_bytes for record in current(records)] == [3 * CHUNK_BYTES]
     assert "random pcg64@0+6144." in derived_texts(records)["table.md"]
     whole = make_record("gzip-9", sample.name, 6144, raw_bytes=6144)
-    assert "; tiny the first 4,096." in derived_texts([whole, records[1]])["table.md"]
+    table = derived_texts([whole, records[1]])["table.md"]
+    assert "(scored) (4 KiB) |" in table
+    assert "| gzip-9 | none | measured | – | – | – | – | 100.0 |" in table  # noqa: RUF001
