@@ -13,6 +13,7 @@ training.
 from __future__ import annotations
 
 import base64
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -145,7 +146,8 @@ def run(folder: Path, *, quick: bool) -> None:
 def current(rows: Sequence[Row]) -> list[Row]:
     """Returns the last row of each source and piece, of the newest version of a source.
 
-    Codecs come first, then the ladder by size, then the default model.
+    Pieces count that all sources of their modality have continued. Codecs come first, then the
+    ladder by size, then the default model.
     """
     newest = {row["source"]: row["version"] for row in rows}
     found = {
@@ -153,8 +155,18 @@ def current(rows: Sequence[Row]) -> list[Row]:
         for row in rows
         if row["version"] == newest[row["source"]]
     }
+    sources: dict[str, set[str]] = {}
+    for source, modality, _ in found:
+        sources.setdefault(modality, set()).add(source)
+    shared = [
+        row
+        for row in found.values()
+        if all(
+            (source, row["modality"], row["item"]) in found for source in sources[row["modality"]]
+        )
+    ]
     place = {name: i for i, name in enumerate(MODELS)}
-    return sorted(found.values(), key=lambda row: place.get(row["source"].split()[0], -1))
+    return sorted(shared, key=lambda row: place.get(row["source"].split()[0], -1))
 
 
 def table(rows: Sequence[Row]) -> list[Row]:
@@ -184,12 +196,14 @@ def _mean(bits: Sequence[float]) -> str:
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the text files made from the records, by name."""
     rows = current(rows)
-    pieces = 1 + max(row["item"] for row in rows)
+    pieces = {(row["modality"], row["item"]) for row in rows}
+    counts = collections.Counter(modality for modality, _ in pieces)
+    shown = ", ".join(f"{modality} {counts[modality]}" for modality in CODECS)
     note = (
         "Bits per byte that each source gives to the true bytes in the places where it draws its "
-        f"own: the mean over {pieces} pieces of 2,048 bytes of each modality, ± half of its 95 % "
-        "interval (bootstrap over the pieces). Code lengths, no files. A classical codec's length "
-        "is whole bytes, so its distribution has steps of a factor 256."
+        f"own: the mean over pieces of 2,048 bytes ({shown}), ± half of its 95 % interval if there "
+        "are several (bootstrap over the pieces). Code lengths, no files. A classical codec's "
+        "length is whole bytes, so its distribution has steps of a factor 256."
     )
     flat = [{k: v for k, v in row.items() if k not in ("piece", "made")} for row in rows]
     return {"summary.csv": csv_text(flat), "table.md": markdown_of(table(rows), note)}

@@ -144,3 +144,13 @@ def test_figure_3_goes_on_after_a_kill_in_the_middle_of_a_line(
     rows = read_rows(path)
     assert [row["item"] for row in rows] == [0, 1, 2]
     assert path.read_bytes()[: len(before) // 2] == before[: len(before) // 2]
+
+
+def test_figure_3_counts_the_pieces_that_all_sources_have_continued() -> None:
+    def row(source: str, item: int, version: str = "2") -> dict[str, object]:
+        return {"source": source, "version": version, "modality": "text", "item": item}
+
+    whole = [row(source, 0) for source in ("gzip-9", "ladder-50k")]
+    rows = [row("gzip-9", 1, "1"), *whole, row("gzip-9", 2), row("ladder-50k", 1)]
+
+    assert figure_3.current(rows) == whole
