@@ -31,7 +31,8 @@ class Setting:
 class Limits:
     """The most that a case may take: CPU seconds, since others may use the machine too."""
 
-    seconds: float = 10.0
+    seconds: float = 30.0
+    """A model of a shape of its own has its kernels compiled, which takes some ten."""
     num_bytes: int = 128 * MIB
     """Growth of the process's peak memory."""
 
