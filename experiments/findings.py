@@ -18,7 +18,7 @@ import click
 from experiments import figure_2, figure_4, table_1, table_2
 from experiments.support import modalities, paper, table_1_intervals
 from experiments.support.records import RESULTS, Row, result_folder
-from experiments.support.table_1_intervals import is_clearly_less
+from experiments.support.table_1_intervals import is_clearly_less, num_shared
 from experiments.support.table_1_tables import Line, lines_of, published_lines
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress.benchmark.records import Record, read_jsonl, read_rows
@@ -119,7 +119,8 @@ def _clear_steps(rows: Sequence[Line], name: str, chunks: Sequence[Row]) -> str:
         return ""
     steps = list(itertools.pairwise(row.compressor for row in rows))
     clear = sum(is_clearly_less(mine, large, small) for small, large in steps)
-    return f" ({clear} of {len(steps)} steps clear at 95 %)"
+    counts = sorted(num_shared(mine, *step) for step in steps)
+    return f" ({clear} of {len(steps)} steps clear at 95 %, each on {_range(counts)} chunks)"
 
 
 def turns_up(records: Sequence[Record]) -> Row:

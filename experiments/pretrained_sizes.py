@@ -136,7 +136,7 @@ def table(rows: Sequence[Row], families: Sequence[str], texts: Sequence[str]) ->
     for family in families:
         for published in FAMILIES[family]:
             mine = {row["corpus"]: row for row in rows if row["name"] == published.name}
-            if mine.keys() < set(texts):
+            if not mine.keys() >= set(texts):
                 continue
             lines.append(
                 {
@@ -160,7 +160,7 @@ def note(lines: Sequence[Row], families: Sequence[str]) -> str:
     if not missing:
         return NOTE
     return (
-        f"{NOTE} Not measured, since they could not be fetched where this was run: "
+        f"{NOTE} Not measured, as a rule because they could not be fetched where this was run: "
         f"{', '.join(missing)}. With a network, the same command adds them."
     )
 

@@ -89,9 +89,13 @@ def is_clearly_less(rows: Sequence[Row], small: str, large: str) -> bool:
       small: Name of the compressor that should be the better one.
       large: Name of the other.
     """
-    bits = [_longest(rows, name) for name in (small, large)]
-    shared = min(map(len, bits))
+    bits, shared = [_longest(rows, name) for name in (small, large)], num_shared(rows, small, large)
     return interval(bits[0][:shared], bits[1][:shared])[1] < 1
+
+
+def num_shared(rows: Sequence[Row], *names: str) -> int:
+    """Returns how many chunks all of these compressors have, in rows of one modality."""
+    return min(len(_longest(rows, name)) for name in names)
 
 
 def _longest(rows: Sequence[Row], name: str) -> list[float]:

@@ -23,6 +23,7 @@ from experiments import (
     ladder_table,
     mix_shift,
     pretrained,
+    pretrained_sizes,
     pretrained_whole,
     speed,
     step_profile,
@@ -269,3 +270,17 @@ def test_every_call_of_a_step_with_ngrams_is_a_part() -> None:
     parts = {step_profile.part_of(call, model.attend) for call in plan.calls}
 
     assert {"embedding", "attention"} <= parts
+
+
+def test_a_model_that_was_not_measured_on_all_texts_is_named_in_the_note() -> None:
+    texts = ("a", "b")
+    whole, part, *_ = pretrained_sizes.FAMILIES["ladder"]
+    figures = {"raw bytes": 8, "compressed bytes": 2, "compress s": 1, "decompress s": 1}
+    measured = [(whole, "a"), (whole, "b"), (part, "a")]
+    rows = [{"name": m.name, "corpus": text, "parameters": 7, **figures} for m, text in measured]
+
+    lines = pretrained_sizes.table(rows, ["ladder"], texts)
+
+    assert [(line["model"], line["all"], line["seconds"]) for line in lines] == [(whole.name, 2, 4)]
+    assert part.name in pretrained_sizes.note(lines, ["ladder"])
+    assert whole.name not in pretrained_sizes.note(lines, ["ladder"])

@@ -61,7 +61,7 @@ def test_steps_count_as_clear_chunk_by_chunk() -> None:
 
     found = findings.falls_with_size(ladder(TEXT, FALLING) + ladder(EXTRACT, FALLING), chunks)
 
-    assert "(3 of 4 steps clear at 95 %); extract" in found["measured"]
+    assert "(3 of 4 steps clear at 95 %, each on 32 chunks); extract" in found["measured"]
     assert found["measured"].count("steps") == 1
 
 

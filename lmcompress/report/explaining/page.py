@@ -49,7 +49,7 @@ SPEAKERS_SAY = {
 
 
 def check_input(raw: bytes, name: str) -> None:
-    """Raises LmcompressError if there is no page for so many bytes; name is their file's."""
+    """Raises LmcompressError if the file called `name` is empty, or too large for a page."""
     if not raw:
         raise LmcompressError(f"{name} is empty: there is nothing to explain")
     if len(raw) > MAX_BYTES:
