@@ -19,12 +19,13 @@ from typing import Any
 import click
 
 import lmcompress
+from experiments.support.codec_rows import MODELS
 from experiments.support.records import result_folder, write_records
 from experiments.support.tables import write_table
 from lmcompress import CodecConfig, Prompt, corpora
 from lmcompress.benchmark.harness import payload_bytes
 from lmcompress.metrics import bits_per_byte
-from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
+from lmcompress.models.store import NO_MODEL, Model, load_model
 
 NAME = "prompt_records"
 TESTED = 60
@@ -34,6 +35,8 @@ KINDS = {
     "Linux log, 20 lines": "logs/Linux_2k.log",
     "Apache log, 20 lines": "logs/Apache_2k.log",
 }
+NAMES = {NO_MODEL: "stage alone", **{name: name for name in MODELS}}
+"""Of the models that are compared, as the table has them."""
 Coder = tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]
 
 
@@ -68,12 +71,12 @@ def model_coder(model: Model, prompt: bytes | None, *, compact: bool) -> Coder:
 
 def coders(prompt: bytes) -> dict[str, Coder]:
     """Returns what is compared, by name."""
-    default, none = load_model(DEFAULT_MODEL), load_model(NO_MODEL)
     found = {"zstd-22": zstd_coder(None), "zstd-22, dictionary": zstd_coder(prompt)}
     for known, what in ((None, ""), (prompt, ", prompt")):
-        for name, model in (("stage alone", none), (DEFAULT_MODEL, default)):
-            found[f"{name}{what}"] = model_coder(model, known, compact=False)
-            found[f"{name}{what}, compact"] = model_coder(model, known, compact=True)
+        for model, name in NAMES.items():
+            for compact, how in ((False, ""), (True, ", compact")):
+                coder = model_coder(load_model(model), known, compact=compact)
+                found[f"{name}{what}{how}"] = coder
     return found
 
 
@@ -117,9 +120,16 @@ def main(quick: bool) -> None:
         for kind in kinds:
             found = records_of(KINDS[kind])
             rows += measure(kind, found[:15] if quick else found, 5 if quick else TESTED)
-        more = {"fingerprint": load_model(DEFAULT_MODEL).fingerprint.hex()}
+        prints = {shown: load_model(name).fingerprint.hex() for name, shown in NAMES.items()}
         hashes = {kind: hashlib.sha256(corpora.load(KINDS[kind])).hexdigest() for kind in kinds}
-        records = [{**row, **more, "corpus_sha256": hashes[row["kind"]]} for row in rows]
+        records = [
+            {
+                **row,
+                "fingerprint": prints.get(row["coder"].split(",")[0], ""),
+                "corpus_sha256": hashes[row["kind"]],
+            }
+            for row in rows
+        ]
         write_records(NAME, records, folder)
         note = "Each small file compressed on its own, decompressed and compared; headers included."
         write_table(rows, folder, note)

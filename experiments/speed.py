@@ -49,6 +49,8 @@ CORPUS = "text/wikitext-2-test.txt"
 OUR_NAMES = {
     (speed_codecs.DEFAULT, "compress"): "encode",
     (speed_codecs.DEFAULT, "decompress"): "decode",
+    (speed_codecs.FASTER, "compress"): f"encode, {speed_codecs.FASTER}",
+    (speed_codecs.FASTER, "decompress"): f"decode, {speed_codecs.FASTER}",
     (speed_codecs.STAGE, "compress"): "encode, stage alone",
     (speed_codecs.STAGE, "decompress"): "decode, stage alone",
 }

@@ -72,6 +72,8 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "compress 10 kB": [*compress, str(larger)],
         "decompress 1 kB": [*decompress, f"{small}.lmc"],
         "decompress 10 kB": [*decompress, f"{larger}.lmc"],
+        "compress 1 kB, -m lmc-5m": [*compress, "-m", "lmc-5m", "-o", f"{small}.5m", str(small)],
+        "decompress 1 kB, -m lmc-5m": [*decompress, "-o", f"{small}.out", f"{small}.5m"],
         "compress 1 kB, -m none": [*compress, "-m", "none", "-o", f"{small}.none", str(small)],
     }
 

@@ -24,8 +24,9 @@ from lmcompress.benchmark.protocol import Codec
 Timed = Callable[[], tuple[float, int]]
 """Does some work; returns seconds and bytes."""
 DEFAULT = "default model"
+FASTER = "lmc-5m"
 STAGE = "adaptive stage alone"
-OURS = (DEFAULT, STAGE)
+OURS = (DEFAULT, FASTER, STAGE)
 _STATUS = Path("/proc/self/status")
 
 
@@ -36,7 +37,7 @@ def codec_named(name: str) -> Codec:
     from lmcompress.benchmark.harness import ModelCodec
     from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 
-    return ModelCodec(load_model(DEFAULT_MODEL if name == DEFAULT else NO_MODEL))
+    return ModelCodec(load_model({DEFAULT: DEFAULT_MODEL, STAGE: NO_MODEL}.get(name, name)))
 
 
 def names() -> list[str]:

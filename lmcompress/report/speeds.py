@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from lmcompress.benchmark import classical
 from lmcompress.benchmark.records import Record, latest
 from lmcompress.errors import LmcompressError
 from lmcompress.metrics import bits_per_byte
@@ -36,7 +37,7 @@ class Speed:
 
 @dataclasses.dataclass(frozen=True)
 class Speeds:
-    """What one run of the experiment `speed` measured, and where."""
+    """What one run of the experiment `speed` measured, on one machine."""
 
     rows: Sequence[Speed]
     corpus: str
@@ -70,16 +71,17 @@ def _of_codec(rows: Sequence[Record]) -> Speed:
 
 
 def speeds_of_rows(rows: Iterable[Row]) -> Speeds:
-    """Returns the newest run of the experiment `speed` in which classical codecs were timed too.
+    """Returns the run of the experiment `speed` on the machine where the default model is fastest.
 
     Raises:
-      LmcompressError: If there is none.
+      LmcompressError: If codecs were not timed in any run.
     """
     timed = [row for row in rows if "codec" in row]
-    if not timed:
+    ours = [row for row in timed if row["codec"] == _DEFAULT_IN_SPEED]
+    if not ours:
         raise LmcompressError("no speeds of codecs: run python -m experiments.speed")
-    newest = max(row["run_id"] for row in timed)
-    rows = [row for row in timed if row["run_id"] == newest]
+    fastest = max(ours, key=lambda row: float(row["kB/s"]))
+    rows = [row for row in timed if row["run_id"] == fastest["run_id"]]
     codecs = dict.fromkeys(row["codec"] for row in rows)
     first = rows[0]
     return Speeds(
@@ -95,7 +97,7 @@ def _of_rows(codec: str, rows: Sequence[Row]) -> Speed:
     speeds = {row["action"]: row["kB/s"] for row in rows}
     rate = bits_per_byte(rows[0]["compressed_bytes"], rows[0]["raw_bytes"])
     name = DEFAULT_MODEL if codec == _DEFAULT_IN_SPEED else codec
-    is_ours = codec in (_DEFAULT_IN_SPEED, STAGE)
+    is_ours = codec not in classical.names()
     return Speed(name, rate, speeds["compress"], speeds["decompress"], is_ours)
 
 
