@@ -32,6 +32,7 @@ from lmcompress.cli.options import (
 from lmcompress.cli.parts import ByteRange, Decompress, decompress_of, part_options
 from lmcompress.cli.progress import byte_progress, is_stderr_terminal, say
 from lmcompress.cli.streams import (
+    STANDARD,
     input_bytes,
     input_state,
     open_input,
@@ -88,7 +89,11 @@ def decompress(
                 open_output(job.target, source=job.name, force=force, sync=sync) as sink,
             ):
                 state = input_state(source)
-                _decompress(job.name, source, sink, config, model_override, write, quiet=quiet)
+                found = _decompress(
+                    job.name, source, sink, config, model_override, write, quiet=quiet
+                )
+            where = "" if job.target == STANDARD else f", in {click.format_filename(job.target)}"
+            say(f"{found}{where}", quiet=quiet)
             if remove:
                 remove_input(job.name, state)
         while losses:
@@ -120,18 +125,20 @@ def test(
     for name in listed(files, has_suffix, recursive, errors):
         with errors.reported(name), open_input(name) as source:
             write, sink = decompress_with(cluster, decompress_stream), _Discard()
-            _decompress(name, source, sink, config, model_override, write, quiet=quiet)
+            found = _decompress(name, source, sink, config, model_override, write, quiet=quiet)
+            say(found, quiet=quiet)
     return errors.exit_code
 
 
 def _decompress(
     name: str, source: BinaryIO, sink: BinaryIO, config: CodecConfig, model_override: str | None,
     write: Decompress, *, quiet: bool,
-) -> None:  # fmt: skip
+) -> str:  # fmt: skip
+    """Returns what there is to say of a file that was decompressed and checked."""
     total = None if quiet or not is_stderr_terminal() else _declared_raw_bytes(source)
     with byte_progress(name, total, quiet=quiet) as progress:
         raw_bytes = write(source, sink, config, model_override, progress)
-    say(f"{click.format_filename(name)}: {raw_bytes} bytes, checked", quiet=quiet)
+    return f"{click.format_filename(name)}: {raw_bytes} bytes, checked"
 
 
 def _declared_raw_bytes(source: BinaryIO) -> int | None:

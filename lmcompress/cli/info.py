@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lmcompress.cli.errors import FileErrors, shown
+from lmcompress.cli.files import has_suffix, listed, recursive_option
 from lmcompress.cli.info_table import table
 from lmcompress.cli.options import files_or_stdin_argument, json_option
 from lmcompress.cli.streams import open_input
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     short_help="Show what is in FILE.lmc.", epilog="Example: lmcompress info book.txt.lmc --json"
 )
 @files_or_stdin_argument
+@recursive_option
 @click.option("--table", "as_table", is_flag=True, help="A line for each FILE, even if it is one.")
 @json_option
-def info(files: tuple[str, ...], as_table: bool, as_json: bool) -> int:
+def info(files: tuple[str, ...], recursive: bool, as_table: bool, as_json: bool) -> int:
     """Show the header, segments, model, sizes and rates of FILE.lmc. With - as FILE, read stdin.
 
     Several FILEs are shown as a table, with their total. With --json, one FILE gives an object,
@@ -35,16 +37,16 @@ def info(files: tuple[str, ...], as_table: bool, as_json: bool) -> int:
     from lmcompress.api.info import info as describe
 
     errors, described = FileErrors(), []
-    for file in files:
+    for file in listed(files, has_suffix, recursive, errors):
         with errors.reported(file), open_input(file) as source:
             described.append((file, describe(source)))
+    are_many = recursive or len(files) > 1
     if as_json:
         rows = [{"name": file, **dataclasses.asdict(found)} for file, found in described]
-        if rows or len(files) > 1:
-            click.echo(json.dumps(rows if len(files) > 1 else rows[0], indent=2))
+        if rows or are_many:
+            click.echo(json.dumps(rows if are_many else rows[0], indent=2))
     elif described:
-        is_table = as_table or len(files) > 1
-        click.echo(table(described) if is_table else _text(*described[0]))
+        click.echo(table(described) if as_table or are_many else _text(*described[0]))
     return errors.exit_code
 
 

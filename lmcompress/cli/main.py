@@ -29,6 +29,7 @@ from lmcompress.cli.explain import explain
 from lmcompress.cli.fetch import fetch
 from lmcompress.cli.info import info
 from lmcompress.cli.models import models
+from lmcompress.cli.options import verbose_option
 from lmcompress.cli.prove import prove
 from lmcompress.cli.report import report
 from lmcompress.cli.reproduce import reproduce
@@ -74,23 +75,21 @@ class _Commands(click.Group):
 @click.version_option(
     __version__, "-V", "--version", prog_name="lmcompress", message="%(prog)s %(version)s"
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log more, with tracebacks of errors.")
-def lmcompress(verbose: bool) -> None:
+@verbose_option
+def lmcompress() -> None:
     """Compress files losslessly with language models whose arithmetic is exact.
 
     COMMAND may be left out, as with gzip, xz and zstd: FILE and -z compress, -d decompresses, -t
     tests, -l lists; without a FILE, stdin is read and stdout written. Options of the command come
     before or after FILE, as in lmcompress -9 -c FILE or tar -I lmcompress -xf FILE.tar.lmc.
     """
-    if verbose:
-        _log.setLevel(logging.DEBUG)
 
 
 for _command in (
     compress, decompress, test, info, score, columns, explain, prove, models, fetch, train,
     train_tokenizer, bench, demo, reproduce, report, completion,
 ):  # fmt: skip
-    lmcompress.add_command(_command)
+    lmcompress.add_command(verbose_option(_command))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

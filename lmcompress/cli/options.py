@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,21 @@ files_argument = click.argument(
 )  # fmt: skip
 files_or_stdin_argument = click.argument(
     "files", nargs=-1, metavar="[FILE]...", callback=_named_or_stdin, shell_complete=complete_files
+)
+
+
+def _log_more(_ctx: click.Context, _param: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted:
+        logging.getLogger("lmcompress").setLevel(logging.DEBUG)  # which `main` sets back
+
+
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_log_more,
+    help="Print result lines even if stderr is no terminal, a log, and tracebacks of errors.",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no result line.")
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import sys
 from collections.abc import Callable, Iterator
 
 import click
+
+_log = logging.getLogger(__name__)
 
 
 def is_stderr_terminal() -> bool:
@@ -70,6 +73,6 @@ def _tell_once() -> None:
 
 
 def say(line: str, *, quiet: bool) -> None:
-    """Prints a result line to stderr, if it is a terminal."""
-    if not quiet and is_stderr_terminal():
+    """Prints a result line to stderr, if it is a terminal or -v was given."""
+    if not quiet and (is_stderr_terminal() or _log.isEnabledFor(logging.DEBUG)):
         click.echo(line, err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from lmcompress.cluster.job import (
 from lmcompress.codec import scoring
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.decoder import Encoded, SegmentDecoder
+from lmcompress.columns.cells import Batch, CellWork, each_cell
 from lmcompress.errors import ModelNotFoundError
 from lmcompress.models.store import Model, load_model_of
 
@@ -49,12 +49,12 @@ def score(job: Job, files: _Files, raw: bytes) -> tuple[str, scoring.Score]:
     return node_id(), scoring.score(raw, proven_model(job, files[0]), job.config)
 
 
-def each_column(
-    job: Job, files: _Files, work: Callable[..., Any], columns: list[list[Any]]
-) -> tuple[str, list[Any]]:
-    """Returns the node, and `work(cells, model, config)` of the cells of each column."""
+def each_cell_of(
+    job: Job, files: _Files, work: CellWork, batch: Batch
+) -> tuple[str, list[list[Any]]]:
+    """Returns the node, and what `columns.cells.each_cell` makes of a batch."""
     model = proven_model(job, files[0])
-    return node_id(), [work(cells, model, job.config) for cells in columns]
+    return node_id(), each_cell(work, batch, model, job.config)
 
 
 def decompress(config: CodecConfig, files: _Files, encoded: Encoded) -> tuple[str, bytes]:

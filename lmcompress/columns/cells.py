@@ -3,17 +3,56 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from lmcompress.api import one_shot
 from lmcompress.codec.config import CodecConfig
 from lmcompress.errors import LmcompressError
 from lmcompress.format.header import MAX_SEGMENT_BYTES
+from lmcompress.format.wire import OR_SALVAGE
 from lmcompress.models.store import AnyModel
 
-CellWork = Callable[[Sequence[Any], AnyModel, CodecConfig], list[Any]]
-"""Maps the cells of a column (text, bytes or None) to one result each."""
+CellWork = Callable[[bytes, AnyModel, CodecConfig], Any]
+"""What is made of the bytes of a cell."""
+
+
+class Batch(NamedTuple):
+    """Consecutive records of a table, with the columns that are worked on."""
+
+    columns: Mapping[str, Sequence[Any]]
+    """Name -> cells: text, bytes or None."""
+    first: int | None = None
+    """Which record of the table is the first one, counted from 0; None if nobody knows."""
+
+
+def each_cell(
+    work: CellWork, batch: Batch, model: AnyModel, config: CodecConfig
+) -> list[list[Any]]:
+    """Returns what the work makes of each cell, column by column; None stays None.
+
+    Raises:
+      LmcompressError: Names column and record.
+    """
+    found: list[list[Any]] = []
+    for name, cells in batch.columns.items():
+        found.append([])
+        for number, cell in enumerate(cells):
+            try:
+                made = None if cell is None else work(raw_of(cell), model, config)
+            except LmcompressError as exc:
+                reason = str(exc).replace(OR_SALVAGE, "")  # which takes a file
+                raise LmcompressError(
+                    f"column {name!r}, {_place(batch, number)}: {reason}"
+                ) from exc
+            found[-1].append(made)
+    return found
+
+
+def _place(batch: Batch, number: int) -> str:
+    if batch.first is None:
+        return f"record {number + 1} of its batch"
+    return f"record {batch.first + number + 1}"
 
 
 def raw_of(cell: Any) -> bytes:
@@ -25,25 +64,17 @@ def raw_of(cell: Any) -> bytes:
     raise LmcompressError(f"found a cell of type {type(cell).__name__}, expected text or bytes")
 
 
-def compress_cells(
-    cells: Sequence[Any], model: AnyModel, config: CodecConfig
-) -> list[bytes | None]:
-    """Returns each cell as a compact frame; None stays None."""
+def compress_cell(raw: bytes, model: AnyModel, config: CodecConfig) -> bytes:
+    """Returns a compact frame of one segment."""
     config = dataclasses.replace(config, compact=True, segment_bytes=MAX_SEGMENT_BYTES)
-    return [None if c is None else one_shot.compress(raw_of(c), model, config) for c in cells]
+    return one_shot.compress(raw, model, config)
 
 
-def decompress_cells(
-    cells: Sequence[Any], model: AnyModel, config: CodecConfig
-) -> list[bytes | None]:
-    """Inverts `compress_cells`: bytes, also of what was text."""
-    return [None if c is None else one_shot.decompress(raw_of(c), model, config) for c in cells]
+def decompress_cell(frame: bytes, model: AnyModel, config: CodecConfig) -> bytes:
+    """Inverts `compress_cell`."""
+    return one_shot.decompress(frame, model, config)
 
 
-def score_cells(cells: Sequence[Any], model: AnyModel, config: CodecConfig) -> list[float | None]:
-    """Returns the bits of each cell's code, without a header; None stays None."""
-    return [None if cell is None else _code_length(raw_of(cell), model, config) for cell in cells]
-
-
-def _code_length(raw: bytes, model: AnyModel, config: CodecConfig) -> float:
+def score_cell(raw: bytes, model: AnyModel, config: CodecConfig) -> float:
+    """Returns the bits of the code, without a header."""
     return one_shot.score(raw, model, config).quantized_code_length_bits

@@ -15,7 +15,15 @@ from lmcompress.cluster.pool import Pool
 from lmcompress.codec.config import CodecConfig, Progress
 from lmcompress.codec.parallel import in_order
 from lmcompress.codec.session import resolve_threads
-from lmcompress.columns.cells import CellWork, compress_cells, decompress_cells, raw_of, score_cells
+from lmcompress.columns.cells import (
+    Batch,
+    CellWork,
+    compress_cell,
+    decompress_cell,
+    each_cell,
+    raw_of,
+    score_cell,
+)
 from lmcompress.columns.mapping import COMPRESSED, SCORED
 from lmcompress.columns.source import arrow
 from lmcompress.models.store import Model
@@ -55,7 +63,7 @@ class ColumnWork:
     def compressed(self, batches: Iterator[Any], sizes: list[ColumnSize]) -> Iterator[Any]:
         """Yields batches with "text.lmc" for each column "text"; fills in sizes, one a column."""
         sizes += map(ColumnSize, self.columns)
-        for batch, found in self._mapped(compress_cells, batches):
+        for batch, found in self._mapped(compress_cell, batches):
             for size, cells in zip(sizes, found, strict=True):
                 self._count(size, batch, [None if c is None else 8 * len(c) for c in cells])
                 batch = self._with_frames(batch, size.column, cells)
@@ -64,7 +72,7 @@ class ColumnWork:
     def decompressed(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Yields batches with "text" for each column "text.lmc"."""
         stored = dataclasses.replace(self, columns=[f"{c}{COMPRESSED}" for c in self.columns])
-        for batch, found in stored._mapped(decompress_cells, batches):
+        for batch, found in stored._mapped(decompress_cell, batches):
             for column, cells in zip(self.columns, found, strict=True):
                 batch = _with_cells(batch, column, cells)
                 if self.progress:
@@ -74,7 +82,7 @@ class ColumnWork:
     def scored(self, batches: Iterator[Any], sizes: list[ColumnSize]) -> Iterator[Any]:
         """Yields batches with "text.bits" for each column "text"; fills in sizes, one a column."""
         sizes += map(ColumnSize, self.columns)
-        for batch, found in self._mapped(score_cells, batches):
+        for batch, found in self._mapped(score_cell, batches):
             for size, bits in zip(sizes, found, strict=True):
                 self._count(size, batch, bits)
                 field = arrow().field(f"{size.column}{SCORED}", arrow().float64())
@@ -100,11 +108,11 @@ class ColumnWork:
     def _here(self, work: CellWork, batches: Iterator[Any]) -> Iterator[tuple[Any, list[Any]]]:
         config = dataclasses.replace(self.config, threads=1)
 
-        def on_thread(batch: Any, progress: Progress) -> tuple[Any, list[Any]]:
+        def on_thread(task: tuple[Any, Batch], progress: Progress) -> tuple[Any, list[Any]]:
             progress(0)  # stops here if the others have
-            return batch, [work(cells, self.model, config) for cells in self._cells(batch)]
+            return task[0], each_cell(work, task[1], self.model, config)
 
-        return in_order(on_thread, batches, resolve_threads(self.config.threads))
+        return in_order(on_thread, self._tasks(batches), resolve_threads(self.config.threads))
 
     def _on_cluster(self, work: CellWork, batches: Iterator[Any]) -> Iterator[Any]:
         assert self.cluster is not None
@@ -112,12 +120,15 @@ class ColumnWork:
         with connected(self.cluster) as ray:
             pool = Pool(ray)
             files = pool.put(files_of(self.model))
-            tasks = ((b, (job, files, work, self._cells(b))) for b in batches)
-            for batch, _, found in pool.in_order(worker.each_column, tasks):
+            tasks = ((b, (job, files, work, cells)) for b, cells in self._tasks(batches))
+            for batch, _, found in pool.in_order(worker.each_cell_of, tasks):
                 yield batch, found
 
-    def _cells(self, batch: Any) -> list[list[Any]]:
-        return [batch.column(name).to_pylist() for name in self.columns]
+    def _tasks(self, batches: Iterator[Any]) -> Iterator[tuple[Any, Batch]]:
+        first = 0
+        for batch in batches:
+            yield batch, Batch({n: batch.column(n).to_pylist() for n in self.columns}, first)
+            first += batch.num_rows
 
 
 def compressed_columns(schema: Any) -> list[str]:

@@ -241,6 +241,7 @@ def test_file_of_a_missing_model_is_one_line_and_leaves_no_output(
 def test_verbose_shows_where_an_error_came_from(run: Run, tmp_path: Path) -> None:
     argv = ["compress", tmp_path / "none", "-m", "tiny"]
     assert "Traceback" in run("-v", *argv).stderr
+    assert "Traceback" in run(*argv, "-v").stderr
     assert_one_line_error(run(*argv))
     assert logging.getLogger("lmcompress").handlers == []
 

@@ -341,6 +341,29 @@ def test_several_files_are_a_table_with_their_total(
     assert lines[3][5:] == [rates[0], "tiny,none", "total", "of", "2", "files"]
 
 
+@pytest.mark.parametrize("line", ["info -r", "-lr", "-l -r"])
+def test_files_of_a_folder_are_listed(run: Run, tree: Path, line: str) -> None:
+    run("compress", tree / "sub" / "a.txt", *FAST)
+    (tree / "sub" / "old.lmc").unlink()
+
+    result = run(*line.split(), tree)
+
+    assert (result.code, result.stderr) == (0, "")
+    [_, row] = result.stdout.decode().splitlines()
+    assert row.endswith(str(tree / "sub" / "a.txt.lmc"))
+
+
+def test_verbose_says_what_was_written_to_what_is_no_terminal(run: Run, text_file: Path) -> None:
+    frame = text_file.with_name("book.txt.lmc")
+    run("compress", text_file, *FAST)
+
+    told = [run(*line.split(), frame).stderr for line in ("decompress -f", "decompress -fv")]
+    assert told == ["", f"{frame}: {len(TEXT)} bytes, checked, in {text_file}\n"]
+    assert run("test", "-v", frame).stderr == f"{frame}: {len(TEXT)} bytes, checked\n"
+    assert run("-dcv", frame).stderr == f"{frame}: {len(TEXT)} bytes, checked\n"
+    assert run("-v", "decompress", "-fq", frame).stderr == ""
+
+
 def test_json_of_several_files_is_a_list(run: Run, frame_file: Path) -> None:
     [one, two] = json.loads(run("info", "--json", frame_file, frame_file).stdout)
 

@@ -11,7 +11,7 @@ import pytest
 import lmcompress
 from lmcompress import CodecConfig, LmcompressError, Prompt
 from lmcompress.columns import ColumnCompressor, ColumnDecompressor, ColumnScorer
-from lmcompress.columns.cells import compress_cells, decompress_cells
+from lmcompress.columns.cells import compress_cell, decompress_cell
 from lmcompress.columns.source import BATCH_ROWS, check_columns, read_table
 from lmcompress.columns.work import (
     ColumnSize,
@@ -84,9 +84,31 @@ def test_each_record_is_a_file_that_decompress_reads(stored: Path) -> None:
 def test_a_record_may_be_larger_than_a_segment() -> None:
     config = CodecConfig(segment_bytes=10)
 
-    [frame] = compress_cells(["a record of more bytes"], "none", config)
+    frame = compress_cell(b"a record of more bytes", "none", config)
 
-    assert decompress_cells([frame], "none", config) == [b"a record of more bytes"]
+    assert decompress_cell(frame, "none", config) == b"a record of more bytes"
+
+
+def test_a_damaged_record_is_named(stored: Path, tmp_path: Path) -> None:
+    damaged = BATCH_ROWS + 3
+    work = ColumnWork(["text", "title"], load_model("none"), PROMPT)
+    whole = pyarrow.Table.from_batches(work.compressed(read_table(str(stored)).batches, []))
+    cells = whole.column("title.lmc").to_pylist()
+    cells[damaged] = cells[damaged][:-1] + bytes([cells[damaged][-1] ^ 1])
+    place = whole.schema.get_field_index("title.lmc")
+    whole = whole.set_column(place, whole.schema.field(place), [cells])
+    parquet.write_table(whole, tmp_path / "damaged.parquet")
+
+    with pytest.raises(LmcompressError) as found:
+        list(work.decompressed(read_table(str(tmp_path / "damaged.parquet")).batches))
+
+    assert str(found.value).startswith(f"column 'title.lmc', record {damaged + 1}: ")
+    assert "--salvage" not in str(found.value)  # which takes a file
+
+
+def test_a_batch_of_a_mapped_dataset_has_records_of_its_own() -> None:
+    with pytest.raises(LmcompressError, match=r"column 'n', record 2 of its batch: .* type int"):
+        ColumnScorer(["n"], "none")({"n": ["one", 2]})
 
 
 def test_scores_are_those_of_each_record(stored: Path) -> None:
