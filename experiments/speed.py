@@ -31,6 +31,7 @@ from experiments.support.speed_codecs import Timed, coding
 from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig, corpora
 from lmcompress.benchmark.harness import ModelCodec
+from lmcompress.benchmark.provenance import instructions
 from lmcompress.benchmark.records import read_rows
 from lmcompress.codec.predictor import ROWS_PER_THREAD
 from lmcompress.codec.session import resolve_threads
@@ -38,7 +39,7 @@ from lmcompress.gpt.cpu import matmul
 from lmcompress.gpt.network import GPT
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 from lmcompress.report.rate_against_speed import draw_rate_against_speed
-from lmcompress.report.speeds import Speed, labelled, speeds_of_rows
+from lmcompress.report.speeds import Speed, labelled, machine_of, speeds_of_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -223,13 +224,6 @@ def draw(speeds: Sequence[Speed]) -> Figure:
     return figure
 
 
-def instructions() -> str:
-    """Returns the processor's instructions for products of integers."""
-    has = torch.cpu.get_capabilities()
-    names = {"amx_int8": "AMX", "avx512_vnni": "AVX-512 VNNI", "avx2": "AVX2"}
-    return next((name for key, name in names.items() if has.get(key)), "none of its own")
-
-
 def with_others(rows: Sequence[Row], folder: Path) -> list[Row]:
     """Returns new records of this machine, and the folder's of machines with other instructions."""
     before = read_rows(folder / "records.jsonl")
@@ -242,7 +236,7 @@ def tables(rows: Sequence[Row]) -> str:
     for name in dict.fromkeys(row["instructions"] for row in rows):
         mine = [row for row in rows if row["instructions"] == name]
         note = (
-            f"{mine[0]['machine']}, {name}; {mine[0]['threads']} threads, "
+            f"{machine_of(mine[0])}; {mine[0]['threads']} threads, "
             f"{mine[0]['raw_bytes']:,} bytes; medians in turns, models loaded, kernels compiled."
         )
         engine = [

@@ -21,12 +21,12 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.speed import instructions
 from experiments.support.predictions import predictions
 from experiments.support.records import identified, result_folder, write_records
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
+from lmcompress.benchmark.provenance import instructions
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.lanes import LaneLayout, block_steps
 from lmcompress.codec.session import Session

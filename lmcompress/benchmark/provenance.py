@@ -19,6 +19,14 @@ from lmcompress.system.cpus import usable_cpus
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _CODE = ("lmcompress", "experiments", "pyproject.toml")
 """What can change a result; writing results/ must not make the commit look dirty."""
+_CPU_INFO = Path("/proc/cpuinfo")
+_INSTRUCTIONS = {
+    "amx_int8": "AMX",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx2": "AVX2",
+    "asimddp": "NEON sdot",
+}
+"""Linux's name -> ours, the fastest first."""
 
 
 def utc_now() -> str:
@@ -52,21 +60,33 @@ def command_line(argv: Sequence[str]) -> str:
 
 
 def machine_name() -> str:
-    """Returns architecture, CPU model and number of usable CPUs; no host name."""
+    """Returns architecture, CPU model, usable CPUs and instructions for products; no host name."""
     count = usable_cpus()
-    parts = (platform.machine(), _cpu_model(), f"{count} CPU{'s' if count > 1 else ''}")
+    cpus = f"{count} CPU{'s' if count > 1 else ''}"
+    parts = (platform.machine(), _cpu_model(), cpus, instructions())
     return ", ".join(part for part in parts if part)
+
+
+def instructions() -> str:
+    """Returns the best instructions of the processor for products of bytes; "" if unknown."""
+    flags = {*_cpu_info("flags").split(), *_cpu_info("Features").split()}  # on x86-64, on ARM
+    return next((name for flag, name in _INSTRUCTIONS.items() if flag in flags), "")
 
 
 def _cpu_model() -> str:
     if sys.platform == "darwin":
         return _output("sysctl", "-n", "machdep.cpu.brand_string") or ""
+    return _cpu_info("model name") if _CPU_INFO.exists() else platform.processor()
+
+
+def _cpu_info(key: str) -> str:
+    """Returns what Linux says of the first core; "" elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return platform.processor()
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, "")
+        return ""
+    pairs = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in pairs if name.strip() == key), "")
 
 
 def _torch_version() -> str | None:

@@ -88,9 +88,15 @@ def speeds_of_rows(rows: Iterable[Row]) -> Speeds:
         [_of_rows(codec, [row for row in rows if row["codec"] == codec]) for codec in codecs],
         first["corpus"],
         first["raw_bytes"],
-        f"{first['machine']}, {first['instructions']}",
+        machine_of(first),
         first["threads"],
     )
+
+
+def machine_of(row: Row) -> str:
+    """Returns the machine of a record of `speed`, with its instructions, which names have now."""
+    name, instructions = row["machine"], row["instructions"]
+    return name if name.endswith(instructions) else f"{name}, {instructions}"
 
 
 def _of_rows(codec: str, rows: Sequence[Row]) -> Speed:

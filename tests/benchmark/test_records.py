@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lmcompress.benchmark.provenance import command_line, describe_run
+from lmcompress.benchmark import provenance
+from lmcompress.benchmark.provenance import command_line, describe_run, machine_name
 from lmcompress.benchmark.records import (
     append_jsonl,
     csv_text,
@@ -169,6 +170,24 @@ def test_run_info_names_versions_and_no_host():
     assert run.torch_version is not None
     assert "CPU" in run.machine
     assert (run.git_commit is None) == (run.git_dirty is None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "instructions"),
+    [
+        ("flags\t\t: fpu avx2 avx512_vnni amx_int8", "AMX"),
+        ("flags\t\t: fpu avx2 avx512_vnni", "AVX-512 VNNI"),
+        ("flags\t\t: fpu avx2", "AVX2"),
+        ("Features\t: fp asimd asimddp", "NEON sdot"),
+    ],
+)
+def test_a_machine_is_named_with_its_instructions(
+    flags: str, instructions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: A CPU\n{flags}\n\n")
+    monkeypatch.setattr(provenance, "_CPU_INFO", tmp_path / "cpuinfo")
+
+    assert machine_name().endswith(f", {instructions}")
 
 
 def test_runs_have_different_ids():
