@@ -17,8 +17,8 @@ from typing import Any
 import click
 
 from experiments.support.predictions import predictions
-from experiments.support.records import identified, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.records import Row, identified, result_folder, write_results
+from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.adaptive.state import PARTS
@@ -85,7 +85,7 @@ def measure(raw: bytes, model: Model, parts: Sequence[str] = PARTS) -> tuple[Fig
     return bits, seconds
 
 
-def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Returns a row for each part: the growth in bits without it, in percent, by corpus."""
     lines, labels = [], slice_labels(row["corpus"] for row in rows)
     for name in [NOTHING, GPT, STAGE, *PARTS]:
@@ -114,6 +114,11 @@ def microseconds(rows: Sequence[dict[str, Any]], name: str) -> str:
     return f"{statistics.median(times):{'' if name == NOTHING else '+'}.2f}"
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    return {"table.md": markdown_of(table(rows), NOTE)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="Two small files, into results/quick.")
 def main(quick: bool) -> None:
@@ -133,8 +138,7 @@ def main(quick: bool) -> None:
                 }
             )
             click.echo(f"{name} {bits[NOTHING] / len(raw):.4f} bits per byte", err=True)
-        write_records(NAME, identified(rows, model), folder)
-        write_table(table(rows), folder, NOTE)
+        write_results(NAME, identified(rows, model), folder, derived_texts)
 
 
 if __name__ == "__main__":

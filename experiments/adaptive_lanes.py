@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from experiments.support.figures import finished, panels, write_figures
+from experiments.support.figures import finished, panels, write_derived
 from experiments.support.predictions import predictions
 from experiments.support.records import Row, identified, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.benchmark.records import read_rows
@@ -91,6 +91,13 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
     return finished(figure)
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    shown = [{column: row[column] for column in ("corpus", "lanes", *WAYS)} for row in rows]
+    note = "Bits per byte (quantized code length) against the number of lanes."
+    return {"table.md": markdown_of(shown, note)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="One small file, into results/quick.")
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
@@ -101,12 +108,7 @@ def main(quick: bool, derive: bool) -> None:
             names = ("canterbury/fields.c",) if quick else CORPORA
             write_records(NAME, measured(names), folder)
         rows = read_rows(folder / "records.jsonl")
-        write_table(
-            [{column: row[column] for column in ("corpus", "lanes", *WAYS)} for row in rows],
-            folder,
-            "Bits per byte (quantized code length) against the number of lanes.",
-        )
-        write_figures({"lanes": lambda: draw(rows)}, folder)
+        write_derived(folder, derived_texts(rows), {"lanes": lambda: draw(rows)})
 
 
 if __name__ == "__main__":

@@ -10,13 +10,20 @@ stage runs on one thread in any case.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 import click
 
 import lmcompress
 from experiments.support.cpu_time import cpu_timed
-from experiments.support.records import Row, identified, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.records import (
+    Row,
+    identified,
+    result_folder,
+    without_source,
+    write_results,
+)
+from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig, corpora
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 
@@ -27,6 +34,7 @@ WAYS = {
     "GPT and stage": (DEFAULT_MODEL, True),
     "stage alone": (NO_MODEL, True),
 }
+NOTE = "Medians of runs in turns, one thread, processor time."
 _WARM_UP_BYTES = 4096
 """Enough text to load the model and compile its kernels."""
 
@@ -59,6 +67,11 @@ def measure(raw: bytes, repeats: int) -> dict[str, dict[str, float]]:
     }
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    return {"table.md": markdown_of([without_source(row) for row in rows], NOTE)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="One small file, into results/quick.")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1))
@@ -76,8 +89,7 @@ def main(quick: bool, repeats: int) -> None:
                     row[f"{what}, of GPT alone"] = round(speed / found["GPT alone"][what], 3)
                 rows.append(row)
                 click.echo(row, err=True)
-        write_records(NAME, identified(rows, load_model(DEFAULT_MODEL)), folder)
-        write_table(rows, folder, "Medians of runs in turns, one thread, processor time.")
+        write_results(NAME, identified(rows, load_model(DEFAULT_MODEL)), folder, derived_texts)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import io
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,8 +24,8 @@ from unittest import mock
 import click
 
 import lmcompress
-from experiments.support.records import identified, result_folder, write_records
-from experiments.support.tables import markdown_of, write_texts
+from experiments.support.records import Row, identified, result_folder, write_results
+from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.cluster.compress import compress_on_cluster
 from lmcompress.cluster.connection import ray_module
@@ -34,6 +34,7 @@ from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 
 NAME = "cluster"
+COLUMNS = ("way", "seconds", "efficiency", "store MiB", "compressed bytes")
 CORPUS = "enwik/enwik8.head-4150000@3000000"
 RAW_BYTES, QUICK_BYTES = 1 << 20, 1 << 15
 SEGMENT_BYTES, QUICK_SEGMENT = 1 << 16, 1 << 13
@@ -174,6 +175,25 @@ def on_paper(rate: float, overhead: float, size: int, ratio: float) -> str:
     )
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records, and what they mean for a terabyte."""
+    first = rows[0]
+    raw_bytes = int(first["corpus"].rpartition("+")[2])
+    overhead, segment = first["overhead ms"], first["segment_bytes"]
+    ratio = first["compressed bytes"] / raw_bytes
+    papers = [
+        on_paper(raw_bytes / first["seconds"], overhead, bytes_each, ratio)
+        for bytes_each in (segment, 1 << 20, 1 << 24)
+    ]
+    note = (
+        f"{DEFAULT_MODEL}, {raw_bytes:,} bytes of enwik8 in segments of {segment >> 10} KiB. "
+        "Efficiency: seconds of one process, over those of the cluster times its nodes. "
+        f"A segment costs {overhead:.1f} ms besides its work."
+    )
+    shown = [{column: row[column] for column in COLUMNS} for row in rows]
+    return {"table.md": "\n\n".join([markdown_of(shown, note).rstrip(), *papers]) + "\n"}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="32 KiB, into results/quick.")
 def main(quick: bool) -> None:
@@ -183,22 +203,10 @@ def main(quick: bool) -> None:
         raw = corpora.load(f"{CORPUS}+{size}")
         rows = efficiency_rows(raw, segment)
         overhead = overhead_ms(raw[: TINY_SEGMENT * (QUICK_COUNT if quick else TINY_COUNT)])
-        ratio = rows[0]["compressed bytes"] / len(raw)
         about = {"corpus": f"{CORPUS}+{size}", "segment_bytes": segment, "overhead ms": overhead}
         records = identified([{**row, **about} for row in rows], load_model(DEFAULT_MODEL))
-        write_records(NAME, records, folder)
-        papers = [
-            on_paper(len(raw) / rows[0]["seconds"], overhead, bytes_each, ratio)
-            for bytes_each in (segment, 1 << 20, 1 << 24)
-        ]
-        note = (
-            f"{DEFAULT_MODEL}, {len(raw):,} bytes of enwik8 in segments of {segment >> 10} KiB. "
-            "Efficiency: seconds of one process, over those of the cluster times its nodes. "
-            f"A segment costs {overhead:.1f} ms besides its work."
-        )
-        text = "\n\n".join([markdown_of(rows, note).rstrip(), *papers]) + "\n"
-        write_texts({"table.md": text}, folder)
-        click.echo(text)
+        write_results(NAME, records, folder, derived_texts)
+        click.echo((folder / "table.md").read_text("utf-8"))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,20 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 import lmcompress
-from experiments.support.records import identified, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.records import (
+    Row,
+    identified,
+    result_folder,
+    without_source,
+    write_results,
+)
+from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 from lmcompress.system.cpus import usable_cpus
@@ -66,20 +73,23 @@ def row_of(model: str, raw: bytes, cores: int) -> dict[str, Any]:
     return row
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    return {"table.md": markdown_of([without_source(row) for row in rows], NOTE)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="40 kB, into results/quick.")
 def main(quick: bool) -> None:
     """Measures several cores against one."""
     with result_folder(NAME, quick) as folder:
-        rows, records = [], []
+        records = []
         for model, size in (QUICK_BYTES if quick else RAW_BYTES).items():
             raw = corpora.load(f"{CORPUS}+{size}")
             row = row_of(model, raw, max(2, usable_cpus()))
-            rows.append(row)
             records += identified([row], load_model(model))
             click.echo(str(row), err=True)
-        write_records(NAME, records, folder)
-        write_table(rows, folder, NOTE)
+        write_results(NAME, records, folder, derived_texts)
 
 
 if __name__ == "__main__":

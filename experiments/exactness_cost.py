@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -18,8 +19,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from experiments.support.records import Row, identified, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.records import (
+    Row,
+    identified,
+    result_folder,
+    without_source,
+    write_results,
+)
+from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig, corpora
 from lmcompress.codec.scoring import score
 from lmcompress.gpt.network import GPT
@@ -27,6 +34,7 @@ from lmcompress.models.checkpoint import load_network
 from lmcompress.models.store import load_model
 
 NAME = "exactness_cost"
+NOTE = "The float32 network against its exact form, on the same pieces."
 PIECE = 1024
 CORPORA = (
     "canterbury/alice29.txt",
@@ -49,6 +57,11 @@ def float_bits_per_byte(network: GPT, raw: bytes, piece: int = PIECE) -> float:
         )
         nats += loss.item()
     return nats / math.log(2) / rows.size
+
+
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    return {"table.md": markdown_of([without_source(row) for row in rows], NOTE)}
 
 
 @click.command()
@@ -74,8 +87,7 @@ def main(checkpoint: Path) -> None:
             )
             click.echo(json.dumps(row), err=True)
             rows.append(row)
-        write_records(NAME, identified(rows, model), folder)
-        write_table(rows, folder, "The float32 network against its exact form, on the same pieces.")
+        write_results(NAME, identified(rows, model), folder, derived_texts)
 
 
 if __name__ == "__main__":

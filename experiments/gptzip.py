@@ -16,14 +16,15 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 import lmcompress
-from experiments.support.records import identified, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.records import Row, identified, result_folder, write_results
+from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig, corpora
 from lmcompress.codec.session import resolve_threads
 from lmcompress.metrics import bits_per_byte
@@ -83,7 +84,7 @@ def our_row(raw: bytes, model: Model, config: CodecConfig, name: str) -> dict[st
     }
 
 
-def shown(rows: list[dict[str, Any]], raw_bytes: int) -> list[dict[str, Any]]:
+def shown(rows: Sequence[Row], raw_bytes: int) -> list[Row]:
     """Returns the rows of the table: sizes, speeds, and speeds relative to gptzip."""
     table = []
     for row in rows:
@@ -103,6 +104,16 @@ def shown(rows: list[dict[str, Any]], raw_bytes: int) -> list[dict[str, Any]]:
     return table
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    raw_bytes = rows[0]["raw_bytes"]
+    note = (
+        f"The first {raw_bytes:,} bytes of {CORPUS}, model {MODEL}, {rows[-1]['threads']} threads; "
+        "decoded and compared on both sides; models loaded."
+    )
+    return {"table.md": markdown_of(shown(rows, raw_bytes), note)}
+
+
 @click.command()
 @click.option("--raw-bytes", default=RAW_BYTES, show_default=True, type=click.IntRange(min=1))
 def main(raw_bytes: int) -> None:
@@ -117,12 +128,7 @@ def main(raw_bytes: int) -> None:
             rows.append(our_row(raw, model, config, name))
             click.echo(rows[-1], err=True)
         records = [{**row, "corpus": CORPUS, "raw_bytes": len(raw)} for row in rows]
-        write_records(NAME, identified(records, model), folder_out)
-        note = (
-            f"The first {len(raw):,} bytes of {CORPUS}, model {MODEL}, {rows[-1]['threads']} "
-            "threads; decoded and compared on both sides; models loaded."
-        )
-        write_table(shown(rows, len(raw)), folder_out, note)
+        write_results(NAME, identified(records, model), folder_out, derived_texts)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from experiments.support.gpu_networks import NETWORKS
 from experiments.support.gpu_timing import engine_speeds, kernel_times, rooflines
 from experiments.support.measurements import Measure, Measurements
 from experiments.support.records import result_folder
-from experiments.support.tables import write_table
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress import CodecConfig, corpora
 from lmcompress.models.store import DEFAULT_MODEL, folders, load_model
 
@@ -205,7 +205,7 @@ def _write_table(measured: Measurements, folder: Path) -> None:
         f"{about['device']}, PyTorch {about['torch_version']}; thousands of tokens a second, the "
         f"engine alone. Models that made the same files on both devices: {equal}."
     )
-    write_table(rows, folder, note)
+    write_texts({"table.md": markdown_of(rows, note)}, folder)
 
 
 @click.command()

@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 
 from experiments.support.records import RESULTS, Row, provenance, replace_rows, result_folder
-from experiments.support.tables import write_table
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
@@ -100,9 +100,10 @@ def row_of(raw: bytes, model: str, folder: Path) -> Row:
     }
 
 
-def shown(row: Row) -> Row:
-    """Returns the row of the table for a record."""
-    return {column: row[column] for column in COLUMNS}
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    shown = [{column: row[column] for column in COLUMNS} for row in rows]
+    return {"table.md": markdown_of(shown, NOTE)}
 
 
 @click.command()
@@ -136,7 +137,7 @@ def main(quick: bool, models: tuple[str, ...], counts: tuple[int, ...]) -> None:
                 click.echo(str(row), err=True)
                 rows = with_row(read_rows(folder / "records.jsonl"), row)
                 replace_rows(rows, folder / "records.jsonl")
-                write_table([shown(row) for row in rows], folder, NOTE)
+                write_texts(derived_texts(rows), folder)
 
 
 def with_row(rows: Sequence[Row], new: Row) -> list[Row]:

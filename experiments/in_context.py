@@ -22,8 +22,8 @@ import lmcompress
 from experiments.prompt_records import Coder, records_of, zstd_coder
 from experiments.support.figures import BLUE, GREEN, GREY, ORANGE, new_figure, write_figures
 from experiments.support.intervals import interval
-from experiments.support.records import Row, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.records import Row, result_folder, without_source, write_results
+from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig, Prompt, corpora
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
@@ -141,6 +141,11 @@ def draw(rows: Sequence[Row]) -> Figure:
     return figure
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    return {"table.md": markdown_of([without_source(row) for row in rows], NOTE)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="Three records of one kind, into results/quick.")
 def main(quick: bool) -> None:
@@ -158,8 +163,7 @@ def main(quick: bool) -> None:
             }
             for row in rows
         ]
-        write_records(NAME, records, folder)
-        write_table(rows, folder, NOTE)
+        write_results(NAME, records, folder, derived_texts)
         write_figures({"in-context": lambda: draw(rows)}, folder)
 
 

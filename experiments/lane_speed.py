@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments.support.figures import BLACK, PAGE_WIDTH, new_figure, write_figures
+from experiments.support.figures import BLACK, PAGE_WIDTH, new_figure, write_derived
 from experiments.support.records import Row, identified, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, measure
 from lmcompress.benchmark.records import read_rows
@@ -74,6 +74,17 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    corpus = rows[0]["corpus"]
+    note = (
+        f"{corpus}, default model, {rows[0]['threads']} threads; real files, decoded and "
+        f"compared. Automatic: {auto_lanes(int(corpus.rpartition('+')[2]))} lanes."
+    )
+    shown = [{column: row[column] for column in COLUMNS} for row in rows]
+    return {"table.md": markdown_of(shown, note)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="20 kB, up to 4 lanes, into results/quick.")
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
@@ -81,16 +92,10 @@ def main(quick: bool, derive: bool) -> None:
     """Measures bits per byte and speed against the number of lanes."""
     with result_folder(NAME, quick, derive=derive) as folder:
         num_bytes, counts = (QUICK_BYTES, LANES[:3]) if quick else (BYTES, LANES)
-        corpus = f"calgary/book1@0+{num_bytes}"
         if not derive:
-            write_records(NAME, measured(corpus, counts), folder)
+            write_records(NAME, measured(f"calgary/book1@0+{num_bytes}", counts), folder)
         rows = read_rows(folder / "records.jsonl")
-        note = (
-            f"{corpus}, default model, {rows[0]['threads']} threads; real files, decoded and "
-            f"compared. Automatic: {auto_lanes(num_bytes)} lanes."
-        )
-        write_table([{column: row[column] for column in COLUMNS} for row in rows], folder, note)
-        write_figures({"lane-speed": lambda: draw(rows)}, folder)
+        write_derived(folder, derived_texts(rows), {"lane-speed": lambda: draw(rows)})
 
 
 if __name__ == "__main__":

@@ -15,14 +15,15 @@ from typing import Any
 import click
 
 from experiments.support.codec_rows import MODELS, measure
-from experiments.support.records import result_folder
-from experiments.support.tables import write_table
+from experiments.support.records import Row, result_folder
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
-from lmcompress.benchmark.records import Record, latest, read_jsonl
+from lmcompress.benchmark.records import Record, latest, read_rows
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 
 NAME = "languages_and_logs"
+NOTE = "Bits per byte of files that were decompressed and compared."
 RIVALS = ("zpaq-5", "ppmd-16")
 
 
@@ -39,6 +40,11 @@ def table(records: Sequence[Record]) -> list[dict[str, Any]]:
     return rows
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    return {"table.md": markdown_of(table([Record.from_dict(row) for row in rows]), NOTE)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="Two small files, into results/quick.")
 def main(quick: bool) -> None:
@@ -50,8 +56,7 @@ def main(quick: bool) -> None:
         models = [ModelCodec(load_model(name)) for name in MODELS]
         codecs = [*classical_codecs(RIVALS), *models]
         measure(NAME, chosen, codecs, path)
-        note = "Bits per byte of files that were decompressed and compared."
-        write_table(table(read_jsonl(path)), path.parent, note)
+        write_texts(derived_texts(read_rows(path)), folder)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return markdown_of([{name: row[name] for name in COLUMNS} for row in rows], note)
 
 
+def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Returns the table of the records."""
+    return {"table.md": table(rows)}
+
+
 def page_text(text: str, rows: Sequence[dict[str, Any]]) -> str:
     """Returns docs/cli.md with the table of the records."""
     return replace_between_markers(text, NAME, table(rows).strip())
@@ -94,7 +99,7 @@ def main(quick: bool, derive: bool) -> None:
                 click.echo(str(rows[-1]), err=True)
             write_records(NAME, rows, folder)
         records = read_rows(folder / "records.jsonl")
-        write_texts({"table.md": table(records)}, folder)
+        write_texts(derived_texts(records), folder)
         if not quick:
             PAGE.write_text(page_text(PAGE.read_text("utf-8"), records), "utf-8", newline="\n")
 

@@ -16,10 +16,10 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.support.figures import finished, panels, write_figures
+from experiments.support.figures import finished, panels, write_derived
 from experiments.support.predictions import predictions
 from experiments.support.records import Row, identified, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.benchmark.records import read_rows
@@ -90,6 +90,17 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
     return finished(figure)
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    lines = [
+        {"file": row["corpus"], "way": way, "first": row[way][0], "second": row[way][1],
+         "middle": row[way][PIECES // 2], "last": row[way][-1]}
+        for row in rows for way in WAYS
+    ]  # fmt: skip
+    note = f"Bits per byte of pieces (one {PIECES}th each) of a file read as one lane."
+    return {"table.md": markdown_of(lines, note)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="One small file, into results/quick.")
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild table and figure.")
@@ -100,14 +111,7 @@ def main(quick: bool, derive: bool) -> None:
             names = ("canterbury/fields.c",) if quick else CORPORA
             write_records(NAME, measured(names), folder)
         rows = read_rows(folder / "records.jsonl")
-        lines = [
-            {"file": row["corpus"], "way": way, "first": row[way][0], "second": row[way][1],
-             "middle": row[way][PIECES // 2], "last": row[way][-1]}
-            for row in rows for way in WAYS
-        ]  # fmt: skip
-        note = f"Bits per byte of pieces (one {PIECES}th each) of a file read as one lane."
-        write_table(lines, folder, note)
-        write_figures({"along-the-file": lambda: draw(rows)}, folder)
+        write_derived(folder, derived_texts(rows), {"along-the-file": lambda: draw(rows)})
 
 
 if __name__ == "__main__":

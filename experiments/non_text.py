@@ -10,18 +10,20 @@ over 8 bits per byte would be stored.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import click
 import numpy as np
 
 from experiments.adaptive_ablation import GPT, NOTHING, STAGE, measure
-from experiments.support.records import result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.records import Row, result_folder, without_source, write_results
+from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 
 NAME = "non_text"
+NOTE = "Bits per byte (quantized code lengths) on what is no text."
 CORPORA = (
     "silesia/ooffice@0+500000",
     "silesia/mr.4MiB-head@0+500000",
@@ -47,12 +49,17 @@ def read(name: str) -> bytes:
     return corpora.load(name)
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    return {"table.md": markdown_of([without_source(row) for row in rows], NOTE)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="One small file, into results/quick.")
 def main(quick: bool) -> None:
     """Compares the mixture with its parts on data that is not text."""
     with result_folder(NAME, quick) as folder:
-        model, rows, records = load_model(DEFAULT_MODEL), [], []
+        model, records = load_model(DEFAULT_MODEL), []
         for name in ("canterbury/sum",) if quick else (*CORPORA, RANDOM):
             raw = read(name)
             bits, _ = measure(raw, model, parts=())
@@ -61,12 +68,10 @@ def main(quick: bool) -> None:
                 row[label] = round(bits[key] / len(raw), 4)
             best = min(bits[GPT], bits[STAGE])
             row["mixed against the better"] = f"{100 * (bits[NOTHING] / best - 1):+.2f} %"
-            rows.append(row)
             digest = hashlib.sha256(raw).hexdigest()
             records.append({**row, "corpus_sha256": digest, "fingerprint": model.fingerprint.hex()})
             click.echo(row, err=True)
-        write_records(NAME, records, folder)
-        write_table(rows, folder, "Bits per byte (quantized code lengths) on what is no text.")
+        write_results(NAME, records, folder, derived_texts)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from experiments.support.code_lengths import (
     windows,
 )
 from experiments.support.codec_rows import measure
-from experiments.support.records import Row, append_missing, result_folder
+from experiments.support.records import Row, append_missing, result_folder, without_source
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark.float_scoring import scored_windows
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
@@ -242,11 +242,10 @@ _NOTES = {
     ),
 }
 _PUBLISHED = "Published, whole files: what others state; none of it was measured here."
-_PROVENANCE = {"git_commit", "git_dirty", "command", "machine", "run_id", "fingerprint"}
 
 
 def _shown(row: Row) -> Row:
-    shown = {name: value for name, value in row.items() if name not in _PROVENANCE}
+    shown = without_source(row)
     if "exact_12_bits_per_byte" in row:
         cost = row["exact_12_bits_per_byte"] / row["float32_bits_per_byte"] - 1
         shown["cost of 12 bits"] = f"{100 * cost:+.2f} %"

@@ -30,7 +30,7 @@ from experiments.support.figures import (
     write_figures,
 )
 from experiments.support.records import Row, provenance, result_folder
-from experiments.support.tables import write_table
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.errors import LmcompressError
@@ -191,6 +191,15 @@ def draw(lines: Sequence[Row]) -> Figure:
     return figure
 
 
+def derived_texts(
+    rows: Sequence[Row], families: Sequence[str] = tuple(FAMILIES), texts: Sequence[str] = TEXTS
+) -> dict[str, str]:
+    """Returns the table of the records."""
+    lines = table(rows, families, texts)
+    shown = [line | {"parameters": f"{line['parameters']:,}"} for line in lines]
+    return {"table.md": markdown_of(shown, note(lines, families))}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="1 kB, our own ladder only, into results/quick.")
 @click.option("--family", "chosen", multiple=True, type=click.Choice(list(FAMILIES)))
@@ -207,10 +216,9 @@ def main(quick: bool, chosen: tuple[str, ...]) -> None:
                 for row in rows_of(family, published, missing) if missing else ():
                     append_rows([row], path)
                     click.echo(f"{row['name']} {row['corpus']}: {_rate([row])}", err=True)
-        lines = table(read_rows(path), families, texts)
-        shown = [line | {"parameters": f"{line['parameters']:,}"} for line in lines]
-        write_table(shown, folder, note(lines, families))
-        write_figures({"by-size": lambda: draw(lines)}, folder)
+        rows = read_rows(path)
+        write_texts(derived_texts(rows, families, texts), folder)
+        write_figures({"by-size": lambda: draw(table(rows, families, texts))}, folder)
 
 
 if __name__ == "__main__":

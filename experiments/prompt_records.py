@@ -20,8 +20,8 @@ import click
 
 import lmcompress
 from experiments.support.codec_rows import MODELS
-from experiments.support.records import result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.records import Row, result_folder, without_source, write_results
+from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig, Prompt, corpora
 from lmcompress.benchmark.harness import payload_bytes
 from lmcompress.metrics import bits_per_byte
@@ -35,6 +35,7 @@ KINDS = {
     "Linux log, 20 lines": "logs/Linux_2k.log",
     "Apache log, 20 lines": "logs/Apache_2k.log",
 }
+NOTE = "Each small file compressed on its own, decompressed and compared; headers included."
 NAMES = {NO_MODEL: "stage alone", **{name: name for name in MODELS}}
 """Of the models that are compared, as the table has them."""
 Coder = tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]
@@ -110,6 +111,11 @@ def _payload(frames: Sequence[bytes]) -> float:
     return round(sum(map(payload_bytes, frames)) / len(frames), 1)
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    return {"table.md": markdown_of([without_source(row) for row in rows], NOTE)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="Five small files of one kind, into results/quick.")
 def main(quick: bool) -> None:
@@ -130,9 +136,7 @@ def main(quick: bool) -> None:
             }
             for row in rows
         ]
-        write_records(NAME, records, folder)
-        note = "Each small file compressed on its own, decompressed and compared; headers included."
-        write_table(rows, folder, note)
+        write_results(NAME, records, folder, derived_texts)
 
 
 if __name__ == "__main__":

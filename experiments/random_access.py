@@ -15,14 +15,14 @@ import io
 import random
 import statistics
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 import lmcompress
 from experiments.growth import TEXT
-from experiments.support.records import append_missing, result_folder
+from experiments.support.records import Row, append_missing, result_folder
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
@@ -77,11 +77,10 @@ def row_of(raw: bytes, model: str, segment_bytes: int) -> dict[str, Any]:
     }
 
 
-def table(folder: Path) -> str:
-    """Returns what the records say, as markdown."""
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
     keys = ("model", "raw bytes", "segment bytes", "bits per byte", "seconds", "reads")
-    rows = read_rows(folder / "records.jsonl")
-    return markdown_of([{key: row[key] for key in keys} for row in rows], NOTE)
+    return {"table.md": markdown_of([{key: row[key] for key in keys} for row in rows], NOTE)}
 
 
 @click.command()
@@ -100,7 +99,7 @@ def main(quick: bool) -> None:
                 for segment_bytes in segments[name]
             }
             append_missing(folder / "records.jsonl", NAME, model, rows)
-            write_texts({"table.md": table(folder)}, folder)
+            write_texts(derived_texts(read_rows(folder / "records.jsonl")), folder)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import click
 import numpy as np
 
 from experiments.support.records import Row, provenance, result_folder
+from experiments.support.tables import write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.metrics import bits_per_byte
@@ -110,6 +111,11 @@ def batches(names: Sequence[str], limit: int = 1_500_000) -> list[list[str]]:
     return groups
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    return {"table.md": table(rows_to_show(rows))}
+
+
 def table(rows: Sequence[Row]) -> str:
     """Returns the rows as markdown."""
     header = ["file", "raw bytes", "compressed bytes", "bits per byte", "same bytes"]
@@ -153,7 +159,7 @@ def main(quick: bool, processes: int) -> None:
             for job in as_completed(jobs):
                 append_rows([{**row, **run} for row in job.result()], path)
         rows = read_rows(path)
-        (folder / "table.md").write_text(table(rows_to_show(rows)), "utf-8", newline="\n")
+        write_texts(derived_texts(rows), folder)
         failed = [row["corpus"] for row in rows if not row["round_trip_ok"]]
         if failed:
             raise click.ClickException(f"came back changed: {', '.join(failed)}")

@@ -23,7 +23,7 @@ from experiments.figure_4 import CLASSICAL, LENGTHS, prefix_rates_of_files, pref
 from experiments.support import paper
 from experiments.support.intervals import interval
 from experiments.support.records import Row, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.harness import measure
 from lmcompress.benchmark.records import read_rows
@@ -105,6 +105,18 @@ def measured(num_bytes: int, models: Sequence[Model]) -> list[Row]:
     return [row | text for row in rows]
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    note = (
+        f"Compressed over raw size in percent, with 95 % intervals, of "
+        f"{len(rows[0]['rates'][str(SHOWN[-1])])} chunks of {SHOWN[-1]:,} bytes from "
+        f"{rows[0]['corpus']}, and of their first bytes. A classical codec's chunk is a file "
+        "with a header; a model's chunks share one file, which was decompressed and compared. "
+        "Models read them without the adaptive stage."
+    )
+    return {"table.md": markdown_of(lines_of(rows), note)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="Two models, 4 kB, into results/quick.")
 @click.option("--derive", is_flag=True, help="Measure nothing: only rebuild the table.")
@@ -114,15 +126,7 @@ def main(quick: bool, derive: bool) -> None:
         if not derive:
             models = paper.chosen_models((), quick)
             write_records(NAME, measured(paper.size_of(None, quick), models), folder)
-        rows = read_rows(folder / "records.jsonl")
-        note = (
-            f"Compressed over raw size in percent, with 95 % intervals, of "
-            f"{len(rows[0]['rates'][str(SHOWN[-1])])} chunks of {SHOWN[-1]:,} bytes from "
-            f"{rows[0]['corpus']}, and of their first bytes. A classical codec's chunk is a file "
-            "with a header; a model's chunks share one file, which was decompressed and compared. "
-            "Models read them without the adaptive stage."
-        )
-        write_table(lines_of(rows), folder, note)
+        write_texts(derived_texts(read_rows(folder / "records.jsonl")), folder)
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ def main(quick: bool, repeats: int, derive: bool) -> None:
             replace_rows(with_others(measure(quick, repeats), folder), path)
         records = read_rows(path)
         drawing = functools.partial(draw, speeds_of_rows(records).rows)
-        write_derived(folder, {"table.md": tables(records)}, {"rate-against-speed": drawing})
+        write_derived(folder, derived_texts(records), {"rate-against-speed": drawing})
 
 
 def measure(quick: bool, repeats: int) -> list[Row]:
@@ -230,8 +230,8 @@ def with_others(rows: Sequence[Row], folder: Path) -> list[Row]:
     return [*rows, *(row for row in before if row["instructions"] != rows[0]["instructions"])]
 
 
-def tables(rows: Sequence[Row]) -> str:
-    """Returns a table for each machine."""
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the tables of the records, two for each machine."""
     parts = []
     for name in dict.fromkeys(row["instructions"] for row in rows):
         mine = [row for row in rows if row["instructions"] == name]
@@ -245,7 +245,7 @@ def tables(rows: Sequence[Row]) -> str:
         parts.append(markdown_of([{key: row[key] for key in COLUMNS} for row in engine], note))
         if codecs := [row for row in mine if "codec" in row]:
             parts.append(speed_codecs.table(codecs))
-    return "\n".join(parts)
+    return {"table.md": "\n".join(parts)}
 
 
 if __name__ == "__main__":

@@ -16,19 +16,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
-from experiments.support.records import identified, result_folder, write_records
-from experiments.support.tables import write_table
+from experiments.support.records import Row, identified, result_folder, write_results
+from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 
 NAME = "start_up"
 CORPUS = "canterbury/alice29.txt"
+NOTE = "Whole processes on one thread, medians; seconds depend on what else ran there."
+COLUMNS = ("what", "CPU s", "s", "rounds")
 ROUNDS, QUICK_ROUNDS = 5, 1
 SMALL, LARGER = 1_000, 10_000
 FIRST = "compress 1 kB, first run"
@@ -105,6 +107,12 @@ def row_of(what: str, times: list[Times]) -> dict[str, Any]:
     }
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    shown = [{column: row[column] for column in COLUMNS} for row in rows]
+    return {"table.md": markdown_of(shown, NOTE)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="One round, into results/quick.")
 def main(quick: bool) -> None:
@@ -112,9 +120,7 @@ def main(quick: bool) -> None:
     with result_folder(NAME, quick) as folder:
         rows = measure(QUICK_ROUNDS if quick else ROUNDS)
         records = [{**row, "corpus": CORPUS} for row in rows]
-        write_records(NAME, identified(records, load_model(DEFAULT_MODEL)), folder)
-        note = "Whole processes on one thread, medians; seconds depend on what else ran there."
-        write_table(rows, folder, note)
+        write_results(NAME, identified(records, load_model(DEFAULT_MODEL)), folder, derived_texts)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import collections
 import functools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.support.predictions import predictions
-from experiments.support.records import identified, result_folder, write_records
-from experiments.support.tables import markdown_of, write_texts
+from experiments.support.records import Row, identified, result_folder, write_results
+from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.adaptive import AdaptiveStage
 from lmcompress.benchmark.provenance import instructions
@@ -39,6 +39,7 @@ from lmcompress.range_coder import Freqs, RangeEncoder
 from lmcompress.range_decoder import RangeDecoder
 
 NAME = "step_profile"
+COLUMNS = ("way", "part", "us a byte", "share")
 CORPUS = "text/wikitext-2-test.txt"
 CONTEXT = 1024
 WAYS = {"encode, 16 lanes": (16, 0), "decode, 16 lanes": (16, 1), "decode, 1 lane": (1, 1)}
@@ -151,6 +152,16 @@ def profile(raw: bytes, model: Model, way: str, repeats: int) -> list[dict[str, 
     return [*rows, {"way": way, "part": WHOLE, "us a byte": round(whole, 2), "share": None}]
 
 
+def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the table of the records."""
+    note = (
+        f"One thread, {rows[0]['instructions']}; medians; a context of {CONTEXT} bytes. The last "
+        "line of each way times the GPT's parts in one call, without a clock around each."
+    )
+    shown = [{column: row[column] for column in COLUMNS} for row in rows]
+    return {"table.md": markdown_of(shown, note)}
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="A few repeats, into results/quick.")
 def main(quick: bool) -> None:
@@ -163,13 +174,8 @@ def main(quick: bool) -> None:
             rows += profile(raw, model, way, 5 if quick else 50)
         more = {"corpus": CORPUS, "raw_bytes": len(raw), "instructions": instructions()}
         records = [{**row, **more} for row in rows]
-        write_records(NAME, identified(records, model), folder)
-        note = (
-            f"One thread, {instructions()}; medians; a context of {CONTEXT} bytes. The last line "
-            "of each way times the GPT's parts in one call, without a clock around each."
-        )
-        write_texts({"table.md": markdown_of(rows, note)}, folder)
-        click.echo(markdown_of(rows, note))
+        write_results(NAME, identified(records, model), folder, derived_texts)
+        click.echo((folder / "table.md").read_text("utf-8"))
 
 
 if __name__ == "__main__":

@@ -181,7 +181,6 @@ def test_levels_in_the_docs_are_those_on_record() -> None:
     page = levels.PAGE.read_text("utf-8")
 
     assert levels.page_text(page, rows) == page, "run python -m experiments.levels --derive"
-    assert (ROOT / "results" / levels.NAME / "table.md").read_text("utf-8") == levels.table(rows)
     assert [row["level"] for row in rows] == [
         " ".join(f"-{number}" for number in numbers) for numbers in levels.distinct().values()
     ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from experiments.support.tables import write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.provenance import command_line, describe_run
 from lmcompress.benchmark.records import RunInfo, append_rows, read_rows
@@ -21,6 +22,11 @@ from lmcompress.models.store import Model
 from lmcompress.system.atomic import replace_atomically
 
 Row = dict[str, Any]
+Derived = Callable[[Sequence[Row]], Mapping[str, str]]
+"""Text files by name, made of nothing but an experiment's records."""
+_SOURCE = (
+    "corpus_sha256", "fingerprint", "git_commit", "git_dirty", "command", "machine", "run_id",
+)  # fmt: skip
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
@@ -57,6 +63,17 @@ def result_folder(name: str, quick: bool, *, derive: bool = False) -> Iterator[P
     except (LmcompressError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo(f"Wrote {shown}", err=True)
+
+
+def without_source(row: Row) -> Row:
+    """Returns what a record says besides where it comes from."""
+    return {key: value for key, value in row.items() if key not in _SOURCE}
+
+
+def write_results(name: str, rows: Sequence[Row], folder: Path, derived_texts: Derived) -> None:
+    """Writes records.jsonl, and the texts that are derived from it."""
+    write_records(name, rows, folder)
+    write_texts(derived_texts(read_rows(folder / "records.jsonl")), folder)
 
 
 def write_records(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> None:

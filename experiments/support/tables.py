@@ -20,8 +20,3 @@ def write_texts(texts: Mapping[str, str], folder: Path) -> None:
     """Writes text files by name."""
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8", newline="\n")
-
-
-def write_table(rows: Sequence[Mapping[str, Any]], folder: Path, note: str) -> None:
-    """Writes table.md: a note on what it shows, and a column for each key."""
-    write_texts({"table.md": markdown_of(rows, note)}, folder)

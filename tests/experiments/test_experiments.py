@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,8 +32,8 @@ from experiments import (
 )
 from experiments.support import code_lengths, records, speed_codecs
 from experiments.support.eager_decoder import CachedDecoder, prefix_step
-from experiments.support.records import RESULTS, write_records
-from experiments.support.tables import write_table
+from experiments.support.records import RESULTS, Row, without_source, write_records, write_results
+from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig
 from lmcompress.adaptive.state import PARTS
 from lmcompress.benchmark import classical
@@ -97,14 +98,17 @@ def test_bits_along_a_file_add_up(tiny_model: Model, adaptive: bool) -> None:
 
 
 def test_records_say_where_they_come_from(tmp_path: Path) -> None:
-    write_records("mix_shift", [{"corpus": "a", "bits": 1.5}], tmp_path)
-    write_table([{"corpus": "a", "bits": 1.5}], tmp_path, "Bits.")
+    def texts(rows: Sequence[Row]) -> dict[str, str]:
+        return {"table.md": markdown_of([without_source(row) for row in rows], "Bits.")}
+
+    write_results("mix_shift", [{"corpus": "a", "bits": 1.5}], tmp_path, texts)
 
     [record] = map(json.loads, (tmp_path / "records.jsonl").read_text("utf-8").splitlines())
     assert record["bits"] == 1.5
     assert "experiments.mix_shift" in record["command"]
     assert record["machine"]
-    assert "| a | 1.5 |" in (tmp_path / "table.md").read_text("utf-8")
+    table = "Bits.\n\n| corpus | bits |\n| --- | ---: |\n| a | 1.5 |\n"
+    assert (tmp_path / "table.md").read_text("utf-8") == table
 
 
 @pytest.mark.parametrize("ngrams", [{}, {"ngram_orders": (2, 4), "ngram_bits": 6}])
@@ -174,7 +178,7 @@ def test_speeds_of_another_machine_stay(tmp_path: Path) -> None:
     kept = speed.with_others([here], tmp_path)
 
     assert kept == [here, there]
-    assert speed.tables(kept).count("| encode | 2.0 | 1.0 |") == 2
+    assert speed.derived_texts(kept)["table.md"].count("| encode | 2.0 | 1.0 |") == 2
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
@@ -202,12 +206,6 @@ def test_a_codec_whose_text_does_not_come_back_has_no_speed() -> None:
     assert size == 3
     with pytest.raises(click.ClickException, match="broken: the text did not come back"):
         decode()
-
-
-def test_the_committed_tables_of_speeds_are_those_of_the_records() -> None:
-    rows = read_rows(RESULTS / speed.NAME / "records.jsonl")
-
-    assert (RESULTS / speed.NAME / "table.md").read_text("utf-8") == speed.tables(rows)
 
 
 def test_the_code_length_of_tokens_is_that_of_score(token_model: Model) -> None:
