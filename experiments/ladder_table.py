@@ -6,8 +6,7 @@ Bits per byte are scores of chunks that are read alone, by the float32 network t
 and by its exact int8 form: of the text held out of the training files, and of two test samples.
 Speeds are bytes per second of CPU time, on one thread, for a file of 16 chunks that was
 decompressed and compared; wall-clock time would measure what else the machine did. A model whose
-float weights are not installed has no float figures. Below a model stands the one of its shape that
-has read five times as much (experiments/checkpoints). A row that records.jsonl already has is not
+float weights are not installed has no float figures. A row that records.jsonl already has is not
 measured again.
 """
 
@@ -22,7 +21,6 @@ import click
 from experiments.exactness_cost import float_bits_per_byte
 from experiments.support import modalities, paper
 from experiments.support.cpu_time import cpu_timed
-from experiments.support.paper import CHECKPOINTS, LONGER
 from experiments.support.records import Row, provenance, result_folder
 from experiments.support.runs import (
     RUNS,
@@ -36,7 +34,6 @@ from lmcompress.benchmark.records import csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.models.checkpoint import load_network
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
-from lmcompress.training.config import TrainConfig
 
 NAME = "ladder_table"
 KEY = ("model", "fingerprint", "validation_bytes", "test_bytes")
@@ -65,20 +62,13 @@ def speeds(model: Model, raw: bytes) -> dict[str, float]:
 
 def run_of_model(model: Model, runs: Path) -> Path | None:
     """Returns the folder of the finished run that the model comes from, if it exists."""
-    run = (CHECKPOINTS if model.name in LONGER else runs) / model.name
+    run = runs / model.name
     if not is_finished(run):
         return None
     if load_model(run).fingerprint != model.fingerprint:
         click.echo(f"{run} holds another {model.name} than is asked for: passed over", err=True)
         return None
     return run
-
-
-def config_of(name: str) -> TrainConfig:
-    """Returns the configuration that a model of the ladder was trained with."""
-    if name in LONGER:
-        return TrainConfig.from_toml(CHECKPOINTS / name / "config.toml")
-    return train_config(name)
 
 
 def scores(model: Model, run: Path | None, raw: bytes) -> dict[str, float | None]:
@@ -103,7 +93,7 @@ def measure_row(
     }
     scored = {sample.modality: scores(model, run, sample.raw) for sample in samples}
     if identity["validation_bytes"]:
-        text = held_out(config_of(model.name))[: identity["validation_bytes"]]
+        text = held_out(train_config(model.name))[: identity["validation_bytes"]]
         scored["validation"] = scores(model, run, text)
     flat = {f"{where}_{kind}_bits_per_byte": bits for where, found in scored.items()
             for kind, bits in found.items()}  # fmt: skip
@@ -118,8 +108,8 @@ def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: 
         if not {"bytes_seen", "validation_bits_per_byte"} <= model.card.keys():
             raise LmcompressError(f"{model.name} is of no finished training of ours: leave it out")
         # The default was validated on other text, in shorter sequences: see its card.
-        is_ladder = model.name in (*paper.LADDER, *LONGER)
-        text = held_out(config_of(model.name)) if is_ladder else b""
+        is_ladder = model.name in paper.LADDER
+        text = held_out(train_config(model.name)) if is_ladder else b""
         identity: dict[str, Any] = {
             "model": model.name,
             "fingerprint": model.fingerprint.hex(),
@@ -199,7 +189,7 @@ def main(quick: bool, runs: Path, models: tuple[str, ...], derive: bool) -> None
     with result_folder(NAME, quick, derive=derive) as folder:
         file = paper.RowFile(folder / "records.jsonl", KEY)
         if not derive:
-            chosen = paper.chosen_models(models, quick, with_longer=True)
+            chosen = paper.chosen_models(models, quick)
             measure(file, chosen, runs, quick=quick)
         write_texts(derived_texts(file.rows), folder)
 

@@ -2,10 +2,10 @@
 
     python -m experiments.model_sizes [--quick] [--derive]
 
-The ladder (the same 6 MB of Wikipedia for every size) and the default model, which was trained on
-ten times as much; each alone and with the adaptive stage, compared with classical codecs on slices
-of texts that no model was trained on. Every row is a file that was decompressed and compared; a row
-that records.jsonl already has is not measured again.
+The ladder (the same 30 MB of Wikipedia for every size) and the default model, which was trained on
+twice as much, of more kinds; each alone and with the adaptive stage, compared with classical codecs
+on slices of texts that no model was trained on. Every row is a file that was decompressed and
+compared; a row that records.jsonl already has is not measured again.
 """
 
 from __future__ import annotations

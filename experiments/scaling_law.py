@@ -65,7 +65,8 @@ def measure(file: paper.RowFile, runs: Path) -> None:
             click.echo(f"{name}: no finished run in {runs.name}, {what}", err=True)
             continue
         config = train_config(name)
-        check_same_run(runs / name / STATE_FILE, config)
+        if (runs / name / STATE_FILE).is_file():  # a finished run may have lost it
+            check_same_run(runs / name / STATE_FILE, config)
         run = read_run(runs / name)
         row = {
             "model": name,

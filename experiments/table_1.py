@@ -65,14 +65,14 @@ def tasks(sample: modalities.Sample, models: Sequence[Model]) -> Iterator[Task]:
 
 
 def _model_task(codec: ModelCodec, sample: modalities.Sample) -> Task:
-    read = paper.sample_for(codec.model, sample)
-    return record_key(codec, read.raw), functools.partial(model_row, codec, read.name, read.raw)
+    task = functools.partial(model_row, codec, sample.name, sample.raw)
+    return record_key(codec, sample.raw), task
 
 
 def model_codecs(models: Sequence[Model], sample: modalities.Sample) -> Iterator[ModelCodec]:
     """Yields each model with chunks, texts whole too; the default with the adaptive stage."""
     for model in models:
-        yield paper.ChunkedModelCodec(model, len(paper.sample_for(model, sample).raw))
+        yield paper.ChunkedModelCodec(model, len(sample.raw))
         if sample.modality in TEXTS:
             yield ModelCodec(model, CodecConfig(adaptive=False))
         if model.name == DEFAULT_MODEL:
@@ -108,10 +108,7 @@ def measure_chunks(
 ) -> None:
     """Appends the missing rows of models on chunks."""
     for sample in samples:
-        codecs = [
-            paper.ChunkedModelCodec(model, len(paper.sample_for(model, sample).raw))
-            for model in models
-        ]
+        codecs = [paper.ChunkedModelCodec(model, len(sample.raw)) for model in models]
         run_tasks(path, sample, (_model_task(codec, sample) for codec in codecs), run)
 
 
@@ -151,7 +148,7 @@ def main(
         if not derive:
             size = paper.size_of(num_bytes, quick, BYTES)
             samples = [modalities.sample(modality, size) for modality in names or SAMPLES]
-            measure(path, samples, paper.chosen_models(models, quick, with_longer=True))
+            measure(path, samples, paper.chosen_models(models, quick))
         records, chunks = records_of(path), read_rows(folder / table_1_intervals.FILE)
         texts = table_1_tables.derived_texts(records, chunks)
         write_derived(folder, texts, {"rates": lambda: draw(records, chunks)})

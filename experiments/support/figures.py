@@ -23,7 +23,7 @@ MakeFigures = Mapping[str, Callable[[], "Figure"]]
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#767676"
 SKY, VERMILION, BLACK = "#56B4E9", "#D55E00", "#000000"
 """Color-blind readers can tell these apart (Okabe and Ito, 2008)."""
-_RAMP = ("#9ECAE1", "#6BAED6", "#4292C6", "#2171B5", "#084594")
+_RAMP = ("#9ECAE1", "#4292C6", "#2171B5", "#084594")
 COLOR_OF = {
     **dict(zip(LADDER, _RAMP, strict=True)),
     DEFAULT_MODEL: VERMILION,

@@ -15,11 +15,9 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from experiments.support import modalities
 from experiments.support.modalities import CHUNK_BYTES
 from experiments.support.predictions import predictions
 from experiments.support.records import Row
-from experiments.support.runs import ROOT
 from lmcompress.benchmark.harness import ModelCodec, chunked_name
 from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.codec.config import CodecConfig
@@ -28,18 +26,13 @@ from lmcompress.errors import LmcompressError
 from lmcompress.models.store import DEFAULT_MODEL, Model, folders, load_model
 from lmcompress.range_coder import symbol_bits
 
-LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k", "ladder-6400k")
-"""Trained on the same 6 MB of Wikipedia; those of 200k to 3200k have the shapes of the paper's."""
+LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k")
+"""Trained on the same 30 MB of Wikipedia; those of 200k to 3200k have the shapes of the paper's."""
 MODELS = (*LADDER, DEFAULT_MODEL)
 """The default is not part of the ladder: it was trained on far more text, of more kinds."""
-CHECKPOINTS = ROOT / "experiments" / "checkpoints"
-LONGER = tuple(f"ladder-{size}-30mb" for size in ("50k", "200k", "800k"))
-"""The ladder's shapes, trained on 30 MB with mark-up among it: folders in `CHECKPOINTS`."""
 QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
 CHUNKS_AT_ONCE = 64
 DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096
-LARGE_PARAMETERS, LARGE_BYTES = 4_000_000, 1 << 18
-"""A model with more parameters reads no more than these bytes of a sample: it takes minutes."""
 
 
 def installed_models(names: Sequence[str] = MODELS) -> list[Model]:
@@ -80,13 +73,6 @@ def chunks_at_once(raw_bytes: int) -> int:
             f"found {raw_bytes:,} bytes, expected a multiple of {CHUNK_BYTES:,}: change --bytes"
         )
     return math.gcd(raw_bytes // CHUNK_BYTES, CHUNKS_AT_ONCE)
-
-
-def sample_for(model: Model, sample: modalities.Sample) -> modalities.Sample:
-    """Returns the sample, or its front if the model is a large one."""
-    if model.num_parameters <= LARGE_PARAMETERS or len(sample.raw) <= LARGE_BYTES:
-        return sample
-    return modalities.sample(sample.modality, LARGE_BYTES)
 
 
 def chunk_bits(raw: bytes, model: Model) -> npt.NDArray[np.float64]:
@@ -157,12 +143,9 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def chosen_models(names: Sequence[str], quick: bool, *, with_longer: bool = False) -> list[Model]:
+def chosen_models(names: Sequence[str], quick: bool) -> list[Model]:
     """Returns the models asked for, else all that are installed, or two of them if `quick`."""
-    models = installed_models(names or (QUICK_MODELS if quick else MODELS))
-    if with_longer and not (names or quick):
-        models += [load_model(CHECKPOINTS / name) for name in LONGER]
-    return models
+    return installed_models(names or (QUICK_MODELS if quick else MODELS))
 
 
 def size_of(num_bytes: int | None, quick: bool, default: int = DEFAULT_BYTES) -> int:

@@ -46,9 +46,7 @@ def measure(
 ) -> None:
     """Appends the missing rows of a sample; `name` is the experiment's."""
     compressors: list[Codec | Model] = [*codecs, *models]
-    whole = sample
     for codec in compressors:
-        sample = paper.sample_for(codec, whole) if isinstance(codec, Model) else whole
         identity = {
             "codec": chunked_name(codec.name, modalities.CHUNK_BYTES),
             "codec_version": "" if isinstance(codec, Model) else codec.version,

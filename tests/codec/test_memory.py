@@ -66,7 +66,7 @@ def test_compression_is_limited_too(tiny_model: Model) -> None:
         lmcompress.compress(TEXT, tiny_model, memory_limit=MEBIBYTE)
 
 
-@pytest.mark.parametrize("name", ["none", "ladder-6400k", "lmc-3m"])
+@pytest.mark.parametrize("name", ["none", "ladder-3200k", "lmc-3m"])
 def test_the_default_admits_full_segments_in_automatic_lanes(name: str) -> None:
     session, size = Session(lmcompress.load_model(name)), CodecConfig().segment_bytes
 

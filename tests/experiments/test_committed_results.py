@@ -19,7 +19,6 @@ from experiments import (
     table_1,
 )
 from experiments.support import records, table_1_intervals, table_1_tables
-from experiments.support.paper import CHECKPOINTS, LONGER
 from experiments.support.records import RESULTS
 from lmcompress.benchmark.records import Record, append_rows, read_jsonl, read_rows
 from lmcompress.models.store import folders, load_model
@@ -114,8 +113,7 @@ def test_every_size_in_table_1_is_that_of_a_decoded_file() -> None:
 
 @pytest.mark.parametrize("name", [table_1.NAME, figure_4.NAME, ladder_table.NAME])
 def test_results_are_of_the_models_in_the_package(name: str) -> None:
-    longer = (CHECKPOINTS / name for name in LONGER)
-    here = {load_model(model).fingerprint.hex() for model in (*folders(), *longer)}
+    here = {load_model(model).fingerprint.hex() for model in folders()}
     rows = read_rows(RESULTS / name / "records.jsonl")
 
     assert {row["fingerprint"] for row in rows} - {"", bytes(16).hex()} <= here

@@ -205,24 +205,15 @@ def test_a_difference_compares_the_chunks_that_both_samples_have() -> None:
     assert table_1_intervals.is_clearly_less(rows, "a", "b")
 
 
-def test_a_large_model_reads_the_front_of_the_sample(
-    tiny_model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    sample = modalities.sample("random", 3 * CHUNK_BYTES)
-    monkeypatch.setattr(paper, "LARGE_BYTES", 2 * CHUNK_BYTES)
-    path, file = tmp_path / "records.jsonl", paper.RowFile(tmp_path / "c", table_1_intervals.KEY)
+def test_a_cell_of_a_smaller_sample_says_so() -> None:
+    small, large = (modalities.sample("random", count * CHUNK_BYTES) for count in (2, 3))
+    rows = [
+        make_record(codec, sample.name, 4096, raw_bytes=len(sample.raw))
+        for codec, sample in (("tiny", small), ("gzip-9", large))
+    ]
 
-    for most in (tiny_model.num_parameters, tiny_model.num_parameters - 1):
-        monkeypatch.setattr(paper, "LARGE_PARAMETERS", most)
-        table_1.measure_chunks(path, [sample], [tiny_model], RUN)
-        table_1_intervals.measure("test", file, sample, [classical.get("gzip-9")], [tiny_model])
-
-    records = table_1.records_of(path)
-    assert [record.raw_bytes for record in records] == [3 * CHUNK_BYTES, 2 * CHUNK_BYTES]
-    assert [row["raw_bytes"] for row in file.rows] == [6144, 6144, 4096]
-    assert [record.raw_bytes for record in current(records)] == [3 * CHUNK_BYTES]
-    assert "random pcg64@0+6144." in derived_texts(records)["table.md"]
-    whole = make_record("gzip-9", sample.name, 6144, raw_bytes=6144)
-    table = derived_texts([whole, records[1]])["table.md"]
-    assert "(scored) (4 KiB) |" in table
-    assert "| gzip-9 | none | measured | – | – | – | – | 100.0 |" in table  # noqa: RUF001
+    assert [record.raw_bytes for record in current(rows)] == [4096, 6144]
+    table = derived_texts(rows)["table.md"]
+    assert "random pcg64@0+6144." in table
+    assert "| tiny | none | measured | – | – | – | – | 100.0 (4 KiB) |" in table  # noqa: RUF001
+    assert "| gzip-9 | none | measured | – | – | – | – | 66.7 |" in table  # noqa: RUF001
