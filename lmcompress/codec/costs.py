@@ -166,9 +166,9 @@ class _WatchedEncoder(SegmentEncoder):
 
     def _coders(
         self, symbols: npt.NDArray[np.int32], lengths: list[int], opened: Opened,
-        progress: Progress | None,
+        methods: Sequence[Method], progress: Progress | None,
     ) -> list[RangeEncoder]:  # fmt: skip
-        recordings = [Recording(method, lengths, opened) for method in self.session.methods]
+        recordings = [Recording(method, lengths, opened) for method in methods]
         for rounds in segment_rounds(symbols, opened, progress):
             for recording in recordings:
                 recording.take(rounds)
