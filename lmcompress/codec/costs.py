@@ -96,10 +96,10 @@ class ByteCosts:
 
         offset, byte, segment; is_token_start: whether a token begins, which to a model of bytes
         every byte does; bits: what it costs in the file; end_bits: the part of them that says
-        whether its token ends; model_bits: what it would cost without the adaptive stage, NaN
-        where no GPT was asked; predictor: who spoke most for it; likeliest_1 .. and chance_1 ..: the bytes
-        that were likeliest, and how likely, out of 1; for_NAME: how far each of SPEAKERS spoke for
-        it, in bits of the odds' logarithm.
+        whether its token ends; model_bits: what it would cost without the adaptive stage, NaN where
+        no GPT was asked; predictor: who spoke most for it; likeliest_1 .. and chance_1 ..: the
+        bytes that were likeliest, and how likely, out of 1; for_NAME: how far each of SPEAKERS
+        spoke for it, in bits of the odds' logarithm.
         """
         trace, count = self.trace, len(self.raw)
         table: dict[str, npt.NDArray[np.generic]] = {
