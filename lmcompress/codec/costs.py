@@ -96,10 +96,10 @@ class ByteCosts:
 
         offset, byte, segment; is_token_start: whether a token begins, which to a model of bytes
         every byte does; bits: what it costs in the file; end_bits: the part of them that says
-        whether its token ends; model_bits: what it would cost without the adaptive stage, NaN
-        without a GPT; predictor: who spoke most for it; likeliest_1 .. and chance_1 ..: the bytes
-        that were likeliest, and how likely, out of 1; for_NAME: how far each of SPEAKERS spoke for
-        it, in bits of the odds' logarithm.
+        whether its token ends; model_bits: what it would cost without the adaptive stage, NaN where
+        no GPT was asked; predictor: who spoke most for it; likeliest_1 .. and chance_1 ..: the
+        bytes that were likeliest, and how likely, out of 1; for_NAME: how far each of SPEAKERS
+        spoke for it, in bits of the odds' logarithm.
         """
         trace, count = self.trace, len(self.raw)
         table: dict[str, npt.NDArray[np.generic]] = {
@@ -166,9 +166,9 @@ class _WatchedEncoder(SegmentEncoder):
 
     def _coders(
         self, symbols: npt.NDArray[np.int32], lengths: list[int], opened: Opened,
-        progress: Progress | None,
+        methods: Sequence[Method], progress: Progress | None,
     ) -> list[RangeEncoder]:  # fmt: skip
-        recordings = [Recording(method, lengths, opened) for method in self.session.methods]
+        recordings = [Recording(method, lengths, opened) for method in methods]
         for rounds in segment_rounds(symbols, opened, progress):
             for recording in recordings:
                 recording.take(rounds)

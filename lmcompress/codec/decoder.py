@@ -117,6 +117,8 @@ def _decode_coded(
         raise CorruptFrameError(
             f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
         )
+    if segment.method is Method.ADAPTIVE:
+        session = session.without_gpt
     session = session.for_segment(segment.raw_bytes)
     check_memory(session, segment.lanes, segment.raw_bytes, len(payload))
     lengths, coded = _lane_lengths(segment, payload, session)

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lmcompress.codec.config import Progress
+from lmcompress.codec.foreign import session_of
 from lmcompress.codec.memory import check_memory, memory_needed
-from lmcompress.codec.noise import is_noise
 from lmcompress.codec.segments import encode_segment
 from lmcompress.codec.session import Opened, Session
 from lmcompress.errors import LmcompressError
 from lmcompress.format.frame import Method
 from lmcompress.format.wire import encode_varint
 from lmcompress.range_coder import RangeEncoder
-from lmcompress.tokenizer.bpe import broken_bytes
-
-MAX_BROKEN = 1 / 8
-"""A segment is not text, and a model of tokens does not try it, if a larger share is not UTF-8."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +51,8 @@ class SegmentEncoder:
     def encode(self, raw: bytes, progress: Progress | None = None) -> Coded | None:
         """Returns the result of the method with the shortest payload; None to store the bytes.
 
+        What the GPT knows nothing about is left to the adaptive stage alone.
+
         Raises:
           LmcompressError: If the bytes are more than a segment.
           LimitExceededError: If they take more memory than the limit.
@@ -64,35 +63,36 @@ class SegmentEncoder:
                 f"found more than {session.config.segment_bytes} bytes, a compact frame is one "
                 "segment: leave out compact, or raise segment_bytes (--segment-bytes)"
             )
-        if session.model.tokens and broken_bytes(raw) > MAX_BROKEN * len(raw):
+        chosen = session_of(raw, session)
+        if chosen is None:
             return None
+        methods = self._methods if chosen is session else [Method.ADAPTIVE]
+        return self._coded(raw, chosen, methods, progress)
+
+    def _coded(
+        self, raw: bytes, session: Session, methods: Sequence[Method], progress: Progress | None
+    ) -> Coded:
         symbols = session.symbols_of(raw)
         lanes = session.lanes_for(len(symbols))
         check_memory(session, lanes, len(raw))
-        if self._looks_for_noise and is_noise(raw, progress):
-            return None
         lengths = session.lane_bytes(symbols, lanes)
         with session.open_encoder(lanes) as opened:
-            coders = self._coders(symbols, lengths, opened, progress)
+            coders = self._coders(symbols, lengths, opened, methods, progress)
         short = session.config.compact
         payloads = [coder.short_payload() if short else coder.payload() for coder in coders]
-        method, payload = min(zip(self._methods, payloads, strict=True), key=lambda p: len(p[1]))
-        prefix = self._written_lengths(lengths)
+        method, payload = min(zip(methods, payloads, strict=True), key=lambda p: len(p[1]))
+        prefix = _written_lengths(session, lengths)
         return Coded(method, lanes, prefix + payload, len(prefix))
 
     def _coders(
         self, symbols: npt.NDArray[np.int32], lengths: list[int], opened: Opened,
-        progress: Progress | None,
+        methods: Sequence[Method], progress: Progress | None,
     ) -> list[RangeEncoder]:  # fmt: skip
         """Returns the coder of each method with the encoded segment."""
-        return encode_segment(symbols, lengths, opened, self._methods, progress)
+        return encode_segment(symbols, lengths, opened, methods, progress)
 
-    @property
-    def _looks_for_noise(self) -> bool:
-        """Not with a prompt, which may hold the bytes, nor without a GPT: the test is its work."""
-        return self.session.model.weights is not None and self.session.config.prompt is None
 
-    def _written_lengths(self, lengths: list[int]) -> bytes:
-        """Returns the lanes' lengths, where a decoder does not know them, as a payload begins."""
-        is_known = self.session.model.tokens is None
-        return b"" if is_known else b"".join(map(encode_varint, lengths[:-1]))
+def _written_lengths(session: Session, lengths: list[int]) -> bytes:
+    """Returns the lanes' lengths, where a decoder does not know them, as a payload begins."""
+    is_known = session.model.tokens is None
+    return b"" if is_known else b"".join(map(encode_varint, lengths[:-1]))

@@ -97,7 +97,7 @@ class Recording:
         self._stage: Stage = DirectStage()
         self._decisions = 1
         """Of each byte."""
-        if method is Method.MIXED:
+        if method is not Method.CODED:
             self._stage = adaptive_stage(ExplainingStage, lengths, opened)
             self._decisions = 8
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.codec.config import CodecConfig, Progress
+from lmcompress.codec.foreign import session_of
 from lmcompress.codec.memory import check_memory
 from lmcompress.codec.predictor import Logits
 from lmcompress.codec.segments import new_stage, segment_rounds
@@ -60,7 +61,8 @@ def score(
     ideal = quantized = 0.0
     for offset in range(0, len(data), session.config.segment_bytes):
         raw = data[offset : offset + session.config.segment_bytes]
-        lengths = _score_segment(raw, session.for_segment(len(raw)), progress)
+        coding = session.for_segment(len(raw))
+        lengths = _score_segment(raw, session_of(raw, coding) or coding, progress)
         ideal, quantized = ideal + lengths[0], quantized + lengths[1]
     return Score(len(data), ideal, quantized)
 

@@ -29,7 +29,7 @@ from lmcompress.codec.prompt import Prompt, PromptKey, PromptState, prompt_lanes
 from lmcompress.errors import MissingDependencyError
 from lmcompress.format.frame import Method
 from lmcompress.jit.compiler import sources_digest
-from lmcompress.models.store import NO_MODEL, Model
+from lmcompress.models.store import NO_MODEL, Model, load_model
 from lmcompress.system.array_cache import ArrayCache
 from lmcompress.system.cpus import usable_cpus
 from lmcompress.system.floating_point import default_floating_point
@@ -96,6 +96,11 @@ class Session:
         if self.config.device != "auto" or raw_bytes < MIN_GPU_BYTES:
             return self
         return self._on_gpu or self
+
+    @functools.cached_property
+    def without_gpt(self) -> Session:
+        """The same without the GPT: the adaptive stage alone predicts, as with the model "none"."""
+        return Session(load_model(NO_MODEL), dataclasses.replace(self.config, device="cpu"))
 
     @functools.cached_property
     def _on_gpu(self) -> Session | None:

@@ -190,7 +190,7 @@ def read_header(
         stream.check_crc32(what)
         return totals
     if method not in set(Method):
-        raise CorruptFrameError(f"{name} has method {method}, expected 0 to 3: download it again")
+        raise CorruptFrameError(f"{name} has method {method}, expected 0 to 4: download it again")
     what = f"the header of {name}"
     payload_bytes = raw_bytes = stream.read_varint(what)
     lanes = 0

@@ -48,6 +48,8 @@ class Method(enum.IntEnum):
     CODED = 2
     MIXED = 3
     """Coded after the adaptive stage."""
+    ADAPTIVE = 4
+    """Coded by the adaptive stage alone, as the model "none" does."""
 
 
 @dataclasses.dataclass(frozen=True)

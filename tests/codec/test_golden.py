@@ -126,6 +126,20 @@ def test_golden_file_after_a_prompt_in_lanes_decodes(
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_golden_file_with_an_adaptive_segment(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMCOMPRESS_MODELS", str(MODELS["compact1"]))
+    golden = (ROOT / "adaptive1" / "golden-stream.lmc").read_bytes()
+    raw = (ROOT / "adaptive1" / "raw.bin").read_bytes()
+    segments = [segment for segment, _ in FrameReader(io.BytesIO(golden))]
+
+    assert [segment.method for segment in segments] == [Method.ADAPTIVE, Method.MIXED]
+    config = CodecConfig(device=device)
+    assert lmcompress.decompress(golden, config=config) == raw
+    config = dataclasses.replace(config, segment_bytes=segments[0].raw_bytes)
+    assert lmcompress.compress(raw, "golden-stream", config) == golden
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
 @pytest.mark.parametrize("path", TOKENS, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_golden_file_of_tokens_decodes_without_a_tokenizer(
     path: Path, device: str, monkeypatch: pytest.MonkeyPatch

@@ -5,13 +5,15 @@
     python tests/golden/make.py tokens1
     python tests/golden/make.py ngrams1
     python tests/golden/make.py prompt1
+    python tests/golden/make.py adaptive1
 
 Each golden file is decoded for ever after by `tests/test_golden.py`. The folder holds two small
 models (one that streams, one with windows), a text and the files that they made of it. That of the
 compact frame has a text, a prompt, and what the models of `v1` made of them; that of tokens a model
 of tokens with its table, which is all that decoding needs, and its tokenizer; that of n-grams is as
 `v1`, of a model whose embedding they add to. That of prompts has frames made after a prompt that is
-long enough for several lanes: the text of `v1`, forty times.
+long enough for several lanes: the text of `v1`, forty times. That of adaptive segments has a table
+of numbers, which no model of `v1` knows, and a text behind it.
 """
 
 from __future__ import annotations
@@ -139,11 +141,21 @@ def make_prompt(root: Path) -> None:
         (root / f"{model.name}.lmc").write_bytes(lmcompress.compress(raw, model, config))
 
 
+def make_adaptive(root: Path) -> None:
+    """Writes numbers and a text, and a frame with a segment of each."""
+    numbers = np.arange(1 << 14, dtype="<u4").tobytes()
+    (root / "raw.bin").write_bytes(numbers + TEXT)
+    stream = load_model(root.parent / "v1" / "models" / "golden-stream")
+    config = CodecConfig(segment_bytes=len(numbers))
+    (root / "golden-stream.lmc").write_bytes(lmcompress.compress(numbers + TEXT, stream, config))
+
+
 MAKERS = {
     "v": make_full,
     "compact": make_compact,
     "tokens": make_tokens,
     "prompt": make_prompt,
+    "adaptive": make_adaptive,
     "ngrams": functools.partial(make_full, configs=NGRAMS),
 }
 

@@ -94,7 +94,7 @@ def _by_byte(costs: ByteCosts) -> npt.NDArray[np.float64]:
 
 
 def network_bits(costs: ByteCosts) -> float | None:
-    """Returns what all bytes would cost if the network alone predicted; None without one."""
+    """Returns what all bytes would cost if the network alone predicted; None if it did not."""
     alone = costs.trace.model_bits
     return None if np.isnan(alone).any() else float(alone.sum())
 
