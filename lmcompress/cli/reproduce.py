@@ -9,13 +9,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lmcompress.cli.cluster import cluster_option
-from lmcompress.cli.needs import Needs, minutes_of, remember_minutes
 from lmcompress.errors import LmcompressError, did_you_mean
+
+if TYPE_CHECKING:
+    from lmcompress.cli.needs import Needs
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +45,8 @@ def reproduce(names: tuple[str, ...], quick: bool, cluster: str | None, as_list:
     stores its records one by one. A failure does not stop the others. With --quick, each starts
     from scratch, and the rates are compared with the committed ones at the end.
     """
+    from lmcompress.cli.needs import Needs  # takes a while
+
     root = _checkout()
     declared = _declared_experiments(root)
     if as_list:
@@ -74,6 +78,8 @@ def reproduce(names: tuple[str, ...], quick: bool, cluster: str | None, as_list:
 
 def _list(root: Path, declared: dict[str, Any], *, quick: bool) -> None:
     """Prints each experiment with what it needs: texts, what else, minutes."""
+    from lmcompress.cli.needs import Needs, minutes_of
+
     needs, minutes = Needs.of(root, quick=quick), minutes_of(root)
     width = max(map(len, declared["EXPERIMENTS"]))
     for name, title in declared["EXPERIMENTS"].items():
@@ -164,6 +170,8 @@ def _failed_on_cluster(
 
 def _run(root: Path, name: str, index: int, count: int, quick: bool) -> bool:
     """Runs one experiment in its own process; returns whether it succeeded."""
+    from lmcompress.cli.needs import remember_minutes
+
     click.echo(f"[{index + 1}/{count}] {name}", err=True)
     if quick:  # rows of an earlier run must not be compared instead of this one's
         shutil.rmtree(root / "results" / "quick" / name, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from lmcompress.cluster.job import (
 from lmcompress.codec import scoring
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.decoder import Encoded, SegmentDecoder
-from lmcompress.columns.cells import Batch, CellWork, each_cell
 from lmcompress.errors import ModelNotFoundError
 from lmcompress.models.store import Model, load_model_of
 
@@ -49,12 +49,10 @@ def score(job: Job, files: _Files, raw: bytes) -> tuple[str, scoring.Score]:
     return node_id(), scoring.score(raw, proven_model(job, files[0]), job.config)
 
 
-def each_cell_of(
-    job: Job, files: _Files, work: CellWork, batch: Batch
-) -> tuple[str, list[list[Any]]]:
-    """Returns the node, and what `columns.cells.each_cell` makes of a batch."""
+def call(job: Job, files: _Files, work: Callable[[Model, CodecConfig], Any]) -> tuple[str, Any]:
+    """Returns the node, and `work(model, config)`."""
     model = proven_model(job, files[0])
-    return node_id(), each_cell(work, batch, model, job.config)
+    return node_id(), work(model, job.config)
 
 
 def decompress(config: CodecConfig, files: _Files, encoded: Encoded) -> tuple[str, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import itertools
 from collections.abc import Iterator, Sequence
@@ -120,8 +121,11 @@ class ColumnWork:
         with connected(self.cluster) as ray:
             pool = Pool(ray)
             files = pool.put(files_of(self.model))
-            tasks = ((b, (job, files, work, cells)) for b, cells in self._tasks(batches))
-            for batch, _, found in pool.in_order(worker.each_cell_of, tasks):
+            tasks = (
+                (batch, (job, files, functools.partial(each_cell, work, cells)))
+                for batch, cells in self._tasks(batches)
+            )
+            for batch, _, found in pool.in_order(worker.call, tasks):
                 yield batch, found
 
     def _tasks(self, batches: Iterator[Any]) -> Iterator[tuple[Any, Batch]]:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeGuard
 
-from tqdm import tqdm
-
 from lmcompress.errors import LmcompressError
 from lmcompress.system.stale import temporary_folder
 
@@ -51,7 +49,8 @@ def fetch(url: str, path: Path, label: str, sha256: str | None = None) -> None:
 
 
 def _fetch_once(url: str, path: Path, label: str, sha256: str | None) -> None:
-    import pooch  # takes a while
+    import pooch  # both take a while
+    from tqdm import tqdm
 
     is_hidden = sys.stderr is None or not sys.stderr.isatty()
     # pooch sets the total, but takes a bar without one for False.
