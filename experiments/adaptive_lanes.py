@@ -93,9 +93,8 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
 
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the table of the records."""
-    shown = [{column: row[column] for column in ("corpus", "lanes", *WAYS)} for row in rows]
     note = "Bits per byte (quantized code length) against the number of lanes."
-    return {"table.md": markdown_of(shown, note)}
+    return {"table.md": markdown_of(rows, note, ("corpus", "lanes", *WAYS))}
 
 
 @click.command()

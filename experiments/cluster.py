@@ -190,8 +190,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "Efficiency: seconds of one process, over those of the cluster times its nodes. "
         f"A segment costs {overhead:.1f} ms besides its work."
     )
-    shown = [{column: row[column] for column in COLUMNS} for row in rows]
-    return {"table.md": "\n\n".join([markdown_of(shown, note).rstrip(), *papers]) + "\n"}
+    return {"table.md": "\n\n".join([markdown_of(rows, note, COLUMNS).rstrip(), *papers]) + "\n"}
 
 
 @click.command()

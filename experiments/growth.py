@@ -102,8 +102,7 @@ def row_of(raw: bytes, model: str, folder: Path) -> Row:
 
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the table of the records."""
-    shown = [{column: row[column] for column in COLUMNS} for row in rows]
-    return {"table.md": markdown_of(shown, NOTE)}
+    return {"table.md": markdown_of(rows, NOTE, COLUMNS)}
 
 
 @click.command()

@@ -23,6 +23,7 @@ from experiments.prompt_records import Coder, records_of, zstd_coder
 from experiments.support.figures import BLUE, GREEN, GREY, ORANGE, new_figure, write_figures
 from experiments.support.intervals import interval
 from experiments.support.records import Row, result_folder, without_source, write_results
+from experiments.support.speed_codecs import FASTER
 from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig, Prompt, corpora
 from lmcompress.metrics import bits_per_byte
@@ -39,7 +40,7 @@ KINDS = {
 }
 TESTED, QUICK_TESTED = 24, 3
 PROMPT_BYTES, QUICK_PROMPTS = (0, 256, 1024, 4096, 16384, 65536), (0, 1024)
-MODELS = {NO_MODEL: "stage alone", DEFAULT_MODEL: DEFAULT_MODEL, "lmc-5m": "lmc-5m"}
+MODELS = {NO_MODEL: "stage alone", DEFAULT_MODEL: DEFAULT_MODEL, FASTER: FASTER}
 ZSTD = "zstd-22"
 COLORS = {ZSTD: GREY, "stage alone": GREEN, DEFAULT_MODEL: BLUE, "lmc-5m": ORANGE}
 LENGTH = 1000

@@ -81,8 +81,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"{corpus}, default model, {rows[0]['threads']} threads; real files, decoded and "
         f"compared. Automatic: {auto_lanes(int(corpus.rpartition('+')[2]))} lanes."
     )
-    shown = [{column: row[column] for column in COLUMNS} for row in rows]
-    return {"table.md": markdown_of(shown, note)}
+    return {"table.md": markdown_of(rows, note, COLUMNS)}
 
 
 @click.command()

@@ -72,7 +72,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         f"{first['corpus']}; real files, decoded and compared. Speed: kB of text per second of CPU "
         f"time, on one thread, on {first['machine']}."
     )
-    return markdown_of([{name: row[name] for name in COLUMNS} for row in rows], note)
+    return markdown_of(rows, note, COLUMNS)
 
 
 def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from lmcompress.models.store import DEFAULT_MODEL, load_model
 NAME = "non_text"
 NOTE = (
     "Bits per byte (quantized code lengths) on what is no text. Files of 64 KiB and more are coded "
-    "by the stage alone where samples show that the GPT knows nothing (codec/foreign.py)."
+    "by the stage alone where samples show that the GPT knows nothing (codec/out_of_domain.py)."
 )
 CORPORA = (
     "silesia/ooffice@0+500000",

@@ -80,7 +80,7 @@ def row_of(raw: bytes, model: str, segment_bytes: int) -> dict[str, Any]:
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the table of the records."""
     keys = ("model", "raw bytes", "segment bytes", "bits per byte", "seconds", "reads")
-    return {"table.md": markdown_of([{key: row[key] for key in keys} for row in rows], NOTE)}
+    return {"table.md": markdown_of(rows, NOTE, keys)}
 
 
 @click.command()

@@ -242,7 +242,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         engine = [
             row for row in mine if row.get("codec", speed_codecs.DEFAULT) in speed_codecs.OURS
         ]
-        parts.append(markdown_of([{key: row[key] for key in COLUMNS} for row in engine], note))
+        parts.append(markdown_of(engine, note, COLUMNS))
         if codecs := [row for row in mine if "codec" in row]:
             parts.append(speed_codecs.table(codecs))
     return {"table.md": "\n".join(parts)}

@@ -158,8 +158,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"One thread, {rows[0]['instructions']}; medians; a context of {CONTEXT} bytes. The last "
         "line of each way times the GPT's parts in one call, without a clock around each."
     )
-    shown = [{column: row[column] for column in COLUMNS} for row in rows]
-    return {"table.md": markdown_of(shown, note)}
+    return {"table.md": markdown_of(rows, note, COLUMNS)}
 
 
 @click.command()

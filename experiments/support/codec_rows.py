@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from experiments.support.records import run_of
+from experiments.support.speed_codecs import FASTER
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, benchmark_row, classical_codecs, record_key
 from lmcompress.benchmark.protocol import Codec
@@ -17,7 +18,7 @@ from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 from lmcompress.report.tables import rate_table
 
-MODELS = (DEFAULT_MODEL, "lmc-5m")
+MODELS = (DEFAULT_MODEL, FASTER)
 """The embedded models for everyday use: the default, of bytes, and a faster one, of tokens."""
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from lmcompress.report.tables import ABSENT, markdown_table
 
 
-def markdown_of(rows: Sequence[Mapping[str, Any]], note: str) -> str:
-    """Returns the note, an empty line, and a table with a column for each key."""
-    columns = list(rows[0])
+def markdown_of(rows: Sequence[Mapping[str, Any]], note: str, columns: Sequence[str] = ()) -> str:
+    """Returns the note, an empty line, and a table with these columns, or one for each key."""
+    columns = columns or list(rows[0])
     cells = ([ABSENT if row[c] is None else str(row[c]) for c in columns] for row in rows)
     return f"{note}\n\n{markdown_table(columns, cells)}\n"
 

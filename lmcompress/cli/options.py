@@ -76,7 +76,7 @@ verbose_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_log_more,
-    help="Print result lines even if stderr is no terminal, a log, and tracebacks of errors.",
+    help="Show more: results even when stderr is not a terminal, log messages, and tracebacks.",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, no result line.")
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.codec.config import Progress
-from lmcompress.codec.foreign import session_of
 from lmcompress.codec.memory import check_memory, memory_needed
+from lmcompress.codec.out_of_domain import session_of
 from lmcompress.codec.segments import encode_segment
 from lmcompress.codec.session import Opened, Session
 from lmcompress.errors import LmcompressError

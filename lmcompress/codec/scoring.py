@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.codec.config import CodecConfig, Progress
-from lmcompress.codec.foreign import session_of
 from lmcompress.codec.memory import check_memory
+from lmcompress.codec.out_of_domain import session_of
 from lmcompress.codec.predictor import Logits
 from lmcompress.codec.segments import new_stage, segment_rounds
 from lmcompress.codec.session import Session

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from tests.fuzz.layout import (
+    ADAPTIVE,
     CODED,
     MIXED,
     STORED,
@@ -94,7 +95,7 @@ def _change_segment(segment: Segment, rng: random.Random) -> None:
     elif action < 0.45:
         segment.payload_bytes = near(segment.payload_bytes or 0, rng)
     elif action < 0.55:
-        _change_method(segment, rng.choice((STORED, CODED, MIXED, 4, 255)))
+        _change_method(segment, rng.choice((STORED, CODED, MIXED, ADAPTIVE, 5, 255)))
     elif action < 0.62:
         segment.checksum = rng.randbytes(len(segment.checksum))
     else:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 
 FULL, COMPACT = b"\x89LMC", b"\x89LMc"
-STORED, CODED, MIXED = 1, 2, 3
+STORED, CODED, MIXED, ADAPTIVE = 1, 2, 3, 4
 MOST = 1 << 30
 
 
@@ -215,7 +215,7 @@ def _full(source: _Source) -> FullFrame:
 def _segment(source: _Source, method: int, chain: int) -> tuple[Segment, int]:
     start, raw_bytes = source.at - 1, source.take_varint()
     lanes = payload_bytes = None
-    if method not in (STORED, CODED, MIXED):
+    if method not in (STORED, CODED, MIXED, ADAPTIVE):
         raise Damaged("the method is unknown")
     if method != STORED:
         lanes, payload_bytes = source.take_varint(), source.take_varint()

@@ -85,6 +85,7 @@ def frame_seeds() -> dict[str, list[Seed]]:
         _made(_TOKENS, "golden-tokens", 2, lanes=3, adaptive=False),
         _made(_TOKENS, "golden-tokens", 2, lanes=3, adaptive=False, compact=True),
         _made(_TOKENS * 4, "golden-tokens", 3, lanes=1),
+        _made(b"\x80\xff" * 30, "golden-tokens", 4),
     ]
     concatenated = [stored[0] + coded[1] + stored[2], stored[3] + stored[1] + compact[1]]
     return {

@@ -4,10 +4,10 @@ const value = (row, column) => {
   const number = parseFloat(text.replaceAll(",", ""));
   return Number.isNaN(number) ? text : number;
 };
-// Numbers come before text.
-const compare = (a, b) => {
+// Numbers come before text, in either direction: a cell without a figure stays at the end.
+const compare = (a, b, direction) => {
   if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
-  return typeof a === "number" ? a - b : a.localeCompare(b);
+  return direction * (typeof a === "number" ? a - b : a.localeCompare(b));
 };
 
 for (const table of document.querySelectorAll("table")) {
@@ -22,8 +22,9 @@ for (const table of document.querySelectorAll("table")) {
       headings.forEach((other) => other.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
       const body = table.tBodies[0];
-      const rows = [...body.rows].sort((a, b) => compare(value(a, column), value(b, column)));
-      body.append(...(ascending ? rows : rows.reverse()));
+      const direction = ascending ? 1 : -1;
+      const ordered = (a, b) => compare(value(a, column), value(b, column), direction);
+      body.append(...[...body.rows].sort(ordered));
     });
   });
 }

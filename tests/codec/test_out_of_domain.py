@@ -9,7 +9,7 @@ import pytest
 
 import lmcompress
 from lmcompress import CodecConfig, Prompt
-from lmcompress.codec import foreign
+from lmcompress.codec import out_of_domain
 from lmcompress.codec.costs import byte_costs
 from lmcompress.codec.scoring import score
 from lmcompress.format.file import read_frames
@@ -26,7 +26,7 @@ LONG_TEXT = (TEXT * 1000)[:SIZE]
 
 @pytest.fixture(autouse=True)
 def _small_files_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign, "MIN_SAMPLED_BYTES", SIZE)
+    monkeypatch.setattr(out_of_domain, "MIN_SAMPLED_BYTES", SIZE)
 
 
 def segments(file: bytes) -> list[tuple[Segment, bytes]]:

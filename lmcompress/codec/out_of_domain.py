@@ -20,7 +20,7 @@ MIN_SAMPLED_BYTES = 1 << 16
 """Less is not sampled: it takes the GPT no longer than a few seconds."""
 _SAMPLES, _SAMPLE_BYTES = 16, 128
 _MAX_KNOWN = 2
-"""Samples of a foreign segment that may be known: a GPT that helps a part of it is worth its
+"""Samples of an out-of-domain segment that may be known: a GPT that helps a part of it is worth its
 time."""
 _MAX_UNLIKELY = 1 / 3
 """Bytes of a known sample that may have less than one chance in 256. With lmc-3m, samples of most
@@ -42,10 +42,10 @@ def session_of(raw: bytes, session: Session) -> Session | None:
         if broken_bytes(raw) <= MAX_BROKEN * len(raw):
             return session
         return session.without_gpt if can_leave_out else None
-    return session.without_gpt if can_leave_out and _is_foreign(raw, session) else session
+    return session.without_gpt if can_leave_out and _is_out_of_domain(raw, session) else session
 
 
-def _is_foreign(raw: bytes, session: Session) -> bool:
+def _is_out_of_domain(raw: bytes, session: Session) -> bool:
     """Whether a GPT of bytes knows nothing about nearly all samples of a segment."""
     return len(raw) >= MIN_SAMPLED_BYTES and _known_samples(raw, session) <= _MAX_KNOWN
 
