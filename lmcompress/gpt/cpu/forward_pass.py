@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmcompress.gpt.cpu import matmul, matmul_int16
 from lmcompress.gpt.cpu.attention import attention_kernels, query_scratch, row_scratch
@@ -24,6 +24,16 @@ from lmcompress.gpt.cpu.kernels import (
     freqs_from_logits,
 )
 from lmcompress.gpt.cpu.numerators import sums_from_logits
+from lmcompress.gpt.cpu.operands import (
+    Activation,
+    Heads,
+    Memory,
+    Network,
+    NGrams,
+    Norms,
+    Product,
+    Table,
+)
 from lmcompress.gpt.cpu.orders import FREQS, HAS_OUTPUT, LANES, POSITION, STEPS, SUMS, TOKENS
 from lmcompress.gpt.cpu.rings import layer_rings
 from lmcompress.gpt.cpu.tiles import COLUMNS
@@ -31,10 +41,100 @@ from lmcompress.jit.addresses import float32_array, int64_array
 from lmcompress.jit.compiler import device_function, kernel
 
 
+class Part(NamedTuple):
+    """Which of the threads that share a pass this is, and the address of where they meet."""
+
+    thread: int
+    threads: int
+    counter_at: int
+
+
+class Rows(NamedTuple):
+    """The memory of one pass: its rows are (lane, step) pairs, `a` to `b` are this thread's."""
+
+    a: int
+    b: int
+    x: Any
+    scale: Any
+    queries: Any
+    """(lanes, heads * steps, D), and their scales behind."""
+    query_scales: Any
+    seen: Any
+    """What attention gives, (rows, heads * D)."""
+
+
 @device_function
-def _part(count, thread, threads):
+def _share(count, part):
     """Which of so many things are this thread's: from the first to before the second."""
-    return count * thread // threads, count * (thread + 1) // threads
+    return count * part.thread // part.threads, count * (part.thread + 1) // part.threads
+
+
+@device_function
+def _meet(part):
+    wait(part.counter_at, part.threads)
+
+
+@device_function
+def _matrix(memory, rows, columns):
+    """The first of a scratch array, as so many rows."""
+    return memory[: rows * columns].reshape(rows, columns)
+
+
+@device_function
+def _rows_of(memory, lanes, steps, heads, head_dim, part):
+    n, queries = lanes * steps, heads * steps
+    a, b = _share(n, part)
+    return Rows(
+        a, b, memory.x[:n], memory.scale[:n],
+        memory.queries[: lanes * queries * head_dim].reshape(lanes, queries, head_dim),
+        memory.query_scales[: lanes * queries].reshape(lanes, queries),
+        _matrix(memory.seen, n, heads * head_dim),
+    )  # fmt: skip
+
+
+@device_function
+def _embed(tokens, clock, recent, network, x):
+    """Fills x with what the tokens (lanes, steps) are to the network."""
+    table, positions, ngrams = (
+        Table(*network.tokens),
+        Table(*network.positions),
+        NGrams(*network.ngrams),
+    )
+    embed_tokens(tokens.reshape(-1), table.rows, table.scale, x)
+    if ngrams.orders.shape[0]:
+        embed_ngrams(tokens, recent, ngrams.orders, ngrams.bits, ngrams.rows, ngrams.scale, x)
+    if positions.scale.shape[0]:
+        embed_positions(clock, tokens.shape[1], positions.rows, positions.scale, x)
+
+
+@device_function
+def _add_norm_quantize(sums, product, layer, n, rows, network, q):
+    """Adds a product to this thread's rows of x, if `sums` has any; quantizes norm n of them."""
+    a, b, norms = rows.a, rows.b, Norms(*network.norms)
+    add_norm_quantize(
+        rows.x[a:b], sums, rows.scale[a:b], product.scale[layer], product.bias[layer],
+        norms.kind[n], norms.gain[n], norms.bias[n], norms.eps, q[a:b],
+        network.grid[0], network.grid[1],
+    )  # fmt: skip
+
+
+@device_function
+def _give_outputs(orders, logits, scale, network, first_lane, lanes, part):
+    """Fills what was ordered of frequencies and sums, for this thread's lanes."""
+    output, steps, total = Product(*network.output), orders[STEPS], orders[LANES]
+    low, high = _share(lanes, part)
+    count, scales = high - low, output.scale[0]
+    mine, own = slice(low * steps, high * steps), slice(first_lane + low, first_lane + high)
+    if orders[FREQS]:
+        shape = steps, total, output.scale.shape[1]
+        freqs = float32_array(orders[FREQS], shape[0] * shape[1] * shape[2]).reshape(shape)
+        table = network.logit_exp2
+        freqs_from_logits(logits[mine], scale[mine], scales, table, count, freqs[:, own])
+    if orders[SUMS]:
+        places, exp2 = network.symbols
+        shape = steps, total, places.shape[0] + 1
+        sums = int64_array(orders[SUMS], shape[0] * shape[1] * shape[2]).reshape(shape)
+        sums_from_logits(logits[mine], scale[mine], scales, places, exp2, count, sums[:, own])
 
 
 @functools.cache
@@ -45,134 +145,101 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
     multiply = (matmul_int16 if has_int16_inputs else matmul).product_columns
 
     @device_function
-    def columns(q, w_at, is_unsigned, out, thread, threads):
-        first, stop = _part(out.shape[1] // COLUMNS, thread, threads)
-        multiply(q, w_at, is_unsigned, out, first * COLUMNS, stop * COLUMNS)
+    def columns(q, product, layer, is_unsigned, out, part):
+        """Multiplies q by this thread's columns of the weights, once all have written q."""
+        _meet(part)
+        first, stop = _share(out.shape[1] // COLUMNS, part)
+        at = product.weights_at[layer]
+        multiply(q, at, is_unsigned, out, first * COLUMNS, stop * COLUMNS)
+        _meet(part)
+
+    @device_function
+    def attend(sums, i, clock, rings, scratch, rows, network, out, part):
+        """Quantizes what attention makes of the queries, keys and values in `sums` into out."""
+        heads, qkv, eps = Heads(*network.heads), Product(*network.qkv), network.norms[3]
+        lanes = rows.queries.shape[0]
+        steps = sums.shape[0] // lanes
+        row, blocks = scratch
+        k, ks, v, vs = layer_rings(rings, i, lanes, heads.kv_count, head_dim)
+        first, stop = _share(heads.count + 2 * heads.kv_count, part)
+        for lane in range(lanes):
+            own = slice(lane * steps, (lane + 1) * steps)
+            enter(
+                sums[own], rows.scale[own], qkv.scale[i], qkv.bias[i], clock, heads.count,
+                heads.has_norms, heads.query_gain[i], heads.key_gain[i], eps, heads.cos, heads.sin,
+                k[lane], ks[lane], v[lane], vs[lane],
+                rows.queries[lane], rows.query_scales[lane], row, first, stop,
+            )  # fmt: skip
+        _meet(part)
+        first, stop = _share(heads.count * steps, part)
+        for lane in range(lanes):
+            look(
+                rows.queries[lane], rows.query_scales[lane], clock,
+                k[lane], ks[lane], v[lane], vs[lane], heads.windows[i], heads.exp2, blocks,
+                rows.seen[lane * steps : (lane + 1) * steps], first, stop,
+            )  # fmt: skip
+        _meet(part)
+        a, b = rows.a, rows.b
+        leave(rows.seen[a:b], rows.scale[a:b], out[a:b], network.grid[0], network.grid[1])
+
+    @device_function
+    def activate(sums, i, rows, network, out):
+        """Quantizes the activation of this thread's rows into out."""
+        a, b, up, kind = rows.a, rows.b, Product(*network.up), Activation(*network.activation)
+        activate_quantize(
+            sums[a:b], rows.scale[a:b], up.scale[i], up.bias[i], kind.kind, kind.exp2, kind.tails,
+            out[a:b], network.grid[0], network.grid[1],
+        )  # fmt: skip
+
+    @device_function
+    def one_pass(orders, part, first_lane, network, memory, scratch):
+        """Evaluates the pass that is ordered for these lanes."""
+        qkv, proj, up = Product(*network.qkv), Product(*network.proj), Product(*network.up)
+        down, output, heads = Product(*network.down), Product(*network.output), network.heads
+        lanes, steps, clock = memory.lanes, orders[STEPS], orders[POSITION:]
+        rows = _rows_of(memory, lanes, steps, heads[0], head_dim, part)
+        n, a, b = lanes * steps, rows.a, rows.b
+        normed = _matrix(memory.quantized, n, qkv.depth)
+        attended = _matrix(memory.quantized, n, proj.depth)
+        hidden = _matrix(memory.quantized, n, down.depth)
+        into_heads = _matrix(memory.sums, n, qkv.scale.shape[1])
+        into_hidden = _matrix(memory.sums, n, up.scale.shape[1])
+        back = _matrix(memory.sums, n, qkv.depth)
+        logits = _matrix(memory.sums, n, output.scale.shape[1])
+        if part.thread == 0:
+            tokens = int64_array(orders[TOKENS], orders[LANES] * steps)
+            own = tokens[first_lane * steps : (first_lane + lanes) * steps]
+            _embed(own.reshape(lanes, steps), clock, memory.recent, network, rows.x)
+        _meet(part)
+        layers = qkv.weights_at.shape[0]
+        for i in range(layers):
+            before = back[a:b] if i else back[:0]
+            _add_norm_quantize(before, down, i - 1, 2 * i, rows, network, normed)
+            columns(normed, qkv, i, False, into_heads, part)
+            attend(into_heads, i, clock, memory.rings, scratch, rows, network, attended, part)
+            columns(attended, proj, i, False, back, part)
+            _add_norm_quantize(back[a:b], proj, i, 2 * i + 1, rows, network, normed)
+            columns(normed, up, i, False, into_hidden, part)
+            activate(into_hidden, i, rows, network, hidden)
+            columns(hidden, down, i, network.activation[0] == RELU2, back, part)
+        if orders[HAS_OUTPUT]:
+            last = layers - 1
+            _add_norm_quantize(back[a:b], down, last, 2 * layers, rows, network, normed)
+            columns(normed, output, 0, False, logits, part)
+        _give_outputs(orders, logits, rows.scale, network, first_lane, lanes, part)
 
     @kernel
-    def evaluate(
-        orders, progress, follows, thread, threads, counter_at, first_lane, lanes, recent,
-        embedding, ngrams, positions, qkv, proj, up, down, output, norms, gains, biases, eps,
-        heads, rotary, windows, attention_table, activation, logit_table, tails, grid, symbols,
-        rings, all_x, all_s, quantized, all_sums, all_queries, all_query_scales, all_seen,
-    ):  # fmt: skip
+    def evaluate(orders, progress, follows, part, first_lane, network, memory):
         """Evaluates one pass, or follows: pass after pass, as ordered.
 
-        Reads the tokens of `lanes` lanes, from the first one on; logits' sums come into `all_sums`
-        if there is output. A product is (addresses of the layers' weights, scales (L, N), biases
-        (L, N) or (L, 0), depth); norms, gains and biases have a row for each norm in the order of
-        their use.
+        Reads the tokens of the memory's lanes, from the first one on; logits' sums come into
+        `memory.sums` if there is output. The last three are a `Part`, a `Network` and a `Memory`.
         """
-        levels, per_level = grid
-        n_head, n_kv_head, qk_norm, q_gains, k_gains = heads
-        qkv_at, qkv_scale, qkv_bias, width = qkv
-        proj_at, proj_scale, proj_bias, attended = proj
-        up_at, up_scale, up_bias, _ = up
-        down_at, down_scale, down_bias, hidden = down
-        output_at, output_scale, _, _ = output
-        row, scratch = row_scratch(head_dim), query_scratch(together, windows.max(), head_dim)
-        entering = _part(n_head + 2 * n_kv_head, thread, threads)
+        part, network, memory = Part(*part), Network(*network), Memory(*memory)
+        window = Heads(*network.heads).windows.max()
+        scratch = row_scratch(head_dim), query_scratch(together, window, head_dim)
         while not follows or is_ordered(orders, progress):
-            steps, has_output, clock = orders[STEPS], orders[HAS_OUTPUT], orders[POSITION:]
-            rows, total = lanes * steps, orders[LANES]
-            tokens = int64_array(orders[TOKENS], total * steps)
-            tokens = tokens[first_lane * steps : (first_lane + lanes) * steps]
-            a, b = _part(rows, thread, threads)
-            x, s = all_x[:rows], all_s[:rows]
-            own_x, scale = x[a:b], s[a:b]
-            q_in = quantized[: rows * width].reshape(rows, width)
-            q_attended = quantized[: rows * attended].reshape(rows, attended)
-            q_hidden = quantized[: rows * hidden].reshape(rows, hidden)
-            into_heads = all_sums[: rows * qkv_scale.shape[1]].reshape(rows, qkv_scale.shape[1])
-            back = all_sums[: rows * width].reshape(rows, width)
-            into_hidden = all_sums[: rows * up_scale.shape[1]].reshape(rows, up_scale.shape[1])
-            vocab_size = output_scale.shape[1]
-            logits = all_sums[: rows * vocab_size].reshape(rows, vocab_size)
-            queries = all_queries[: rows * attended].reshape(lanes, n_head * steps, head_dim)
-            query_scales = all_query_scales[: rows * n_head].reshape(lanes, n_head * steps)
-            seen = all_seen[: rows * attended].reshape(rows, attended)
-            looking = _part(n_head * steps, thread, threads)
-            if thread == 0:
-                embed_tokens(tokens, embedding[0], embedding[1], x)
-                if ngrams[0].shape[0]:
-                    by_lane = tokens.reshape(lanes, steps)
-                    embed_ngrams(by_lane, recent, ngrams[0], ngrams[1], ngrams[2], ngrams[3], x)
-                if positions[1].shape[0]:
-                    embed_positions(clock, steps, positions[0], positions[1], x)
-            wait(counter_at, threads)
-            layers = qkv_at.shape[0]
-            for i in range(layers):
-                before = back[a:b] if i else back[:0]
-                add_norm_quantize(
-                    own_x, before, scale, down_scale[i - 1], down_bias[i - 1],
-                    norms[2 * i], gains[2 * i], biases[2 * i], eps, q_in[a:b], levels, per_level,
-                )  # fmt: skip
-                wait(counter_at, threads)
-                columns(q_in, qkv_at[i], False, into_heads, thread, threads)
-                wait(counter_at, threads)
-                k, ks, v, vs = layer_rings(rings, i, lanes, n_kv_head, head_dim)
-                for lane in range(lanes):
-                    c, d = lane * steps, (lane + 1) * steps
-                    enter(
-                        into_heads[c:d], s[c:d], qkv_scale[i], qkv_bias[i], clock, n_head, qk_norm,
-                        q_gains[i], k_gains[i], eps, rotary[0], rotary[1],
-                        k[lane], ks[lane], v[lane], vs[lane],
-                        queries[lane], query_scales[lane], row, entering[0], entering[1],
-                    )  # fmt: skip
-                wait(counter_at, threads)
-                for lane in range(lanes):
-                    c, d = lane * steps, (lane + 1) * steps
-                    look(
-                        queries[lane], query_scales[lane], clock,
-                        k[lane], ks[lane], v[lane], vs[lane], windows[i],
-                        attention_table, scratch, seen[c:d], looking[0], looking[1],
-                    )  # fmt: skip
-                wait(counter_at, threads)
-                leave(seen[a:b], scale, q_attended[a:b], levels, per_level)
-                wait(counter_at, threads)
-                columns(q_attended, proj_at[i], False, back, thread, threads)
-                wait(counter_at, threads)
-                n = 2 * i + 1
-                add_norm_quantize(
-                    own_x, back[a:b], scale, proj_scale[i], proj_bias[i],
-                    norms[n], gains[n], biases[n], eps, q_in[a:b], levels, per_level,
-                )  # fmt: skip
-                wait(counter_at, threads)
-                columns(q_in, up_at[i], False, into_hidden, thread, threads)
-                wait(counter_at, threads)
-                activate_quantize(
-                    into_hidden[a:b], scale, up_scale[i], up_bias[i],
-                    activation, logit_table, tails, q_hidden[a:b], levels, per_level,
-                )  # fmt: skip
-                wait(counter_at, threads)
-                columns(q_hidden, down_at[i], activation == RELU2, back, thread, threads)
-                wait(counter_at, threads)
-            if has_output:
-                n = 2 * layers
-                add_norm_quantize(
-                    own_x, back[a:b], scale, down_scale[layers - 1], down_bias[layers - 1],
-                    norms[n], gains[n], biases[n], eps, q_in[a:b], levels, per_level,
-                )  # fmt: skip
-                wait(counter_at, threads)
-                columns(q_in, output_at[0], False, logits, thread, threads)
-                wait(counter_at, threads)
-            low, high = _part(lanes, thread, threads)
-            c, d = low * steps, high * steps
-            if orders[FREQS]:
-                freqs = float32_array(orders[FREQS], steps * total * vocab_size)
-                out = freqs.reshape(steps, total, vocab_size)
-                out = out[:, first_lane + low : first_lane + high]
-                freqs_from_logits(
-                    logits[c:d], s[c:d], output_scale[0], logit_table, high - low, out
-                )
-            if orders[SUMS]:
-                count = symbols[0].shape[0] + 1
-                all_lanes = int64_array(orders[SUMS], steps * total * count)
-                all_lanes = all_lanes.reshape(steps, total, count)
-                sums = all_lanes[:, first_lane + low : first_lane + high]
-                sums_from_logits(
-                    logits[c:d], s[c:d], output_scale[0], symbols[0], symbols[1], high - low, sums
-                )
+            one_pass(orders, part, first_lane, network, memory, scratch)
             report(progress)
             if not follows:
                 return
