@@ -29,7 +29,7 @@ lmcompress \- lossless compression with language models whose arithmetic is exac
 _END = r"""
 .SH EXIT STATUS
 0 if all went well; 1 if something was not done, with a line on stderr for each error; 2 for wrong
-usage; 130 if interrupted.
+usage; 3 if \-\-salvage had to leave something out; 130 if interrupted.
 .SH ENVIRONMENT
 .TP
 .B LMCOMPRESS_MODELS

@@ -1,7 +1,8 @@
 """The command line: `lmcompress COMMAND`. Data goes to stdout, everything else to stderr.
 
 `lmcompress.cli.shorthand` says what a line without a command means. Exit codes: 0 success,
-1 failure (with one line on stderr for each error), 2 wrong usage, 130 interrupted.
+1 failure (with one line on stderr for each error), 2 wrong usage, 3 left out by --salvage,
+130 interrupted.
 Nothing heavy is imported before a command needs it.
 """
 

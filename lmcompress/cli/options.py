@@ -126,8 +126,8 @@ memory_limit_option = click.option(
     "--memory-limit",
     type=byte_count,
     metavar="N",
-    help="Memory for the segments that are coded at once, besides the model's weights; what takes "
-    "more is refused.  [default: 1536M]",
+    help="Memory for the segments that are coded at once, besides the model's weights. Fewer are "
+    "coded at once to stay within it; one that takes more by itself is refused.  [default: 1536M]",
 )
 
 
@@ -146,15 +146,15 @@ def size_options(command: Command) -> Command:
             "--segment-bytes",
             type=byte_count,
             metavar="N",
-            help="Bytes that decode on their own, such as 64K or 16M (the default). Smaller "
-            "segments take less memory and make a larger file.",
+            help="Size of a segment, such as 64K or 16M (the default). Each decodes on its own; "
+            "smaller ones take less memory and make a larger file.",
         ),
         click.option(
             "--lanes",
             type=lane_count,
             metavar="N|auto",
-            help="Parts that the model reads in parallel: more are faster, 1 makes the smallest "
-            "file.  [default: auto]",
+            help="Parts of a segment that the model reads in parallel: up to about 16 make reading "
+            "faster, 1 makes the smallest file.  [default: auto]",
         ),
     ):
         command = option(command)
@@ -197,7 +197,7 @@ sync_option = click.option(
     "--sync/--no-sync",
     default=True,
     show_default=True,
-    help="Whether a file is on the disk before it gets its name, so that a crash of the machine "
+    help="Flush each file to the disk before it gets its name, so that a crash of the machine "
     "leaves a whole file or none.",
 )
 compact_option = click.option(
