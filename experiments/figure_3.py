@@ -30,7 +30,7 @@ from experiments.support import modalities
 from experiments.support.figure_3_drawing import draw_images, draw_speech, draw_text
 from experiments.support.figures import write_derived
 from experiments.support.generation import CodecSource, ModelSource, Source, fill, price
-from experiments.support.intervals import interval
+from experiments.support.intervals import half_width_of_mean
 from experiments.support.paper import LADDER, MODELS
 from experiments.support.records import Row, provenance, result_folder
 from experiments.support.tables import markdown_of
@@ -189,8 +189,7 @@ def _mean(bits: Sequence[float]) -> str:
     """Returns the mean, with half of its 95 % interval if there are several pieces."""
     if len(bits) == 1:
         return f"{bits[0]:.2f}"
-    low, high = interval(bits, [1.0] * len(bits))
-    return f"{np.mean(bits):.2f} ± {(high - low) / 2:.2f}"
+    return f"{np.mean(bits):.2f} ± {half_width_of_mean(bits):.2f}"
 
 
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
@@ -202,7 +201,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     note = (
         "Bits per byte that each source gives to the true bytes in the places where it draws its "
         f"own: the mean over pieces of 2,048 bytes ({shown}), ± half of its 95 % interval if there "
-        "are several (bootstrap over the pieces). Code lengths, no files. A classical codec's "
+        "are several (Student's, over the pieces). Code lengths, no files. A classical codec's "
         "length is whole bytes, so its distribution has steps of a factor 256."
     )
     flat = [{k: v for k, v in row.items() if k not in ("piece", "made")} for row in rows]

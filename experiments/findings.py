@@ -18,7 +18,7 @@ import click
 from experiments import figure_2, figure_4, table_1, table_2
 from experiments.support import modalities, paper, table_1_intervals
 from experiments.support.records import RESULTS, Row, result_folder
-from experiments.support.table_1_intervals import is_clearly_less, num_shared
+from experiments.support.table_1_intervals import bits_of, is_clearly_less
 from experiments.support.table_1_tables import Line, lines_of, published_lines
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress.benchmark.records import Record, read_jsonl, read_rows
@@ -94,41 +94,36 @@ def published_ladder() -> list[Line]:
     return [row for row in published_lines() if row.compressor.startswith("Transformer")]
 
 
-def falls_with_size(records: Sequence[Record], chunks: Sequence[Row] = ()) -> Row:
-    """Compares the rates on text of models by size; with the rows of chunks, says what is clear."""
+def falls_with_size(records: Sequence[Record], chunks: Sequence[Row]) -> Row:
+    """Compares the rates on text of models by size; a step counts if it is clear on the chunks."""
     rows = ladder(records)
-    samples = {name: [row.rates[name] for row in rows] for name in table_1.TEXTS}
-    names = " → ".join(row.compressor.removeprefix("ladder-") for row in rows)
+    names = [row.compressor for row in rows]
+    steps = list(itertools.pairwise(names))
+    shown, clear = [], []
+    for text in table_1.TEXTS:
+        mine = [row for row in chunks if modalities.modality_of(row["corpus"]) == text]
+        found = [is_clearly_less(mine, larger, smaller) for smaller, larger in steps]
+        count = len(bits_of(mine, names[0]))
+        shown.append(
+            f"{text} {_chain([row.rates[text] for row in rows])} ({sum(found)} of {len(steps)} "
+            f"steps clear at 95 %, on {count} chunks)"
+        )
+        clear += found
     return line(
         "Do rates on text fall with the model's size?",
         f"200K → 800K → 3.2M: {_chain([row.rates['text'] for row in published_ladder()])}",
-        f"{names}: "
-        + "; ".join(
-            f"{name} {_chain(rates)}{_clear_steps(rows, name, chunks)}"
-            for name, rates in samples.items()
-        ),
-        sample=f"{len(rows)} models, {len(samples)} texts of {_size(rows, table_1.TEXTS)}",
-        agrees=[rates == sorted(rates, reverse=True) for rates in samples.values()],
+        f"{' → '.join(name.removeprefix('ladder-') for name in names)}: {'; '.join(shown)}",
+        sample=f"{len(rows)} models, {len(table_1.TEXTS)} texts of {_size(rows, table_1.TEXTS)}",
+        agrees=clear,
     )
-
-
-def _clear_steps(rows: Sequence[Line], name: str, chunks: Sequence[Row]) -> str:
-    """Returns how many steps from a model to the next are clear, chunk by chunk."""
-    mine = [row for row in chunks if modalities.modality_of(row["corpus"]) == name]
-    if not mine:
-        return ""
-    steps = list(itertools.pairwise(row.compressor for row in rows))
-    clear = sum(is_clearly_less(mine, large, small) for small, large in steps)
-    counts = sorted(num_shared(mine, *step) for step in steps)
-    return f" ({clear} of {len(steps)} steps clear at 95 %, each on {_range(counts)} chunks)"
 
 
 def turns_up(records: Sequence[Record]) -> Row:
     """Compares where the adjusted rate is lowest, for each size of the data.
 
-    It turns up where the best model is neither the first nor the last of the ladder. That the best
-    model never gets smaller with more data is not counted: it follows from how the rate is
-    adjusted, whatever was measured.
+    It turns up where the best model is neither the first nor the last of the ladder. Only the
+    paper's size counts: with little data the smallest model is the best, and with more a larger
+    one, almost whatever was measured, by how the rate is adjusted.
     """
     rows = figure_2.select(figure_2.points(records), sample=modalities.EXTRACT)
     best = {
@@ -140,16 +135,16 @@ def turns_up(records: Sequence[Record]) -> Row:
         for size, row in best.items()
     )
     large = {row.compressor: row.adjusted["text"] for row in published_lines()}
-    ends = paper.LADDER[0], paper.LADDER[-1]
+    names = [row.compressor for row in ladder(records)]
+    largest = max(best)
     return line(
         "Does the adjusted rate fall and then rise with the model's size?",
         f"at 1 GB: 3.2M {_percent(large['Transformer 3.2M'])}, "
         f"Chinchilla 1B {_percent(large['Chinchilla 1B'])}",
         f"best of the ladder on extract, projected: {shown}",
-        sample=f"{len(paper.LADDER)} models, 1 text of "
-        f"{_size(ladder(records), [modalities.EXTRACT])}, whose rate is taken for {len(best)} "
-        "sizes of data",
-        agrees=[row["model"] not in ends for row in best.values()],
+        sample=f"{len(names)} models, 1 text of {_size(ladder(records), [modalities.EXTRACT])}, "
+        f"whose rate is taken for {len(best)} sizes of data; {largest // 10**6:,} MB counts",
+        agrees=[best[largest]["model"] not in (names[0], names[-1])],
     )
 
 
@@ -207,20 +202,20 @@ def _falls(row: Row) -> bool:
 
 
 def gains_from_vocabulary(rows: Sequence[Row]) -> Row:
-    """Compares bytes with the best vocabulary of each width."""
+    """Compares bytes with the largest vocabulary, at each width."""
     shown, gains = [], []
     sizes = sorted({row["raw_bytes"] for row in rows})
     for width, found in table_2.lines_of(rows):
         plain = next(row for row in found if row["tokenizer"] == "bytes")
-        best = min(found, key=lambda row: row["bits_per_byte"])
-        rates = [row["bits_per_byte"] / 8 for row in (plain, best)]
-        shown.append(f"width {width}: bytes → {best['tokenizer']} {_chain(rates)}")
-        gains.append(best is not plain)
+        largest = max(found, key=lambda row: row["vocab_size"])
+        rates = [row["bits_per_byte"] / 8 for row in (plain, largest)]
+        shown.append(f"width {width}: bytes → {largest['tokenizer']} {_chain(rates)}")
+        gains.append(rates[1] < rates[0])
     return line(
         "Do larger vocabularies help small models?",
         PAPER_TABLE_2,
         "; ".join(shown) + " (scored)",
-        sample=f"{len(shown)} widths, 1 text of {_range(sizes)} bytes",
+        sample=f"{len(shown)} widths, one seed each, 1 text of {_range(sizes)} bytes",
         agrees=gains,
     )
 

@@ -94,7 +94,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "cluster": ("ray",),
     "default_against_classical": ("tokenizers",),
     "figure_2": _PAPER,
-    "figure_3": _PAPER,
+    "figure_3": (*_PAPER, "scipy"),
     "figure_4": _PAPER,
     "in_context": ("tokenizers",),
     "ladder_table": _PAPER,

@@ -2,11 +2,13 @@
 
 The rate of chunks is that of a sample; another sample would have given another one. Rows of
 chunks.jsonl hold each chunk's bits, in the order of the sample, so that differences between two
-compressors can be taken chunk by chunk.
+compressors can be taken chunk by chunk. Neighbours are of one article or one utterance and much
+alike, so what is drawn again are blocks of them (Künsch, 1989).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,6 +22,8 @@ from lmcompress.benchmark.protocol import Codec
 from lmcompress.models.store import Model
 
 FILE = "chunks.jsonl"
+BLOCK_CHUNKS = 8
+"""Neighbours that are drawn together: 16 KiB."""
 KEY = ("codec", "codec_version", "fingerprint", "corpus_sha256")
 Chunked = tuple[str, str]
 """Name of a compressor of chunks, and of a sample."""
@@ -74,29 +78,30 @@ def intervals(rows: Sequence[Row]) -> dict[Chunked, Interval]:
 
 def _of(row: Row) -> tuple[float, float]:
     bits = row["bits_of_chunks"]
-    return interval(bits, [8.0 * modalities.CHUNK_BYTES] * len(bits))
+    return interval(_by_block(bits), _by_block([8.0 * modalities.CHUNK_BYTES] * len(bits)))
 
 
-def is_clearly_less(rows: Sequence[Row], small: str, large: str) -> bool:
+def _by_block(values: Sequence[float]) -> list[float]:
+    """Returns the sums of blocks of neighbours."""
+    return [
+        math.fsum(values[start : start + BLOCK_CHUNKS])
+        for start in range(0, len(values), BLOCK_CHUNKS)
+    ]
+
+
+def bits_of(rows: Sequence[Row], name: str) -> list[float]:
+    """Returns the bits of a compressor's chunks, in rows of one modality: those measured last."""
+    codec = chunked_name(name, modalities.CHUNK_BYTES)
+    return next(row["bits_of_chunks"] for row in reversed(rows) if row["codec"] == codec)
+
+
+def is_clearly_less(rows: Sequence[Row], better: str, worse: str) -> bool:
     """Whether one compressor's chunks are shorter than another's, by the interval of the ratio.
 
-    Samples of several sizes begin with the same chunks, so those are compared that both have.
-
     Args:
-      rows: Of chunks.jsonl, of one sample.
-      small: Name of the compressor that should be the better one.
-      large: Name of the other.
+      rows: Of chunks.jsonl, of one modality; both compressors have the same chunks.
+      better: Name of the compressor that should have the shorter ones.
+      worse: Name of the other.
     """
-    bits, shared = [_longest(rows, name) for name in (small, large)], num_shared(rows, small, large)
-    return interval(bits[0][:shared], bits[1][:shared])[1] < 1
-
-
-def num_shared(rows: Sequence[Row], *names: str) -> int:
-    """Returns how many chunks all of these compressors have, in rows of one modality."""
-    return min(len(_longest(rows, name)) for name in names)
-
-
-def _longest(rows: Sequence[Row], name: str) -> list[float]:
-    """Returns the bits of the chunks of a compressor's largest sample."""
-    codec = chunked_name(name, modalities.CHUNK_BYTES)
-    return max((row["bits_of_chunks"] for row in rows if row["codec"] == codec), key=len)
+    shorter, longer = (_by_block(bits_of(rows, name)) for name in (better, worse))
+    return interval(shorter, longer)[1] < 1

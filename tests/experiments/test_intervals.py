@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.support.intervals import interval
+from experiments.support.intervals import half_width_of_mean, interval
 
 
 def pieces(count: int) -> tuple[list[float], list[float]]:
@@ -45,3 +45,10 @@ def test_nine_of_ten_intervals_hold_what_the_pieces_were_drawn_from() -> None:
         held += low <= 2.0 <= high
 
     assert 85 <= held <= 99
+
+
+def test_half_of_the_interval_of_a_mean_of_few_is_students() -> None:
+    # Eight values with a standard error of 1, and 2.3646 of them on each side.
+    values = np.array([-1.0, 1.0] * 4) * np.sqrt(7)
+
+    assert half_width_of_mean(values.tolist()) == pytest.approx(2.3646, abs=1e-4)

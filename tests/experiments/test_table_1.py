@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from experiments import figure_2, table_1
@@ -150,7 +152,8 @@ def test_a_killed_run_goes_on(tiny_model: Model, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def chunks(tiny_model: Model, tmp_path: Path) -> list[Row]:
+def chunks(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+    monkeypatch.setattr(table_1_intervals, "BLOCK_CHUNKS", 1)
     file = paper.RowFile(tmp_path / table_1_intervals.FILE, table_1_intervals.KEY)
     sample = Sample("text", TEXT_NAME, TEXT[: 2 * CHUNK_BYTES])
     for _ in range(2):  # the second time, all is there
@@ -181,26 +184,37 @@ def test_the_figure_draws_the_intervals(records: list[Record], chunks: list[Row]
     assert sum(bar > 0 for bar in bars) == 1  # published rates have none
 
 
-def test_a_difference_is_clear_if_its_interval_leaves_out_nothing() -> None:
-    drawn = np.random.default_rng(3).normal(1000, 200, 40)
-    rows = [
-        {"codec": f"{name} (chunks of 2,048)", "bits_of_chunks": list(bits)}
-        for name, bits in {"a": drawn, "b": drawn * 1.01 + 1, "c": drawn[::-1]}.items()
+def chunk_rows(bits: dict[str, Sequence[float]]) -> list[Row]:
+    return [
+        {"codec": f"{name} (chunks of 2,048)", "bits_of_chunks": list(found)}
+        for name, found in bits.items()
     ]
+
+
+def test_a_difference_is_clear_if_its_interval_leaves_out_nothing() -> None:
+    drawn = np.random.default_rng(3).normal(1000, 200, 320)
+    rows = chunk_rows({"a": drawn, "b": drawn * 1.01 + 1, "c": drawn[::-1]})
 
     assert table_1_intervals.is_clearly_less(rows, "a", "b")
     assert not table_1_intervals.is_clearly_less(rows, "b", "a")
     assert not table_1_intervals.is_clearly_less(rows, "a", "c")
 
 
-def test_a_difference_compares_the_chunks_that_both_samples_have() -> None:
-    short, long = np.random.default_rng(3).normal(1000, 200, (2, 40))
-    codec = "{} (chunks of 2,048)".format
-    rows = [
-        {"codec": codec("a"), "bits_of_chunks": [*short, *long]},
-        {"codec": codec("a"), "bits_of_chunks": list(long[:3])},  # of an earlier, smaller sample
-        {"codec": codec("b"), "bits_of_chunks": list(short * 1.01 + 1)},
-    ]
+def test_neighbours_that_are_alike_count_as_few() -> None:
+    articles = np.random.default_rng(3).normal(1.0, 0.2, 40)
+    gain = np.repeat(articles, table_1_intervals.BLOCK_CHUNKS)  # of each chunk, as its article's
+    independent = np.random.default_rng(4).permutation(gain)
+
+    def width(ratio: npt.NDArray[np.float64]) -> float:
+        [row] = chunk_rows({"a": 1000 * ratio})
+        found = table_1_intervals.intervals([{**row, "corpus": "text"}])
+        return next(iter(found.values())).half_width
+
+    assert width(gain) > 2 * width(independent)
+
+
+def test_the_chunks_measured_last_count() -> None:
+    rows = [*chunk_rows({"a": [9.0] * 32, "b": [8.0] * 32}), *chunk_rows({"a": [7.0] * 32})]
 
     assert table_1_intervals.is_clearly_less(rows, "a", "b")
 
