@@ -87,6 +87,8 @@ MAP_ROWS = (1 << 16) + 256
 MAPS = 3
 MIN_SIZE_BITS, MAX_SIZE_BITS = 10, 22
 """2**10 to 2**22 buckets of 64 bytes."""
+PROMPT_SIZE_BITS = 20
+"""At least, with a prompt: room for what comes after a small one, 64 MiB."""
 WEIGHT_ONE = 1 << 16
 
 
@@ -207,11 +209,13 @@ def new_state(
     )
 
 
-def state_bytes(raw_bytes: int, lanes: int) -> int:
-    """Returns the bytes that `new_state` takes for a segment."""
+def state_bytes(raw_bytes: int, lanes: int, prompt_bytes: int = 0) -> int:
+    """Returns the bytes that `new_state` takes for a segment, after a prompt if there is one."""
     size_bits = _size_bits(raw_bytes)
+    if prompt_bytes:  # what it taught is copied for each segment
+        size_bits = _size_bits(prompt_bytes, PROMPT_SIZE_BITS)
     tables = (4 * BUCKET << size_bits) + (8 * MATCHES << (size_bits - 1)) + SHARED.itemsize
-    return raw_bytes + lanes * LANE.itemsize + tables
+    return prompt_bytes + raw_bytes + lanes * LANE.itemsize + tables
 
 
 def _size_bits(raw_bytes: int, least: int = MIN_SIZE_BITS) -> int:

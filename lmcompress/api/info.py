@@ -22,7 +22,8 @@ class SegmentInfo:
     """One segment: bytes that decode on their own."""
 
     method: str
-    """How it was compressed: "stored", "coded" (GPT alone) or "mixed" (with the adaptive stage)."""
+    """How it was compressed: "stored", "coded" (by the GPT alone), "mixed" (by the GPT and the
+    adaptive stage) or "adaptive" (by that stage alone)."""
     raw_bytes: int
     payload_bytes: int
     lanes: int

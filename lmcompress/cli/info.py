@@ -106,8 +106,8 @@ def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 def _segments(segments: Iterable[SegmentInfo]) -> Iterator[str]:
     for number, segment in enumerate(segments, 1):
         if number == 1:
-            yield f"    {'#':>4}  {'method':<7}{'raw bytes':>15}{'payload bytes':>15}{'lanes':>7}"
+            yield f"    {'#':>4}  {'method':<9}{'raw bytes':>15}{'payload bytes':>15}{'lanes':>7}"
         yield (
-            f"    {number:>4}  {segment.method:<7}{segment.raw_bytes:>15,}"
+            f"    {number:>4}  {segment.method:<9}{segment.raw_bytes:>15,}"
             f"{segment.payload_bytes:>15,}{segment.lanes or '-':>7}"
         )

@@ -13,6 +13,7 @@ from lmcompress.cli.files import Destination
 from lmcompress.cli.options import Command, byte_count
 from lmcompress.cli.streams import input_bytes
 from lmcompress.errors import CorruptFrameError, LmcompressError
+from lmcompress.format.wire import write_all
 
 if TYPE_CHECKING:
     from lmcompress.codec.config import CodecConfig, Progress
@@ -103,7 +104,7 @@ def _read_range(
     left = min(part.length, size - part.start)
     while left:
         piece = file.read(min(left, shutil.COPY_BUFSIZE))  # type: ignore[attr-defined]
-        sink.write(piece)
+        write_all(sink, piece)
         left -= len(piece)
     return min(part.length, size - part.start)
 

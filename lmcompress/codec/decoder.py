@@ -34,6 +34,32 @@ class Encoded:
     """Raw bytes of the file before it, which count towards the output limit."""
 
 
+@dataclasses.dataclass
+class _Largest:
+    """The largest of some segments, whichever it is: a file may have too many to keep them all."""
+
+    header: Header | None = None
+    """Of all of them."""
+    count: int = 0
+    lanes: int = 0
+    raw_bytes: int = 0
+    payload_bytes: int = 0
+
+    def includes(self, place: Place) -> bool:
+        """Counts a segment; returns False, and counts none, if it has another header."""
+        segment = place.segment
+        if segment.method is Method.STORED:
+            return True
+        if self.header is not None and place.header != self.header:
+            self.count = 0
+            return False
+        self.header, self.count = place.header, self.count + 1
+        self.lanes = max(self.lanes, segment.lanes)
+        self.raw_bytes = max(self.raw_bytes, segment.raw_bytes)
+        self.payload_bytes = max(self.payload_bytes, segment.payload_bytes)
+        return True
+
+
 class SegmentDecoder:
     """Turns payloads into raw bytes, several threads at once; the last frame's model stays."""
 
@@ -61,26 +87,24 @@ class SegmentDecoder:
         """
         if self.threads == 1 or not can_seek(source):
             return 1
-        start = source.tell()
-        found: list[Place] = []
+        start, largest = source.tell(), _Largest()
         with contextlib.suppress(LmcompressError):  # what is wrong comes up where it is decoded
-            found.extend(places(source))
+            for place in places(source):
+                if not largest.includes(place):
+                    break
         source.seek(start)
-        return self._fitting(found)
+        return self._fitting(largest)
 
-    def _fitting(self, found: list[Place]) -> int:
-        """Returns how many of them fit into memory at once, whichever they are."""
-        coded = [place for place in found if place.segment.method is not Method.STORED]
-        if len(coded) < 2 or any(place.header != coded[0].header for place in coded):
+    def _fitting(self, largest: _Largest) -> int:
+        """Returns how many segments of that size fit into memory at once."""
+        if largest.header is None or largest.count < 2:
             return 1
         try:
-            session = self._session_for(coded[0].header)
+            session = self._session_for(largest.header).for_segment(largest.raw_bytes)
         except LmcompressError:
             return 1
-        sizes = {(p.segment.lanes, p.segment.raw_bytes, p.segment.payload_bytes) for p in coded}
-        session = session.for_segment(max(raw_bytes for _, raw_bytes, _ in sizes))
-        needed = max(memory_needed(session, *size) for size in sizes)
-        return max(1, min(self.threads, len(coded), self._config.memory_limit // needed))
+        needed = memory_needed(session, largest.lanes, largest.raw_bytes, largest.payload_bytes)
+        return max(1, min(self.threads, largest.count, self._config.memory_limit // needed))
 
     def decode(self, encoded: Encoded, progress: Progress | None = None) -> bytes:
         """Returns the raw bytes of a segment, checked.

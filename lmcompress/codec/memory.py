@@ -51,7 +51,8 @@ def memory_needed(
         needed += (
             freqs_bytes(lanes, steps) if on_gpu else engine_bytes(config, lanes, steps, window)
         )
-    needed += state_bytes(raw_bytes, lanes)
+    prompt = session.config.prompt
+    needed += state_bytes(raw_bytes, lanes, len(prompt.raw) if prompt else 0)
     if session.model.tokens is not None:
         needed += ends_bytes(lanes)
     return needed

@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lmcompress.adaptive import AdaptiveStage
+from lmcompress.adaptive.state import PROMPT_SIZE_BITS
 from lmcompress.codec.lanes import segment_blocks
 from lmcompress.codec.predictor import ContextPolicy, Predictor
 
-_MIN_SIZE_BITS = 20
-"""Room for what comes after a small prompt: 2**20 buckets, 64 MiB."""
 _CONTEXT_BLOCK = 64
 _BYTES_A_LANE, _MAX_LANES = 8192, 16
 """Part of the format (docs/adaptive.md): the number of lanes depends on nothing but the prompt."""
@@ -81,7 +80,7 @@ class PromptState:
             lengths,
             of_tokens=predictor.of_tokens,
             is_large=predictor.is_large,
-            min_size_bits=_MIN_SIZE_BITS,
+            min_size_bits=PROMPT_SIZE_BITS,
         )
         args = len(lengths), block, predictor, predictor.bos_id
         for tokens, coming in segment_blocks(symbols, *args):

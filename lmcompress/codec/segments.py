@@ -107,7 +107,7 @@ def encode_segment(
       symbols: Bytes or tokens (n,), at least one for each lane.
       lengths: Bytes of each lane.
       opened: A new predictor, whose predictions the methods share.
-      methods: CODED, MIXED or both.
+      methods: One or more, but not STORED.
       progress: Called with the number of bytes done since its last call.
     """
     coders = [(RangeEncoder(), new_stage(method, lengths, opened)) for method in methods]

@@ -191,7 +191,8 @@ class Session:
             return PromptState.last(key) or self._make_or_load(key, prompt)
 
     def _make_or_load(self, key: PromptKey, prompt: Prompt) -> PromptState:
-        cache, name = ArrayCache("prompts", self.config.prompt_cache), (*key, sources_digest())
+        cache = ArrayCache("prompts", self.config.prompt_cache)
+        name = (*key, self.device, sources_digest("codec"))  # all that makes a state
         if (arrays := cache.load(name)) is not None:
             return PromptState.restored(arrays).keep(key)
         started = time.perf_counter()

@@ -93,7 +93,9 @@ class CompactSegment(SegmentSizes):
 
 
 def pack_compact(header: CompactHeader, segment: CompactSegment, payload: bytes) -> bytes:
-    """Returns a frame, from its magic to its CRC-32."""
+    """Returns a frame, from its magic to its CRC-32; raises ValueError on a method it lacks."""
+    if segment.method > _METHOD:
+        raise ValueError(f"a compact frame has no method {segment.method.name.lower()}")
     flags = _ALWAYS | segment.method | header.arithmetic_version << _ARITHMETIC_SHIFT
     sizes = encode_varint(segment.raw_bytes)
     if header.prompt_sha256:

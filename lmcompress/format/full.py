@@ -16,6 +16,7 @@ from lmcompress.format.frame import raw_checksum
 from lmcompress.format.header import (
     END_MARKER,
     FORMAT_VERSION,
+    LAST_METHOD,
     MAGIC,
     MAX_HEADER_BYTES,
     RAW_CHECKSUM_BYTES,
@@ -189,8 +190,8 @@ def read_header(
         totals = FrameTotals(stream.read_varint(what), stream.read_varint(what))
         stream.check_crc32(what)
         return totals
-    if method not in set(Method):
-        raise CorruptFrameError(f"{name} has method {method}, expected 0 to 4: download it again")
+    if method > LAST_METHOD:
+        raise CorruptFrameError(f"{name} has method {method}, expected 0 to 127: download it again")
     what = f"the header of {name}"
     payload_bytes = raw_bytes = stream.read_varint(what)
     lanes = 0
@@ -198,6 +199,11 @@ def read_header(
         lanes, payload_bytes = stream.read_varint(what), stream.read_varint(what)
     crc32, checksum = stream.read_u32(what), stream.read(RAW_CHECKSUM_BYTES, what)
     following = stream.read_u32(what) if chain is None else stream.check_crc32(what)
+    if method not in set(Method):
+        raise UnsupportedVersionError(
+            f"{name} has method {method}, this lmcompress knows those up to {max(Method)}: "
+            "decompress it with a newer version"
+        )
     try:
         segment = FullSegment(Method(method), raw_bytes, lanes, payload_bytes, crc32, checksum)
         segment.check_payload(precision_bits)

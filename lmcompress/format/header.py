@@ -26,6 +26,8 @@ PRECISION_BITS = 24
 """Precision of the frames that this version writes."""
 FIRST_SKIPPABLE_TAG = 128
 END_MARKER = 0
+LAST_METHOD = 127
+"""Those that are not known yet have headers like those that are coded."""
 
 
 class _Tag(enum.IntEnum):

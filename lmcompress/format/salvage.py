@@ -16,14 +16,19 @@ from typing import BinaryIO
 from lmcompress.errors import CorruptFrameError, LmcompressError
 from lmcompress.format.compact import COMPACT_MAGIC
 from lmcompress.format.file import next_reader
+from lmcompress.format.frame import Method
 from lmcompress.format.full import read_header
 from lmcompress.format.header import MAGIC, FrameHeader, FrameTotals, FullSegment
 from lmcompress.format.index import Place, Trail, places
 from lmcompress.format.wire import ByteReader
 
 _WINDOW = 1 << 20
-_BEGINNING = re.compile(b"[\x01-\x03]|" + re.escape(MAGIC) + b"|" + re.escape(COMPACT_MAGIC))
+_BEGINNING = re.compile(
+    b"|".join(re.escape(start) for start in (*(bytes([m]) for m in Method), MAGIC, COMPACT_MAGIC))
+)
 """A segment's header begins with its method, a frame with its magic."""
+_MOST_READ = 8
+"""Times the file's size that the search for a frame may read: a compact one is read as a whole."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,15 +79,19 @@ class _Damage:
 
     def rest(self) -> list[Place | Gap]:
         """Returns the gap, and what follows it."""
+        may_read = _MOST_READ * max(_WINDOW, self._source.seek(0, io.SEEK_END))
         for offset, is_frame in self._beginnings():
             if offset in self._dead:
                 continue
+            if may_read < 0:
+                break
             self._source.seek(offset)
             trail = Trail()
             try:
                 after = self._frames(trail) if is_frame else self._segments(offset, trail)
             except LmcompressError:
                 self._dead |= trail.offsets
+                may_read -= self._source.tell() - offset if is_frame else 0
                 continue
             if after is not None:
                 return after

@@ -230,7 +230,10 @@ class GPTConfig:
 
     @property
     def num_parameters(self) -> int:
-        """All parameters, embeddings included."""
+        """All parameters, embeddings included.
+
+        Part of the format: the adaptive stage begins differently above 2**25 (docs/adaptive.md).
+        """
         return sum(self.num_parameters_by_part.values())
 
     @property

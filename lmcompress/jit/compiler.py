@@ -180,12 +180,15 @@ def _cache_folder() -> Path | None:
         return None
 
 
-def sources_digest() -> str:
-    """Returns a name for the version of all kernels: it changes with what they are made from."""
+def sources_digest(*more: str) -> str:
+    """Returns a name for the version of all kernels, and of more folders of the package.
+
+    It changes with what they are made from.
+    """
     package = Path(__file__).parents[1]
     versions = f"{numba.__version__} {sys.implementation.cache_tag}"
     digest = hashlib.blake2b(versions.encode(), digest_size=8)
-    for source in _SOURCES:
+    for source in (*_SOURCES, *more):
         path = package / source
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             digest.update(file.read_bytes())

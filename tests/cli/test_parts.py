@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import lmcompress
+from lmcompress.cli.parts import ByteRange, _read_range
 from lmcompress.format.index import places
 from tests.support.command_line import TEXT, Result, Run, assert_one_line_error, names
 
@@ -43,6 +46,21 @@ def test_a_range_is_that_part_of_the_original(
     result = run("decompress", "--range", f"{start}:{length}", "-c", compressed)
 
     assert (result.code, result.stdout) == (0, TEXT[start : start + length])
+
+
+def test_a_range_is_whole_where_a_sink_takes_a_part_at_a_time(compressed: Path) -> None:
+    class SlowSink(io.RawIOBase):
+        taken = b""
+
+        def write(self, data: Any) -> int:
+            self.taken += bytes(data[:7])
+            return min(7, len(data))
+
+    sink, config = SlowSink(), lmcompress.CodecConfig()
+    with compressed.open("rb") as source:
+        _read_range(ByteRange(50, 300), source, sink, config, None, None)
+
+    assert sink.taken == TEXT[50:350]
 
 
 def test_a_range_needs_only_its_segments_to_be_whole(run: Run, compressed: Path) -> None:

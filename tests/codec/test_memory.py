@@ -12,7 +12,7 @@ from lmcompress import LimitExceededError
 from lmcompress.adaptive.ends import ends_bytes
 from lmcompress.adaptive.state import state_bytes
 from lmcompress.codec.config import DEFAULT_MEMORY_LIMIT, CodecConfig
-from lmcompress.codec.memory import check_memory, engine_bytes, segment_bytes
+from lmcompress.codec.memory import check_memory, engine_bytes, memory_needed, segment_bytes
 from lmcompress.codec.session import Session
 from lmcompress.format.compact import CompactHeader, CompactSegment, pack_compact
 from lmcompress.format.header import Method
@@ -85,6 +85,16 @@ def test_the_default_admits_smollm2_135m_in_16_lanes_of_full_segments() -> None:
     needed = engine_bytes(shape, 16, 16, 2048) + stage + segment_bytes(segment, is_encoder=True)
 
     assert DEFAULT_MEMORY_LIMIT / 2 < needed <= DEFAULT_MEMORY_LIMIT
+
+
+def test_what_a_prompt_taught_is_counted_for_each_segment() -> None:
+    prompt = lmcompress.Prompt(b"It was the best of times. " * 40_000)
+    model = lmcompress.load_model("none")
+    plain = memory_needed(Session(model), 1, 1 << 16)
+    primed = memory_needed(Session(model, CodecConfig(prompt=prompt)), 1, 1 << 16)
+
+    assert plain < 100 * MEBIBYTE
+    assert primed > 128 * MEBIBYTE  # 2**21 buckets of 64 bytes
 
 
 @pytest.mark.parametrize("size", [100, 10_000])

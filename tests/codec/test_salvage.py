@@ -11,9 +11,10 @@ import lmcompress
 from lmcompress.codec.salvage import Salvaged, salvage_stream
 from lmcompress.errors import ModelNotFoundError
 from lmcompress.format.full import FrameWriter
-from lmcompress.format.header import FrameHeader
+from lmcompress.format.header import FrameHeader, Method
 from lmcompress.format.index import Place, places
-from lmcompress.format.salvage import survey
+from lmcompress.format.salvage import Gap, survey
+from lmcompress.format.wire import encode_varint
 
 RAW = bytes(random.Random(1).choices(b"abcdefgh ", k=5000))
 SIZE = 1000
@@ -69,6 +70,23 @@ def test_a_damaged_header_costs_its_segment(
     assert salvage(damaged) == (without(number), [(number * SIZE, (number + 1) * SIZE)])
 
 
+@pytest.mark.parametrize("method", list(Method), ids=lambda method: method.name.lower())
+def test_segments_of_every_method_are_found_behind_the_damage(method: Method) -> None:
+    sink = io.BytesIO()
+    writer = FrameWriter(sink, FrameHeader("none", bytes(16), 1))
+    for _ in range(3):
+        if method is Method.STORED:
+            writer.write_stored(RAW[:SIZE])
+        else:
+            writer.write_coded(SIZE, 1, bytes(SIZE), bytes(8), method)
+    writer.finish()
+    second = list(places(io.BytesIO(sink.getvalue())))[1]
+
+    found = survey(io.BytesIO(flipped(sink.getvalue(), second.offset - 5)))
+
+    assert [isinstance(part, Place) for part in found] == [True, False, True]
+
+
 def test_neighbours_are_one_gap(frame: bytes, segments: list[Place]) -> None:
     damaged = flipped(frame, segments[1].offset, segments[2].offset)
 
@@ -100,11 +118,13 @@ def test_a_frame_without_its_header_is_read_with_that_of_the_frame_before(frame:
 class CountingFile(io.BytesIO):
     """Counts what is read from it."""
 
-    count = 0
+    count = bytes_read = 0
 
     def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
         self.count += 1
-        return super().read(size)
+        self.bytes_read += len(found)
+        return found
 
 
 @pytest.mark.parametrize("segment_bytes", [None, 50])
@@ -122,6 +142,17 @@ def test_the_work_grows_with_the_file_and_not_with_its_square(segment_bytes: int
         reads.append(source.count)
 
     assert reads[1] < 6 * reads[0]
+
+
+def test_frames_that_only_claim_to_be_long_are_not_read_again_and_again(frame: bytes) -> None:
+    claim = b"\x89LMc\x81" + encode_varint(1 << 20)  # a compact frame of a stored megabyte
+    damaged = flipped(frame, 6) + claim * 200_000
+
+    source = CountingFile(damaged)
+    [gap] = survey(source)
+
+    assert isinstance(gap, Gap)
+    assert source.bytes_read < 20 * len(damaged)
 
 
 def test_a_file_inside_a_stored_segment_is_not_taken_for_the_file() -> None:

@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import threading
+import zlib
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from lmcompress.errors import (
     CorruptFrameError,
     LmcompressError,
     TruncatedFrameError,
+    UnsupportedVersionError,
 )
 from lmcompress.format.file import read_frames
 from lmcompress.format.frame import Method, check_raw, raw_checksum
@@ -91,6 +93,25 @@ def test_frame_without_segments_reads_back():
     FrameWriter(sink, HEADER).finish()
 
     assert read_all(sink.getvalue()) == [(HEADER, [], FrameTotals(0, 0))]
+
+
+@pytest.mark.parametrize(
+    ("method", "error"), [(5, UnsupportedVersionError), (127, UnsupportedVersionError),
+                          (128, CorruptFrameError)],
+)  # fmt: skip
+def test_a_method_of_a_later_version_is_told_from_damage(method: int, error: type) -> None:
+    sink = io.BytesIO()
+    FrameWriter(sink, HEADER)
+    begin = len(sink.getvalue())
+    fields = bytes([method]) + b"\x03\x01\x04" + bytes(12)
+    chain = zlib.crc32(fields, int.from_bytes(sink.getvalue()[-4:], "little"))
+    whole = sink.getvalue() + fields + chain.to_bytes(4, "little") + bytes(4)
+
+    with pytest.raises(error, match=f"has method {method}"):
+        read_all(whole)
+    if error is UnsupportedVersionError:
+        with pytest.raises(CorruptFrameError):
+            read_all(whole[: begin + 3] + b"\x05" + whole[begin + 4 :])
 
 
 NAMES = st.text(

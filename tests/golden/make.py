@@ -8,12 +8,12 @@
     python tests/golden/make.py adaptive1
 
 Each golden file is decoded for ever after by `tests/codec/test_golden.py`. The folder holds two
-small models (one that streams, one with windows), a text and the files that they made of it. That of the
-compact frame has a text, a prompt, and what the models of `v1` made of them; that of tokens a model
-of tokens with its table, which is all that decoding needs, and its tokenizer; that of n-grams is as
-`v1`, of a model whose embedding they add to. That of prompts has frames made after a prompt that is
-long enough for several lanes: the text of `v1`, forty times. That of adaptive segments has a table
-of numbers, which no model of `v1` knows, and a text behind it.
+small models (one that streams, one with windows), a text and the files that they made of it. That
+of the compact frame has a text, a prompt, and what the models of `v1` made of them; that of
+tokens a model of tokens with its table, which is all that decoding needs, and its tokenizer; that
+of n-grams is as `v1`, of a model whose embedding they add to. That of prompts has frames made
+after a prompt that is long enough for several lanes: the text of `v1`, forty times. That of
+adaptive segments has a table of numbers, which no model of `v1` knows, and a text behind it.
 """
 
 from __future__ import annotations

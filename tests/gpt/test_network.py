@@ -92,6 +92,13 @@ def test_configuration_survives_its_dictionary() -> None:
     assert GPTConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+def test_fingerprints_outlive_a_version_of_the_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = random_weights("gpt-1").fingerprint
+    monkeypatch.setattr("lmcompress.gpt.quantization.ARITHMETIC_VERSION", 2)
+
+    assert random_weights("gpt-1").fingerprint == before
+
+
 def test_fingerprint_changes_with_one_weight_and_one_option() -> None:
     first, second = random_weights("paper"), random_weights("paper")
     assert first.fingerprint == second.fingerprint
