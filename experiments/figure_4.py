@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.support import modalities, paper
-from experiments.support.figures import COLOR_OF, PAGE_WIDTH, new_figure, write_derived
+from experiments.support.figures import BLACK, COLOR_OF, PAGE_WIDTH, new_figure, write_derived
 from experiments.support.records import provenance, result_folder
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
@@ -194,7 +194,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
             style = "-" if row["kind"] == SCORED else "--"
             rates = 100 * np.array(row["mean_rates"])
             errors = 100 * np.array(row["standard_errors"])
-            color = COLOR_OF[row["codec"]]
+            color = COLOR_OF.get(row["codec"], BLACK)
             axes.plot(row["lengths"], rates, style, color=color, lw=1.4, label=row["codec"])
             band = rates - errors, rates + errors
             axes.fill_between(row["lengths"], *band, color=color, alpha=0.15, lw=0)

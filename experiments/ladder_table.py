@@ -30,6 +30,7 @@ from experiments.support.runs import (
     training_seconds,
 )
 from experiments.support.tables import markdown_of, write_texts
+from experiments.table_1 import TEXTS
 from lmcompress.benchmark.records import csv_text
 from lmcompress.errors import LmcompressError
 from lmcompress.models.checkpoint import load_network
@@ -37,7 +38,6 @@ from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 
 NAME = "ladder_table"
 KEY = ("model", "fingerprint", "validation_bytes", "test_bytes")
-TESTS = ("text", modalities.EXTRACT)
 SPEED_BYTES = 16 * modalities.CHUNK_BYTES
 QUICK_BYTES = 2 * modalities.CHUNK_BYTES
 
@@ -103,7 +103,7 @@ def measure_row(
 def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: bool) -> None:
     """Appends the rows that are missing."""
     size = QUICK_BYTES if quick else paper.DEFAULT_BYTES
-    samples = [modalities.sample(modality, size) for modality in TESTS]
+    samples = [modalities.sample(modality, size) for modality in TEXTS]
     for model in models:
         if not {"bytes_seen", "validation_bits_per_byte"} <= model.card.keys():
             raise LmcompressError(f"{model.name} is of no finished training of ours: leave it out")
@@ -133,7 +133,7 @@ def current(rows: Sequence[Row]) -> list[Row]:
     found = {row["model"]: row for row in rows}
     return sorted(
         found.values(),
-        key=lambda row: (row["model"] == DEFAULT_MODEL, row["num_parameters"], row["bytes_seen"]),
+        key=lambda row: (row["model"] == DEFAULT_MODEL, row["num_parameters"]),
     )
 
 
@@ -142,8 +142,8 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     shown = current(rows)
     note = (
         "Bits per byte of chunks of 2,048 bytes, float32 network / its exact int8 form (scores, no "
-        "files). validation: text held out of the training files, for models of 30 MB of other "
-        "files too; the default model's is on other text and on its card. Test samples: "
+        "files). validation: text held out of the training files; the default model's is on "
+        "other text and on its card. Test samples: "
         f"{', '.join(shown[0]['corpora'])}, {shown[0]['test_bytes']:,} bytes each. Speed: kB of "
         "text per second of CPU time, on one thread, while other work shared the caches; compare "
         "speeds on one machine only. Training time is from the log of a machine that did other "

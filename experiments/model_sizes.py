@@ -65,7 +65,7 @@ def figure_of(records: Sequence[Record], names: Iterable[str]) -> Figure:
     labels = slice_labels(names)
     figure = new_figure(PAGE_WIDTH, 6.4)
     panels = figure.subplots(-(-(1 + len(labels)) // 2), 2, sharey=True).ravel()
-    titles = {"": "mean of the slices, ± standard error"} | labels
+    titles = {"": "mean of the slices"} | labels
     for axes, (corpus, title) in zip(panels, titles.items(), strict=True):
         rows: dict[str, list[Record]] = {}
         for record in records:
@@ -80,11 +80,8 @@ def figure_of(records: Sequence[Record], names: Iterable[str]) -> Figure:
     return figure
 
 
-def _mean_and_error(rows: Sequence[Record]) -> tuple[float, float]:
-    """Returns the mean bits per byte and its standard error, which is zero for one slice."""
-    bits = [row.bits_per_byte or 0.0 for row in rows]
-    error = statistics.stdev(bits) / math.sqrt(len(bits)) if len(bits) > 1 else 0.0
-    return statistics.mean(bits), error
+def _mean(rows: Sequence[Record]) -> float:
+    return statistics.mean(row.bits_per_byte or 0.0 for row in rows)
 
 
 def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
@@ -92,25 +89,15 @@ def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
         suffix = ALONE if label == "model alone" else ""
         found = [rows[name + suffix] for name in LADDER if name + suffix in rows]
         sizes = [slices[0].num_parameters for slices in found]
-        means, errors = zip(*map(_mean_and_error, found), strict=True)
-        axes.errorbar(
-            sizes,
-            means,
-            errors if any(errors) else None,
-            fmt="o-",
-            color=color,
-            label=label,
-            capsize=2,
-        )
+        axes.plot(sizes, list(map(_mean, found)), "o-", color=color, label=label)
         if default := rows.get(DEFAULT_MODEL + suffix):
             # Hollow, as it was trained on other text; shifted, as one of the ladder is as large.
-            size, (mean, error) = 1.1 * default[0].num_parameters, _mean_and_error(default)
-            axes.errorbar(size, mean, error or None, fmt="o", color=color, fillstyle="none",
-                          capsize=2)  # fmt: skip
+            size, mean = 1.1 * default[0].num_parameters, _mean(default)
+            axes.plot(size, mean, "o", color=color, fillstyle="none")
             if not suffix:
                 axes.annotate(DEFAULT_MODEL, (size, mean), (0, -13), textcoords="offset points",
                               ha="center", fontsize=8)  # fmt: skip
-    heights = {name: _mean_and_error(rows[name])[0] for name in LINES if name in rows}
+    heights = {name: _mean(rows[name]) for name in LINES if name in rows}
     lowest = -math.inf
     for name, height in sorted(heights.items(), key=lambda item: item[1]):
         axes.axhline(height, color="#767676", linewidth=0.8, linestyle=":")

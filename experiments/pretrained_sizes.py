@@ -29,6 +29,7 @@ from experiments.support.figures import (
     new_figure,
     write_figures,
 )
+from experiments.support.paper import LADDER
 from experiments.support.records import Row, provenance, result_folder
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
@@ -61,9 +62,7 @@ class Published(NamedTuple):
 
 
 FAMILIES: dict[str, tuple[Published, ...]] = {
-    "ladder": tuple(
-        Published(f"ladder-{size}", "ours") for size in ("50k", "200k", "800k", "3200k")
-    ),
+    "ladder": tuple(Published(name, "ours") for name in LADDER),
     "lmc": (Published("lmc-3m", "ours"), Published("lmc-5m", "ours")),
     "GPT-2": tuple(
         Published(f"{HUB}openai-community/gpt2{suffix}")

@@ -4,9 +4,10 @@
 
 L(N) = A / N^a over the finished runs of the ladder (Kaplan et al., 2020), and L(N, D) = E + A / N^a
 + B / D^b (Hoffmann et al., 2022) over the training curves of all but the largest, which it has to
-predict within 3 % to be drawn. A point of a curve is the mean over the text since the point before,
-new to the network except for what was drawn twice (a tenth at the end of a run). Only points of one
-sequence length and after the warm-up count: after a change of length the curve jumps. A curve's
+predict within 3 % to be drawn. A point of a curve is the mean over the text since the point before.
+That text is drawn at random from sources of twice its size, so some of it was read before: the
+table says how much. Only points of one sequence length and after the warm-up count: after a change
+of length the curve jumps. A curve's
 early points come at a high learning rate, so the fit describes this schedule and says little about
 shorter ones. Held-out figures in the middle of a run are not used: their sequences are longer than
 those that the run has been trained on so far.
@@ -35,7 +36,7 @@ from experiments.support.figures import (
     write_derived,
 )
 from experiments.support.records import RESULTS, Row, provenance, result_folder
-from experiments.support.runs import RUNS, is_finished, read_run, train_config
+from experiments.support.runs import RUNS, is_finished, read_run, share_read_before, train_config
 from experiments.support.scaling_fit import Floats, JointLaw, SizeLaw, fit_size, fit_size_and_data
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark.records import csv_text
@@ -77,6 +78,9 @@ def measure(file: paper.RowFile, runs: Path) -> None:
             "short_bytes": round(config.short_fraction * config.total_bytes),
             "sequence_length": config.sequence_length,
             "short_sequence_length": config.short_sequence_length,
+            "share_read_before": round(
+                share_read_before(config, config.short_fraction * config.total_bytes), 3
+            ),
             "training_curve": run.training,
         }
         if not file.has(**row):
@@ -150,10 +154,12 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"finished runs (exponents between neighbours: {steps}). L(N, D) = {joint.floor:.3f} + "
         f"{joint.by_size:.3g} / N^{joint.a:.3f} + {joint.by_data:.3g} / D^{joint.b:.3f} over "
         f"{len(curve_points(smaller))} points of the training curves of all but the largest, "
-        f"sequences of {shown[0]['short_sequence_length']:,} bytes; its error there is "
-        f"{100 * joint.relative_error:.1f} % (root mean square; "
+        f"sequences of {shown[0]['short_sequence_length']:,} bytes; "
+        f"{100 * shown[0]['share_read_before']:.0f} % of the text of the last points had been read "
+        f"before. Its error there is {100 * joint.relative_error:.1f} % (root mean square; "
         f"{_errors_by_model(smaller, joint)}): the curves fall in steps, which no power law does. "
-        f"It misses the curve of {largest['model']} by {100 * error_of(joint, largest):.1f} %, "
+        "Three sizes are as many as E, A and a take, so only the fourth can contradict them: the "
+        f"law misses the curve of {largest['model']} by {100 * error_of(joint, largest):.1f} %, "
         f"and is drawn if that is less than {100 * _DRAWN_IF_BELOW:.0f} %"
         f"{_FLOORLESS if joint.floor < _NO_FLOOR else ''}. N counts all parameters, those of "
         "embeddings too, which Kaplan et al. leave out. L(N, D) at the end "
@@ -203,18 +209,19 @@ def draw(rows: Sequence[Row]) -> Figure:
             by_data.plot(fitted / 1e6, joint(at[0], fitted), "--", color=color, lw=1.4)
     mark_sizes(by_size, {row["model"]: row["num_parameters"] for row in shown})
     by_size.set_yscale("log")
-    by_size.set_yticks((2, 2.5, 3, 3.5, 4), ("2", "2.5", "3", "3.5", "4"))
+    by_size.set_yticks((1.75, 2, 2.5, 3), ("1.75", "2", "2.5", "3"))
     by_size.minorticks_off()
     by_size.set_ylabel("bits per byte, held out, after all of the text")
     by_size.legend(frameon=False)
     longer = shown[0]["short_bytes"] / 1e6
     by_data.axvline(longer, color="0.8", lw=0.8, zorder=0)
-    by_data.text(1.03 * longer, 4.9, "longer\nsequences", va="top", fontsize=7, color="0.4")
+    by_data.text(0.97 * longer, 4.9, "longer\nsequences", va="top", ha="right", fontsize=7,
+                 color="0.4")  # fmt: skip
     by_data.set_xscale("log")
-    by_data.set_xticks((0.25, 0.5, 1, 2, 4, 8), ("0.25", "0.5", "1", "2", "4", "8"))
+    by_data.set_xticks((0.5, 1, 2, 4, 8, 16, 30), ("0.5", "1", "2", "4", "8", "16", "30"))
     by_data.minorticks_off()
     by_data.set(xlabel="training text seen, MB", ylabel="bits per byte of training text",
-                xlim=(0.2, None), ylim=(1.8, 5))  # fmt: skip
+                xlim=(0.4, None), ylim=(1.4, 5))  # fmt: skip
     by_data.legend(frameon=False, title="dashed: L(N, D)" if is_drawn else None)
     return figure
 

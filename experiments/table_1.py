@@ -39,7 +39,6 @@ from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 
 NAME = "table_1"
-SAMPLES = ("text", modalities.EXTRACT, "images", "speech", "random")
 TEXTS = ("text", modalities.EXTRACT)
 BYTES = 1 << 20
 PROBE_BYTES = 2 * modalities.CHUNK_BYTES
@@ -132,7 +131,13 @@ def records_of(path: Path) -> list[Record]:
 @click.option(
     "--quick", is_flag=True, help="Two models, 4 kB of each modality, into results/quick."
 )
-@click.option("--modality", "names", multiple=True, type=click.Choice(SAMPLES), help="Only these.")
+@click.option(
+    "--modality",
+    "names",
+    multiple=True,
+    type=click.Choice(table_1_tables.COLUMNS),
+    help="Only these.",
+)
 @paper.options
 def main(
     quick: bool,
@@ -146,7 +151,9 @@ def main(
         path = folder / "records.jsonl"
         if not derive:
             size = paper.size_of(num_bytes, quick, BYTES)
-            samples = [modalities.sample(modality, size) for modality in names or SAMPLES]
+            samples = [
+                modalities.sample(modality, size) for modality in names or table_1_tables.COLUMNS
+            ]
             measure(path, samples, paper.chosen_models(models, quick))
         records, chunks = records_of(path), read_rows(folder / table_1_intervals.FILE)
         texts = table_1_tables.derived_texts(records, chunks)

@@ -1,4 +1,4 @@
-"""95 % intervals: of rates by the bootstrap, with a fixed seed; of means of few pieces, Student's."""
+"""95 % intervals: of rates by the bootstrap, with a fixed seed; of means of few pieces by t."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ EXTRACT = "extract"
 CHUNK_BYTES = 2048
 PATCH_ROWS, PATCH_COLUMNS = 32, 64
 _TEXT_OFFSET = 3_000_000
+"""Pages before it are in `enwiki-2016-pages.xml`, which the ladder was trained on."""
 _TEXTS = ("enwik/enwik8.head-4150000", "enwik8", "enwik9")
 _SOURCES = {
     EXTRACT: "enwik/enwiki-2021-extract.part3",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Run:
     card: dict[str, Any]
     training: tuple[tuple[int, float], ...]
     """(bytes seen, bits per byte of the training text since the point before). This text is new to
-    the network except for what was drawn before, a tenth at the end of the ladder's runs."""
+    the network except for the share that `share_read_before` gives."""
 
     @property
     def validation_bits_per_byte(self) -> float:
@@ -54,6 +55,20 @@ def held_out(config: TrainConfig, bytes_each: int | None = None) -> bytes:
     """Returns the text that a run validates on, or the first bytes of each source's part."""
     ends = (corpora.load(source)[-config.holdout_bytes :] for source in config.sources)
     return b"".join(end[:bytes_each] for end in ends)
+
+
+def share_read_before(config: TrainConfig, bytes_seen: float) -> float:
+    """Returns the expected share of what a run draws after so many bytes that it has read before.
+
+    Sequences begin at random places: with n of a source's N bytes drawn, a byte of it is among them
+    with a chance of 1 - exp(-n / N).
+    """
+    total, shares = sum(config.sources.values()), []
+    for source, weight in config.sources.items():
+        size = corpora.info(source).raw_bytes - config.holdout_bytes
+        drawn = bytes_seen * weight / total
+        shares.append(weight / total * (1 - math.exp(-drawn / size)))
+    return sum(shares)
 
 
 def finished_run(config: TrainConfig, folder: Path, trainer: type[Trainer] = Trainer) -> Run:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from experiments.support.figures import BLUE, GREY, ORANGE, new_figure
 from experiments.support.records import Row
-from experiments.support.table_1_tables import Line, lines_of, published_lines
+from experiments.support.table_1_tables import COLUMNS, Line, lines_of, published_lines
 from lmcompress.benchmark.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DRAWN = ("text", "extract", "images", "speech")
+DRAWN = COLUMNS[:-1]
+"""All but random bytes."""
 
 
 def draw(records: Sequence[Record], chunks: Sequence[Row]) -> Figure:

@@ -11,7 +11,12 @@ from typing import Any
 from experiments.support import modalities
 from experiments.support.paper import LADDER
 from experiments.support.records import Row
-from experiments.support.table_1_intervals import Chunked, Interval, intervals
+from experiments.support.table_1_intervals import (
+    BLOCK_CHUNKS,
+    Chunked,
+    Interval,
+    intervals,
+)
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark.harness import chunked_name
 from lmcompress.benchmark.records import Record, csv_text, latest
@@ -185,9 +190,10 @@ def _raw_note(records: Sequence[Record]) -> str:
         "the sample larger, so a file stores it, and the cell has the exact code length. Chunks "
         "are compressed alone; models read them without the adaptive stage. A classical codec's "
         "chunk is a file of its own, with a header of its own; a model's chunks share one, and the "
-        "coder's stream. ±: half of the 95 % interval of the rate (bootstrap over the sample's "
-        f"chunks).\n\n{_samples_note(records)} extract is text of the kind that the ladder's "
-        "models were trained on, of other pages. **Published** rows are the paper's "
+        "coder's stream. ±: half of the 95 % interval of the rate (bootstrap over blocks of "
+        f"{BLOCK_CHUNKS} neighbouring chunks).\n\n{_samples_note(records)} extract is text of the "
+        "kind that the ladder's models were trained on, of other pages. **Published** rows are the "
+        "paper's "
         "(Delétang et al., 2024, Table 1): 1 GB each of enwik9, ImageNet patches, LibriSpeech and "
         "random bytes; its Transformers were trained on enwik8, the first tenth of enwik9.\n\n"
         f"Versions: {'; '.join(versions)}."
@@ -198,9 +204,13 @@ def _samples_note(records: Sequence[Record]) -> str:
     """Returns what was read, in words."""
     largest = _largest(records)
     named = ", ".join(f"{name} {largest[name].corpus}" for name in COLUMNS if name in largest)
+    note = f"Samples (corpus@offset+bytes): {named}."
+    sizes = {(modalities.modality_of(r.corpus), r.raw_bytes) for r in current(records)}
+    if len(sizes) == len(largest):
+        return note
     return (
-        f"Samples (corpus@offset+bytes): {named}. A cell with a size of its own is of the front of "
-        "that sample, so compare it only with others of that size."
+        f"{note} A cell with a size of its own is of the front of that sample, so compare it only "
+        "with others of that size."
     )
 
 

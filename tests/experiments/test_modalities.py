@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from experiments.support import modalities
+from lmcompress import corpora
 from lmcompress.errors import CorpusError, MissingDependencyError
 
 needs_corpora = pytest.mark.skipif(
@@ -32,6 +34,19 @@ def test_a_sample_is_the_same_everywhere(modality: str) -> None:
     assert found.sha256 == SHA256[modality]
     assert modalities.sample(modality, 20480).raw.startswith(found.raw)
     assert found.name.endswith("+16384")
+
+
+@needs_corpora
+def test_no_page_that_is_tested_was_trained_on() -> None:
+    def titles(text: bytes) -> set[bytes]:
+        return set(re.findall(rb"<title>(.*?)</title>", text))
+
+    trained = titles(corpora.load("enwik/enwiki-2016-pages.xml"))
+    tested = titles(modalities.sample("text", 1 << 20).raw)
+
+    assert len(trained) > 100
+    assert len(tested) > 50
+    assert not trained & tested
 
 
 @needs_corpora

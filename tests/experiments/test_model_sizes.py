@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-
 from experiments import model_sizes
 from experiments.support.codec_rows import derived_texts, in_order
 from experiments.support.records import RESULTS
@@ -39,18 +36,8 @@ def test_figure_has_a_panel_for_all_and_for_each_text_and_a_point_for_each_model
     assert len(figure.axes) == 1 + len(model_sizes.CORPORA)
     models = {r.codec for r in records if r.codec.startswith("ladder")}
     for axes in figure.axes:
-        lines = [bars for bars in axes.containers if bars.get_label() in model_sizes.COLORS]
-        assert sum(len(bars.lines[0].get_xdata()) for bars in lines) == len(models)
-
-
-def test_means_and_errors_are_over_slices() -> None:
-    records = in_order(read_jsonl(FOLDER / "records.jsonl"), model_sizes.CORPORA)
-    bits = [r.bits_per_byte or 0.0 for r in records if r.codec == "gzip-9"]
-
-    mean, error = model_sizes._mean_and_error([r for r in records if r.codec == "gzip-9"])
-
-    assert mean == pytest.approx(np.mean(bits))
-    assert error == pytest.approx(np.std(bits, ddof=1) / np.sqrt(len(bits)))
+        lines = [line for line in axes.lines if line.get_label() in model_sizes.COLORS]
+        assert sum(len(line.get_xdata()) for line in lines) == len(models)
 
 
 def test_texts_are_test_text() -> None:

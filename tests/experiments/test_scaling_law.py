@@ -50,7 +50,7 @@ def row(name: str, size: float, bits: float) -> dict[str, Any]:
     return {
         "model": name, "num_parameters": int(size), "bytes_seen": 6_000_000,
         "validation_bits_per_byte": bits, "short_bytes": 4_500_000, "sequence_length": 2048,
-        "short_sequence_length": 512,
+        "short_sequence_length": 512, "share_read_before": 0.2,
         "training_curve": [[s, bits * (6e6 / s) ** 0.1] for s in seen],
     }  # fmt: skip
 
