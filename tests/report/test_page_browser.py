@@ -18,6 +18,8 @@ from tests.support.browser import FITS, SCREENS, keep, opened
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 BLOCKS = "main p, main li, main h2, main h3, main summary, main pre, figcaption, .scroll"
 CONTENTS = "nav details .contents"
+MISSING = "–"  # noqa: RUF001
+"""What stands where there is no figure."""
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,7 @@ def test_a_table_is_sorted_by_the_column_that_is_selected(shown: Any) -> None:
         button.click()
 
         speeds = table.locator("tbody td:last-child").all_inner_texts()
-        numbers = [int(speed.replace(",", "")) for speed in speeds if speed != "–"]
+        numbers = [int(speed.replace(",", "")) for speed in speeds if speed != MISSING]
         assert len(numbers) >= 8
         assert numbers == sorted(numbers, reverse=descending)
-        assert set(speeds[len(numbers) :]) <= {"–"}, "a row without a speed is not at the end"
+        assert set(speeds[len(numbers) :]) <= {MISSING}, "a row without a speed is not at the end"
