@@ -11,7 +11,7 @@ from typing import BinaryIO
 from lmcompress.codec.config import MAX_LANES, CodecConfig, Progress
 from lmcompress.codec.lanes import LaneLayout
 from lmcompress.codec.memory import check_memory, memory_needed
-from lmcompress.codec.requirements import session_for
+from lmcompress.codec.requirements import session_for, session_without_gpt
 from lmcompress.codec.segments import decode_segment
 from lmcompress.codec.session import Session, resolve_threads
 from lmcompress.errors import CorruptFrameError, LimitExceededError, LmcompressError
@@ -66,8 +66,8 @@ class SegmentDecoder:
     def __init__(self, config: CodecConfig, model: AnyModel | None = None) -> None:
         """Uses `model` instead of those that the headers name, if given."""
         self._config, self._model = config, model
-        self._header: Header | None = None
-        self._session: Session | None = None
+        self._sessions: dict[bool, tuple[Header, Session]] = {}
+        """The last one with a GPT, and the last one without, each with its frame's header."""
         self._lock = threading.Lock()
 
     @property
@@ -100,7 +100,7 @@ class SegmentDecoder:
         if largest.header is None or largest.count < 2:
             return 1
         try:
-            session = self._session_for(largest.header).for_segment(largest.raw_bytes)
+            session = self._session_for(largest.header, Method.MIXED).for_segment(largest.raw_bytes)
         except LmcompressError:
             return 1
         needed = memory_needed(session, largest.lanes, largest.raw_bytes, largest.payload_bytes)
@@ -122,16 +122,23 @@ class SegmentDecoder:
                 "allow more with output_limit (--output-limit)"
             )
         if segment.method is not Method.STORED:
-            raw = _decode_coded(self._session_for(encoded.header), segment, raw, progress)
+            raw = _decode_coded(
+                self._session_for(encoded.header, segment.method), segment, raw, progress
+            )
         check_raw(segment, raw)
         return raw
 
-    def _session_for(self, header: Header) -> Session:
+    def _session_for(self, header: Header, method: Method) -> Session:
+        has_gpt = method is not Method.ADAPTIVE
         with self._lock:
-            if self._session is None or header != self._header:
-                self._session = session_for(header, self._config, self._model)
-                self._header = header  # last: a model that is missing must not leave another's
-            return self._session
+            known = self._sessions.get(has_gpt)
+            if known is None or header != known[0]:
+                if has_gpt:
+                    session = session_for(header, self._config, self._model)
+                else:
+                    session = session_without_gpt(header, self._config)
+                known = self._sessions[has_gpt] = header, session
+            return known[1]
 
 
 def _decode_coded(
@@ -141,8 +148,6 @@ def _decode_coded(
         raise CorruptFrameError(
             f"a segment has {segment.lanes} lanes, expected {MAX_LANES} at most"
         )
-    if segment.method is Method.ADAPTIVE:
-        session = session.without_gpt
     session = session.for_segment(segment.raw_bytes)
     check_memory(session, segment.lanes, segment.raw_bytes, len(payload))
     lengths, coded = _lane_lengths(segment, payload, session)

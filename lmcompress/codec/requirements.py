@@ -16,9 +16,11 @@ from lmcompress.format.full import FrameWriter
 from lmcompress.format.header import PRECISION_BITS, FrameHeader
 from lmcompress.models.store import (
     BYTES,
+    NO_MODEL,
     TOKENS,
     AnyModel,
     Model,
+    load_model,
     load_model_of,
     load_model_with,
 )
@@ -82,6 +84,18 @@ def session_for(header: Header, config: CodecConfig, model: AnyModel | None = No
         found, policy = load_model_with(header.fingerprint, model), None
     prompt = _needed_prompt(header, config.prompt)
     return Session(found, dataclasses.replace(config, prompt=prompt), policy)
+
+
+def session_without_gpt(header: Header, config: CodecConfig) -> Session:
+    """Returns a session for the adaptive segments behind a header, which need no model.
+
+    Raises:
+      UnsupportedVersionError: If the frame needs a newer lmcompress.
+      PromptNotFoundError: If the frame needs another prompt than `config` has.
+    """
+    _check_supported(header)
+    prompt = _needed_prompt(header, config.prompt)
+    return Session(load_model(NO_MODEL), dataclasses.replace(config, prompt=prompt, device="cpu"))
 
 
 def _check_supported(header: Header) -> None:

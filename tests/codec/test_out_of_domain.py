@@ -9,9 +9,11 @@ import pytest
 
 import lmcompress
 from lmcompress import CodecConfig, Prompt
-from lmcompress.codec import out_of_domain
+from lmcompress.codec import out_of_domain, requirements
 from lmcompress.codec.costs import byte_costs
 from lmcompress.codec.scoring import score
+from lmcompress.codec.stream import decompress_stream
+from lmcompress.errors import ModelNotFoundError
 from lmcompress.format.file import read_frames
 from lmcompress.format.frame import Method, Segment
 from lmcompress.gpt.cpu.engine import CpuEngine
@@ -48,6 +50,22 @@ def test_a_segment_of_numbers_is_what_the_stage_alone_makes_of_it() -> None:
     assert (segment.lanes, payload) == (expected.lanes, expected_payload)
     assert len(payload) < 0.8 * len(NUMBERS)
     assert method_of(NUMBERS) is Method.ADAPTIVE
+
+
+def test_such_a_segment_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = lmcompress.compress(NUMBERS + LONG_TEXT, "lmc-3m", segment_bytes=SIZE)
+    methods = [segment.method for segment, _ in segments(file)]
+    assert methods == [Method.ADAPTIVE, Method.MIXED]
+
+    def missing(*_: object) -> Model:
+        raise ModelNotFoundError("it is not installed")
+
+    monkeypatch.setattr(requirements, "load_model_of", missing)
+    sink = io.BytesIO()
+    with pytest.raises(ModelNotFoundError):
+        decompress_stream(io.BytesIO(file), sink)
+
+    assert sink.getvalue() == NUMBERS
 
 
 def test_the_gpt_reads_samples_alone(monkeypatch: pytest.MonkeyPatch) -> None:
