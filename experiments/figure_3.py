@@ -31,12 +31,12 @@ from experiments.support.figure_3_drawing import draw_images, draw_speech, draw_
 from experiments.support.figures import write_derived
 from experiments.support.generation import CodecSource, ModelSource, Source, fill, price
 from experiments.support.intervals import half_width_of_mean
-from experiments.support.paper import LADDER, MODELS
+from experiments.support.paper import MODELS
 from experiments.support.records import Row, provenance, result_folder
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.records import append_rows, csv_text, read_rows
-from lmcompress.models.store import DEFAULT_MODEL, folders, load_model
+from lmcompress.models.store import DEFAULT_MODEL, load_model
 
 NAME = "figure_3"
 CODECS = {"text": ("gzip-9", "bzip2-9", "ppmd-16"), "images": ("gzip-9",), "speech": ("gzip-9",)}
@@ -57,12 +57,12 @@ class Named:
 
 
 def sources(modality: str) -> list[Named]:
-    """Returns the codecs, the installed models of the ladder, and the default model in two ways."""
+    """Returns the codecs, the models of the ladder, and the default model in two ways."""
     found = []
     for name in CODECS[modality]:
         codec = classical.get(name)
         found.append(Named(name, codec.version, functools.partial(CodecSource.open, codec)))
-    for name in (*(name for name in LADDER if name in folders()), DEFAULT_MODEL):
+    for name in MODELS:
         model = load_model(name)
         for adaptive in (False, True)[: 1 + (name == DEFAULT_MODEL)]:
             begin = functools.partial(

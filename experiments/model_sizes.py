@@ -26,7 +26,7 @@ from experiments.support.figures import (
     new_figure,
     write_derived,
 )
-from experiments.support.paper import LADDER, QUICK_MODELS, installed_models
+from experiments.support.paper import LADDER, chosen_models
 from experiments.support.records import result_folder
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.protocol import Codec
@@ -54,7 +54,7 @@ COLORS = {"model alone": BLUE, "with the adaptive stage": VERMILION}
 
 
 def codecs(*, quick: bool) -> list[Codec]:
-    models = installed_models(QUICK_MODELS) if quick else installed_models()
+    models = chosen_models((), quick)
     configs = (CodecConfig(adaptive=False), CodecConfig())
     coded = [ModelCodec(model, config) for model in models for config in configs]
     return [*classical_codecs(CLASSICAL), *coded]

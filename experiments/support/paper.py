@@ -23,7 +23,7 @@ from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.session import Session
 from lmcompress.errors import LmcompressError
-from lmcompress.models.store import DEFAULT_MODEL, Model, folders, load_model
+from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 from lmcompress.range_coder import symbol_bits
 
 LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k")
@@ -33,17 +33,6 @@ MODELS = (*LADDER, DEFAULT_MODEL)
 QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
 CHUNKS_AT_ONCE = 64
 DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096
-
-
-def installed_models(names: Sequence[str] = MODELS) -> list[Model]:
-    """Returns models by name or folder; names those of the ladder that are missing, and goes on."""
-    found, known = [], folders()
-    for name in names:
-        if name in MODELS and name not in known:
-            click.echo(f"left out {name}: not in the package yet (tools.embed_model)", err=True)
-            continue
-        found.append(load_model(name))
-    return found
 
 
 class ChunkedModelCodec(ModelCodec):
@@ -144,8 +133,8 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def chosen_models(names: Sequence[str], quick: bool) -> list[Model]:
-    """Returns the models asked for, else all that are installed, or two of them if `quick`."""
-    return installed_models(names or (QUICK_MODELS if quick else MODELS))
+    """Returns the models asked for, else all, or two of them if `quick`."""
+    return [load_model(name) for name in names or (QUICK_MODELS if quick else MODELS)]
 
 
 def size_of(num_bytes: int | None, quick: bool, default: int = DEFAULT_BYTES) -> int:

@@ -127,12 +127,3 @@ def test_figure_4_is_a_function_of_its_rows(tiny_model: Model, tmp_path: Path) -
     assert written[0] == written[1]
     assert set(written[0]) == {"summary.csv", "table.md", "rates.svg", "rates.png"}
     assert "| images | gzip-9 | files |" in texts["table.md"]
-
-
-def test_models_that_are_not_here_yet_are_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(paper, "folders", dict)
-
-    assert paper.installed_models(paper.LADDER) == []
-    assert "left out ladder-200k: not in the package yet" in capsys.readouterr().err
