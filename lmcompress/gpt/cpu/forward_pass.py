@@ -160,18 +160,18 @@ def forward_pass(head_dim: int, *, has_int16_inputs: bool) -> Callable[..., Any]
         lanes = rows.queries.shape[0]
         steps = sums.shape[0] // lanes
         row, blocks = scratch
-        k, ks, v, vs = layer_rings(rings, i, lanes, heads.kv_count, head_dim)
-        first, stop = _share(heads.count + 2 * heads.kv_count, part)
+        k, ks, v, vs = layer_rings(rings, i, lanes, heads.keys, head_dim)
+        first, stop = _share(heads.queries + 2 * heads.keys, part)
         for lane in range(lanes):
             own = slice(lane * steps, (lane + 1) * steps)
             enter(
-                sums[own], rows.scale[own], qkv.scale[i], qkv.bias[i], clock, heads.count,
+                sums[own], rows.scale[own], qkv.scale[i], qkv.bias[i], clock, heads.queries,
                 heads.has_norms, heads.query_gain[i], heads.key_gain[i], eps, heads.cos, heads.sin,
                 k[lane], ks[lane], v[lane], vs[lane],
                 rows.queries[lane], rows.query_scales[lane], row, first, stop,
             )  # fmt: skip
         _meet(part)
-        first, stop = _share(heads.count * steps, part)
+        first, stop = _share(heads.queries * steps, part)
         for lane in range(lanes):
             look(
                 rows.queries[lane], rows.query_scales[lane], clock,

@@ -59,9 +59,9 @@ class Norms(NamedTuple):
 class Heads(NamedTuple):
     """What attention needs to know."""
 
-    count: int
-    kv_count: int
-    """Heads of keys and of values."""
+    queries: int
+    keys: int
+    """Heads of queries; of keys, and as many of values."""
     has_norms: bool
     """Whether queries and keys have norms, whose gains follow, (L, D)."""
     query_gain: npt.NDArray[np.float32]
@@ -161,7 +161,8 @@ def network_of(model: CpuModel) -> tuple[Any, ...]:
         symbols=model.symbols,
         grid=model.grid,
     )
-    return _read_only(network)
+    plain: tuple[Any, ...] = _read_only(network)
+    return plain
 
 
 def memory_of(state: State) -> tuple[Any, ...]:
@@ -174,7 +175,7 @@ def memory_of(state: State) -> tuple[Any, ...]:
 
 
 def _table(model: CpuModel, name: str) -> Table:
-    arrays = model.weights.arrays
+    arrays: Any = model.weights.arrays
     if f"{name}.q" in arrays:
         return Table(arrays[f"{name}.q"], arrays[f"{name}.s"])
     return Table(arrays["token_embedding.q"][:0], arrays["token_embedding.s"][:0])
