@@ -95,8 +95,8 @@ def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:
             size, mean = 1.1 * default[0].num_parameters, _mean(default)
             axes.plot(size, mean, "o", color=color, fillstyle="none")
             if not suffix:
-                axes.annotate(DEFAULT_MODEL, (size, mean), (0, -13), textcoords="offset points",
-                              ha="center", fontsize=8)  # fmt: skip
+                axes.annotate(DEFAULT_MODEL, (size, mean), (5, -3), textcoords="offset points",
+                              fontsize=8)  # fmt: skip
     heights = {name: _mean(rows[name]) for name in LINES if name in rows}
     lowest = -math.inf
     for name, height in sorted(heights.items(), key=lambda item: item[1]):
