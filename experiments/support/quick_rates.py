@@ -131,15 +131,19 @@ def _check_any(num_rows: int, names: Sequence[str]) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@click.option("--write", is_flag=True, help="Make the committed rows from what is there.")
+@click.option(
+    "--write", is_flag=True, help="Make the committed rows of these experiments from what is there."
+)
 def main(names: tuple[str, ...], write: bool) -> None:
     """Compares quick results, of the experiments named or of all, with the committed ones."""
+    chosen = names or tuple(EXACT)
     if write:
-        rows = [row for name in EXACT for row in rows_of(name, RESULTS / "quick")]
-        _check_any(len(rows), list(EXACT))
-        latest = {_key(row): row for row in rows}
+        rows = [row for name in chosen for row in rows_of(name, RESULTS / "quick")]
+        _check_any(len(rows), chosen)
+        others = [row for row in read_rows(EXPECTED) if row["experiment"] not in chosen]
+        latest = {_key(row): row for row in (*others, *rows)}
         replace_rows(sorted(latest.values(), key=_key), EXPECTED)
-    report(names or list(EXACT))
+    report(chosen)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from experiments.support import quick_rates
-from lmcompress.benchmark.records import read_rows
+from experiments.support.records import RESULTS
+from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.models.store import folders, load_model
 
 ROW: dict[str, Any] = {
@@ -76,3 +78,22 @@ def test_nothing_to_compare_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     quick_rates.report(["speed"])  # it has no rates
     with pytest.raises(click.ClickException, match="no row in results/quick to compare"):
         quick_rates.report(["speed", "figure_4"])
+
+
+def test_the_rows_of_one_experiment_are_written_and_the_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quick_rates, "RESULTS", tmp_path)
+    monkeypatch.setattr(quick_rates, "EXPECTED", tmp_path / "quick.jsonl")
+    committed = read_rows(RESULTS / "quick.jsonl")
+    append_rows(committed, tmp_path / "quick.jsonl")
+    [first, *_] = [row for row in committed if row["experiment"] == "figure_4"]
+    (tmp_path / "quick" / "figure_4").mkdir(parents=True)
+    append_rows([first], tmp_path / "quick" / "figure_4" / "records.jsonl")
+
+    result = CliRunner().invoke(quick_rates.main, ["figure_4", "--write"])
+
+    assert result.exit_code == 0, result.output
+    assert read_rows(tmp_path / "quick.jsonl") == [
+        row for row in committed if row["experiment"] != "figure_4" or row == first
+    ]
