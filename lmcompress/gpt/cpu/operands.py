@@ -61,7 +61,7 @@ class Heads(NamedTuple):
 
     queries: int
     keys: int
-    """Heads of queries; of keys, and as many of values."""
+    """How many heads have queries, and how many have keys and values."""
     has_norms: bool
     """Whether queries and keys have norms, whose gains follow, (L, D)."""
     query_gain: npt.NDArray[np.float32]
