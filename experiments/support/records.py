@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import click
 
 from experiments.support.tables import write_texts
 from lmcompress import corpora
+from lmcompress.benchmark.minutes import remember_minutes
 from lmcompress.benchmark.provenance import command_line, describe_run
 from lmcompress.benchmark.records import RunInfo, append_rows, read_rows
 from lmcompress.errors import LmcompressError
@@ -51,10 +53,11 @@ def result_folder(name: str, quick: bool, *, derive: bool = False) -> Iterator[P
 
     Errors of lmcompress become one line. Records name the commit at this moment: by the end, the
     checkout may be at another one than the code that ran. With `derive`, the records must exist.
+    How long the run took is kept for the rows that it leaves, also if it is interrupted.
     """
     folder = folder_of(name, quick=quick)
     shown = folder.relative_to(RESULTS.parent)
-    run_of(name)
+    run, started = run_of(name), time.monotonic()
     try:
         if derive and not (folder / "records.jsonl").is_file():
             raise LmcompressError(f"found no records.jsonl in {shown}: leave out --derive")
@@ -62,6 +65,9 @@ def result_folder(name: str, quick: bool, *, derive: bool = False) -> Iterator[P
         yield folder
     except (LmcompressError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
+    finally:
+        if not quick:
+            remember_minutes(folder, run.run_id, time.monotonic() - started)
     click.echo(f"Wrote {shown}", err=True)
 
 

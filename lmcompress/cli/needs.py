@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import importlib.util
-import json
 import runpy
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 from lmcompress import corpora
 from lmcompress.corpora import Corpus, CorpusLibrary
 from lmcompress.errors import CorpusError
-from lmcompress.system.atomic import replace_atomically
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,22 +63,3 @@ class Needs:
             except CorpusError as exc:
                 return str(exc)
         return None
-
-
-def minutes_of(root: Path) -> dict[str, float]:
-    """Returns how many minutes each experiment took in full when it was run last."""
-    path = _minutes_file(root)
-    found: dict[str, float] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return found
-
-
-def remember_minutes(root: Path, experiment: str, seconds: float) -> None:
-    """Keeps what an experiment took, for `minutes_of`."""
-    found = minutes_of(root) | {experiment: round(seconds / 60, 1)}
-    _minutes_file(root).parent.mkdir(exist_ok=True)
-    with replace_atomically(_minutes_file(root), overwrite=True) as file:
-        file.write((json.dumps(dict(sorted(found.items())), indent=2) + "\n").encode())
-
-
-def _minutes_file(root: Path) -> Path:
-    return root / "results" / "minutes.json"

@@ -78,16 +78,19 @@ def reproduce(names: tuple[str, ...], quick: bool, cluster: str | None, as_list:
 
 def _list(root: Path, declared: dict[str, Any], *, quick: bool) -> None:
     """Prints each experiment with what it needs: texts, what else, minutes."""
-    from lmcompress.cli.needs import Needs, minutes_of
+    from lmcompress.benchmark.minutes import Minutes
+    from lmcompress.cli.needs import Needs
 
-    needs, minutes = Needs.of(root, quick=quick), minutes_of(root)
+    needs = Needs.of(root, quick=quick)
+    minutes = {name: Minutes.of(root / "results" / name) for name in declared["EXPERIMENTS"]}
     width = max(map(len, declared["EXPERIMENTS"]))
     for name, title in declared["EXPERIMENTS"].items():
         found = [needs.described(name), declared["NEEDS"].get(name)]
-        if not quick and name in minutes:
-            found.append(f"{minutes[name]:g} minutes when it was run last")
+        if not quick and minutes[name].timed_rows:
+            found.append(str(minutes[name]))
         click.echo(f"{name:{width}}  {title}")
         click.echo(f"{'':{width}}  {'; '.join(filter(None, found))}")
+    click.echo(f"\nIn all, {sum(minutes.values(), start=Minutes(0, 0, 0))} in full form.")
 
 
 def _possible(needs: Needs, names: Sequence[str], *, is_named: bool) -> list[str]:
@@ -170,8 +173,6 @@ def _failed_on_cluster(
 
 def _run(root: Path, name: str, index: int, count: int, quick: bool) -> bool:
     """Runs one experiment in its own process; returns whether it succeeded."""
-    from lmcompress.cli.needs import remember_minutes
-
     click.echo(f"[{index + 1}/{count}] {name}", err=True)
     if quick:  # rows of an earlier run must not be compared instead of this one's
         shutil.rmtree(root / "results" / "quick" / name, ignore_errors=True)
@@ -179,8 +180,7 @@ def _run(root: Path, name: str, index: int, count: int, quick: bool) -> bool:
     command = [sys.executable, "-m", f"experiments.{name}", *(["--quick"] if quick else [])]
     code = subprocess.run(command, cwd=root, check=False).returncode
     ended = "done" if code == 0 else f"failed with exit code {code}"
-    seconds = time.monotonic() - started
-    click.echo(f"[{index + 1}/{count}] {name}: {ended}, {seconds:.0f} s", err=True)
-    if code == 0 and not quick:
-        remember_minutes(root, name, seconds)
+    click.echo(
+        f"[{index + 1}/{count}] {name}: {ended}, {time.monotonic() - started:.0f} s", err=True
+    )
     return code == 0

@@ -11,6 +11,8 @@ import pytest
 
 import experiments
 from lmcompress import corpora
+from lmcompress.benchmark.minutes import remember_minutes
+from lmcompress.benchmark.records import append_rows
 from lmcompress.cli import reproduce
 from lmcompress.cli.needs import Needs
 from lmcompress.corpora import Corpus, CorpusLibrary
@@ -42,8 +44,10 @@ def test_only_those_said_to_lack_it_have_no_quick_form() -> None:
 
 
 def test_list_names_all(run: Run) -> None:
-    lines = run("reproduce", "--list").stdout.decode().splitlines()
+    *lines, empty, total = run("reproduce", "--list").stdout.decode().splitlines()
 
+    assert empty == ""
+    assert total.startswith("In all, ")
     assert [line.split()[0] for line in lines[::2]] == list(experiments.EXPERIMENTS)
     assert set(experiments.NEEDS) <= set(experiments.EXPERIMENTS)
     for title, details in zip(lines[::2], lines[1::2], strict=True):
@@ -113,10 +117,14 @@ def test_what_cannot_be_had_is_left_out_by_name_and_the_rest_runs(
     ran = [n for n in experiments.EXPERIMENTS if n not in ("speed", "table_1", "growth")]
     assert re.findall(r"\] (\w+): done", result.stderr) == ran
     assert_one_line_error(named, "growth cannot run: it needs the package no_such_package")
+    (checkout / "results" / "speed").mkdir(parents=True)
+    append_rows([{"run_id": "a"}] * 2, checkout / "results" / "speed" / "records.jsonl")
+    remember_minutes(checkout / "results" / "speed", "a", 90)
     listed = run("reproduce", "--list").stdout.decode()
     assert "2 texts, 0.0 MB: 1 in LMCOMPRESS_DATA, 1 without a public home" in listed
     assert "1 to download" in listed
-    assert "0 minutes when it was run last" in listed
+    assert "without a public home; 2 rows in 1.5 minutes" in listed
+    assert "In all, 2 rows in 1.5 minutes in full form." in listed
 
 
 @pytest.fixture
