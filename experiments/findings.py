@@ -214,7 +214,7 @@ def gains_from_vocabulary(rows: Sequence[Row]) -> Row:
     return line(
         "Do larger vocabularies help small models?",
         PAPER_TABLE_2,
-        "; ".join(shown) + " (scored)",
+        "; ".join(shown),
         sample=f"{len(shown)} widths, one seed each, 1 text of {_range(sizes)} bytes",
         agrees=gains,
     )

@@ -3,52 +3,54 @@
     python -m experiments.table_2 [--quick] [--bytes N] [--runs DIR] [--derive]
 
 Bytes and BPE of several sizes, trained on the same text; for each, GPTs of several widths that see
-the same number of raw bytes, drawn from that text, with one optimizer. The figure of merit is bits
-per byte of held-out raw text. Rows are **scored**, no files: float32 code lengths of pieces of one
-context, alone. Contexts are as many tokens for every vocabulary, hence more bytes for larger ones,
-as in the paper. A finished row is not trained again; a training that was killed resumes.
+the same number of raw bytes of that text, with one optimizer. Each then compresses held-out text,
+in one lane, without the adaptive stage, which reads on where a small model ends, and with it; files
+are decompressed and compared. Contexts are as many tokens for every vocabulary, hence more bytes
+for larger ones, as in the paper. A finished row is not measured again; a training that was killed
+resumes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+import lmcompress
 from experiments.support import modalities, paper
 from experiments.support.figures import BLUE, GREEN, ORANGE, new_figure, write_derived
 from experiments.support.records import Row, provenance, result_folder
-from experiments.support.runs import RUNS
+from experiments.support.runs import RUNS, Run, finished_run, training_seconds
 from experiments.support.tables import markdown_of
-from experiments.support.token_training import (
-    BYTES,
-    Tokenizer,
-    TokenTrainer,
-    score_bits_per_byte,
-    whole_characters,
-)
-from lmcompress import corpora
 from lmcompress.benchmark.records import csv_text
+from lmcompress.errors import LmcompressError
 from lmcompress.gpt.config import GPTConfig
+from lmcompress.metrics import bits_per_byte
+from lmcompress.models.store import Model, load_model
+from lmcompress.system.atomic import replace_atomically
 from lmcompress.training.config import TrainConfig
+from lmcompress.training.tokenizer import train_tokenizer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME = "table_2"
 TEXT = "enwik/enwiki-2021-extract.part0@0+4000000"
+BYTES = 256
+"""The size of the vocabulary that needs no tokenizer."""
 VOCABULARIES = (BYTES, 1000, 2000, 5000, 10_000, 20_000)
 WIDTHS = (32, 64)
-TOTAL_BYTES = 500_000
+TOTAL_BYTES = 2_000_000
 HELD_OUT_BYTES = 16_384
 TEST_BYTES = 65_536
 QUICK_VOCABULARIES, QUICK_WIDTHS, QUICK_BYTES = (BYTES, 1000), WIDTHS[:1], 32_768
+QUICK_TEST_BYTES = 4_096
 KEY = (
     "vocab_size",
     "width",
@@ -68,75 +70,85 @@ def model_config(vocab_size: int, width: int) -> GPTConfig:
     )  # fmt: skip
 
 
-def train_config(vocab_size: int, width: int, num_tokens: int) -> TrainConfig:
-    """Returns a configuration; only vocabulary, width and number of steps differ."""
+def train_config(vocab_size: int, width: int, total_bytes: int) -> TrainConfig:
+    """Returns a configuration without its tokenizer: only vocabulary, width and bytes differ."""
     return TrainConfig(
-        name=f"v{vocab_size}-d{width}-t{num_tokens}", model=model_config(vocab_size, width),
-        sources={TEXT: 1.0}, total_bytes=num_tokens, batch_size=2, sequence_length=512,
-        optimizer="muon", learning_rate=3e-3, muon_learning_rate=3e-3, warmup_steps=20,
-        eval_interval=10**9, precision="float32",
+        name=f"v{vocab_size}-d{width}-b{total_bytes}", model=model_config(vocab_size, width),
+        sources={TEXT: 1.0}, total_bytes=total_bytes, batch_size=2, sequence_length=512,
+        holdout_bytes=HELD_OUT_BYTES, optimizer="muon", learning_rate=3e-3,
+        muon_learning_rate=3e-3, warmup_steps=20, eval_interval=10**9, precision="float32",
     )  # fmt: skip
 
 
+def with_tokenizer(config: TrainConfig, folder: Path) -> tuple[TrainConfig, str]:
+    """Returns a configuration with a tokenizer trained on its text, and the tokenizer's SHA-256."""
+    if config.model.vocab_size == BYTES:
+        return config, ""
+    found = train_tokenizer(config).encode()
+    digest = hashlib.sha256(found).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{digest[:8]}.tokenizer.json"
+    with replace_atomically(path, overwrite=True) as file:
+        file.write(found)
+    return dataclasses.replace(config, tokenizer=str(path)), digest
+
+
 def measure(
-    file: paper.RowFile, runs: Path, vocabularies: Sequence[int], widths: Sequence[int], total: int
+    file: paper.RowFile,
+    runs: Path,
+    configs: Sequence[TrainConfig],
+    sample: modalities.Sample,
 ) -> None:
-    """Trains and scores what is not there yet; `total` is the raw bytes that each model sees."""
-    text = corpora.load(TEXT)
-    training = whole_characters(text[:-HELD_OUT_BYTES])
-    held_out = whole_characters(text[-HELD_OUT_BYTES:])
-    sample = modalities.sample(modalities.EXTRACT, TEST_BYTES)
-    for vocab_size in vocabularies:
-        tokenizer = Tokenizer(vocab_size, training)
-        tokens = tokenizer.encode(training)
-        for width in widths:
-            num_tokens = round(total * len(tokens) / len(training))
-            config = train_config(vocab_size, width, num_tokens)
-            head = {
-                "vocab_size": vocab_size,
-                "width": width,
-                "raw_bytes_seen": total,
-                "tokenizer_sha256": tokenizer.sha256,
-                "recipe_sha256": hashlib.sha256(json.dumps(config.to_dict()).encode()).hexdigest(),
-                "corpus_sha256": sample.sha256,
-            }
-            if not file.has(**head):
-                trainer = TokenTrainer(
-                    config,
-                    runs / NAME / f"{config.name}-{tokenizer.sha256[:8]}",
-                    tokens,
-                    tokenizer.encode(held_out),
-                    len(held_out),
-                )
-                row = head | trained_row(trainer, tokenizer, sample)
-                file.append(row | provenance(NAME))
-                click.echo(f"{tokenizer.name} d{width} {row['bits_per_byte']:.3f}", err=True)
+    """Trains the models that are not there yet, and measures each that has no row."""
+    for bare in configs:
+        config, tokenizer_sha256 = with_tokenizer(bare, runs)
+        recipe = {key: value for key, value in config.to_dict().items() if key != "tokenizer"}
+        head = {
+            "vocab_size": config.model.vocab_size,
+            "width": config.model.n_embd,
+            "raw_bytes_seen": config.total_bytes,
+            "tokenizer_sha256": tokenizer_sha256,
+            "recipe_sha256": hashlib.sha256(json.dumps(recipe).encode()).hexdigest(),
+            "corpus_sha256": sample.sha256,
+        }
+        if not file.has(**head):
+            run = finished_run(config, runs / f"{config.name}-{tokenizer_sha256[:8]}")
+            row = head | row_of(run, config, sample)
+            file.append(row | provenance(NAME))
+            click.echo(f"{row['tokenizer']} d{row['width']} {row['bits_per_byte']:.3f}", err=True)
 
 
-def trained_row(trainer: TokenTrainer, tokenizer: Tokenizer, sample: modalities.Sample) -> Row:
-    """Returns the row of one vocabulary and width."""
-    start = time.process_time()
-    figures = trainer.run()
-    raw = whole_characters(sample.raw)
-    test = tokenizer.encode(raw)
-    bits = score_bits_per_byte(trainer.network, test, len(raw))
-    config = trainer.config
-    parts = config.model.num_parameters_by_part
+def row_of(run: Run, config: TrainConfig, sample: modalities.Sample) -> Row:
+    """Returns the row of one vocabulary and width: what the trained model makes of the sample."""
+    model, parts = load_model(run.folder), run.model.num_parameters_by_part
+    vocab_size = run.model.vocab_size
+    tokens_seen = run.card.get("tokens_seen", run.card["bytes_seen"])
+    alone, mixed = (file_bytes(sample.raw, model, adaptive=flag) for flag in (False, True))
     return {
-        "tokenizer": tokenizer.name,
-        "num_parameters": config.model.num_parameters,
+        "tokenizer": "bytes" if vocab_size == BYTES else f"BPE {vocab_size:,}",
+        "num_parameters": run.model.num_parameters,
         "block_parameters": parts["attention"] + parts["mlp"],
-        "num_steps": config.num_steps(),
-        "tokens_seen": config.num_steps() * config.batch_size * config.sequence_length,
-        "training_cpu_seconds": round(time.process_time() - start, 1),
+        "num_steps": tokens_seen // (config.batch_size * config.sequence_length),
+        "tokens_seen": tokens_seen,
+        "training_seconds": training_seconds(run.folder / "log.jsonl"),
         "trained_on": TEXT,
+        "fingerprint": model.fingerprint.hex(),
         "corpus": sample.name,
-        "raw_bytes": len(raw),
-        "bytes_per_token": len(raw) / len(test),
-        "held_out_bits_per_byte": figures["validation_bits_per_byte"]["mean"],
-        "bits_per_byte": bits,
-        "kind": "scored, float32",
+        "raw_bytes": len(sample.raw),
+        "bytes_per_token": run.card["bytes_seen"] / tokens_seen,
+        "held_out_bits_per_byte": run.validation_bits_per_byte,
+        "compressed_bytes": alone,
+        "bits_per_byte": bits_per_byte(alone, len(sample.raw)),
+        "compressed_bytes_with_stage": mixed,
     }
+
+
+def file_bytes(raw: bytes, model: Model, *, adaptive: bool) -> int:
+    """Returns the size of a file of one lane, after decompressing and comparing it."""
+    compressed = lmcompress.compress(raw, model, lanes=1, adaptive=adaptive)
+    if lmcompress.decompress(compressed, model) != raw:
+        raise LmcompressError(f"{model.name} does not give the text back: report a bug")
+    return len(compressed)
 
 
 def current(rows: Sequence[Row]) -> list[Row]:
@@ -163,6 +175,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         best = min(row["bits_per_byte"] for row in found)
         for row in found:
             bits = f"{row['bits_per_byte']:.3f}"
+            mixed = bits_per_byte(row["compressed_bytes_with_stage"], row["raw_bytes"])
             lines.append(
                 {
                     "tokenizer": row["tokenizer"],
@@ -173,11 +186,12 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
                     "steps": f"{row['num_steps']:,}",
                     "bits per byte": f"**{bits}**" if row["bits_per_byte"] == best else bits,
                     "rate, %": f"{100 * row['bits_per_byte'] / 8:.1f}",
+                    "with the adaptive stage": f"{mixed:.3f}",
                 }
             )
     note = (
-        f"Bits per byte of {shown[0]['raw_bytes']:,} raw bytes of {shown[0]['corpus']}; **scored** "
-        "(float32), no files; the best of each width in bold. Every model saw "
+        f"Bits per byte of {shown[0]['raw_bytes']:,} raw bytes of {shown[0]['corpus']}: files of "
+        "one lane, decompressed and compared; the best of each width in bold. Every model saw "
         f"{shown[0]['raw_bytes_seen']:,} bytes of {shown[0]['trained_on']}, on all of which but "
         f"its last {HELD_OUT_BYTES:,} the tokenizers were trained. A larger vocabulary means fewer "
         "steps, and more parameters outside the blocks: embeddings and output. Published (Delétang "
@@ -199,7 +213,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     names = {row["vocab_size"]: row["tokenizer"].removeprefix("BPE ") for row in current(rows)}
     axes.set_xticks(list(names), list(names.values()))
     axes.minorticks_off()
-    axes.set(xlabel="vocabulary", ylabel="bits per byte of held-out text, scored")
+    axes.set(xlabel="vocabulary", ylabel="bits per byte of held-out text")
     axes.set_ylim(0, 1.08 * max(row["bits_per_byte"] for row in current(rows)))
     axes.legend(frameon=False)
     return figure
@@ -215,10 +229,15 @@ def main(quick: bool, num_bytes: int | None, runs: Path, derive: bool) -> None:
     with result_folder(NAME, quick, derive=derive) as folder:
         file = paper.RowFile(folder / "records.jsonl", KEY)
         if not derive:
-            vocabularies = QUICK_VOCABULARIES if quick else VOCABULARIES
-            widths = QUICK_WIDTHS if quick else WIDTHS
             total = num_bytes or (QUICK_BYTES if quick else TOTAL_BYTES)
-            measure(file, runs / "quick" if quick else runs, vocabularies, widths, total)
+            configs = [
+                train_config(vocab_size, width, total)
+                for vocab_size in (QUICK_VOCABULARIES if quick else VOCABULARIES)
+                for width in (QUICK_WIDTHS if quick else WIDTHS)
+            ]
+            test_bytes = QUICK_TEST_BYTES if quick else TEST_BYTES
+            sample = modalities.sample(modalities.EXTRACT, test_bytes)
+            measure(file, (runs / "quick" if quick else runs) / NAME, configs, sample)
         write_derived(folder, derived_texts(file.rows), {"by-vocabulary": lambda: draw(file.rows)})
 
 

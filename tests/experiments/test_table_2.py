@@ -1,109 +1,82 @@
-"""Vocabularies are compared by the bytes of the raw text, and a killed training goes on."""
+"""Vocabularies are compared by files of the raw text, and a row is not measured twice."""
 
 from __future__ import annotations
 
-import math
+import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from experiments import table_2
-from experiments.support.token_training import (
-    Tokenizer,
-    TokenTrainer,
-    code_length_bits,
-    whole_characters,
-)
+from experiments.support.modalities import Sample
+from experiments.support.paper import RowFile
+from lmcompress.errors import LmcompressError
 from lmcompress.gpt.config import GPTConfig
+from lmcompress.models.store import load_model
 from lmcompress.training.config import TrainConfig
 
 TEXT = "".join(
     f"Nº {i}: naïve cafés sell {i * 7 % 90} crêpes; the crowd said so.\r\n" for i in range(400)
 ).encode()
+HELD_OUT = b"zyzzyva " * 40
 
 
-@pytest.mark.parametrize("vocab_size", [256, 300, 500])
-def test_tokens_give_the_text_back_and_fit_the_vocabulary(vocab_size: int) -> None:
-    tokens = Tokenizer(vocab_size, TEXT).encode(TEXT)
-
-    assert tokens.dtype == np.int64
-    assert tokens.max() < vocab_size
-    assert (len(tokens) == len(TEXT)) == (vocab_size == 256)
+@pytest.fixture(autouse=True)
+def source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmcompress.training.batches._read_source", lambda name: TEXT + HELD_OUT)
 
 
-def test_larger_vocabularies_give_fewer_tokens_and_the_same_each_time() -> None:
-    lengths = [len(Tokenizer(size, TEXT).encode(TEXT)) for size in (256, 300, 500)]
-
-    assert lengths == sorted(lengths, reverse=True)
-    assert Tokenizer(300, TEXT).sha256 == Tokenizer(300, TEXT).sha256
-    assert Tokenizer(300, TEXT).sha256 != Tokenizer(500, TEXT).sha256
-
-
-def test_a_cut_character_is_left_out() -> None:
-    assert whole_characters("é5€".encode()[1:-1]) == b"5"
-
-
-def test_code_length_of_a_uniform_model_is_that_of_its_alphabet() -> None:
-    tokens = np.arange(1003) % 300
-
-    bits = code_length_bits(lambda inputs: torch.zeros(*inputs.shape, 300), tokens, 64, 0)
-
-    assert bits == pytest.approx(1003 * math.log2(300))
-
-
-def test_pieces_stand_alone_and_begin_with_the_first_token() -> None:
-    seen: list[list[int]] = []
-
-    def network(inputs: torch.Tensor) -> torch.Tensor:
-        seen.extend(inputs.tolist())
-        return torch.zeros(*inputs.shape, 300)
-
-    code_length_bits(network, np.arange(10, 17), 3, 5)
-
-    assert seen == [[5, 10, 11], [5, 13, 14], [5]]
-
-
-def config(total: int) -> TrainConfig:
-    model = GPTConfig(vocab_size=300, n_layer=1, n_embd=16, n_head=1, context_length=32)
+def config(vocab_size: int) -> TrainConfig:
+    model = GPTConfig(vocab_size=vocab_size, n_layer=1, n_embd=16, n_head=1, context_length=32)
     return TrainConfig(
-        name="t", model=model, sources={table_2.TEXT: 1.0}, total_bytes=total, batch_size=2,
-        sequence_length=32, holdout_bytes=64, learning_rate=1e-2, warmup_steps=2,
-        precision="float32", checkpoint_seconds=0.0,
+        name=f"v{vocab_size}", model=model, sources={table_2.TEXT: 1.0}, total_bytes=2_000,
+        batch_size=2, sequence_length=32, holdout_bytes=len(HELD_OUT), learning_rate=1e-2,
+        warmup_steps=2, precision="float32",
     )  # fmt: skip
 
 
-@pytest.fixture
-def trainer_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lmcompress.training.batches._read_source", lambda name: TEXT)
-    tokenizer = Tokenizer(300, TEXT)
-    tokens, held = tokenizer.encode(TEXT), tokenizer.encode(TEXT[:3000])
+def test_tokenizers_are_the_same_each_time_and_have_not_read_what_is_held_out(
+    tmp_path: Path,
+) -> None:
+    digests = [table_2.with_tokenizer(config(size), tmp_path)[1] for size in (300, 300, 350)]
+    found, _ = table_2.with_tokenizer(config(350), tmp_path)
 
-    def make(total: int, folder: str) -> TokenTrainer:
-        return TokenTrainer(config(total), tmp_path / folder, tokens, held, 3000)
-
-    return make
-
-
-def test_training_lowers_the_bits_per_byte_of_the_raw_text(trainer_of) -> None:
-    before = trainer_of(64, "a").validate()["validation_bits_per_byte"]["mean"]
-
-    after = trainer_of(64 * 40, "b").run()["validation_bits_per_byte"]["mean"]
-
-    assert after < 0.8 * before
+    assert digests[0] == digests[1] != digests[2]
+    vocabulary = json.loads(Path(found.tokenizer).read_text("utf-8"))["model"]["vocab"]
+    assert len(vocabulary) == 350
+    assert any("crowd" in token for token in vocabulary)
+    assert not any("zyz" in token for token in vocabulary)
 
 
-def test_a_killed_training_ends_where_an_unbroken_one_does(trainer_of, monkeypatch) -> None:
-    whole = trainer_of(64 * 6, "whole")
-    expected = whole.run()
-    broken = trainer_of(64 * 6, "broken")
-    step = broken._train_step
-    monkeypatch.setattr(broken, "_train_step", lambda n: 1 / 0 if n == 3 else step(n))
-    with pytest.raises(ZeroDivisionError):
-        broken.run()
+def test_bytes_need_no_tokenizer(tmp_path: Path) -> None:
+    assert table_2.with_tokenizer(config(256), tmp_path) == (config(256), "")
 
-    assert trainer_of(64 * 6, "broken").run() == expected
+
+def test_a_row_is_of_files_and_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = Sample("extract", "a text", TEXT[:600])
+    file = RowFile(tmp_path / "records.jsonl", table_2.KEY)
+    table_2.measure(file, tmp_path, [config(256), config(300)], sample)
+    again = RowFile(tmp_path / "records.jsonl", table_2.KEY)
+    monkeypatch.setattr(table_2, "finished_run", lambda *_: 1 / 0)
+    table_2.measure(again, tmp_path, [config(256), config(300)], sample)
+
+    assert again.rows == file.rows
+    plain, tokens = file.rows
+    assert [row["tokenizer"] for row in file.rows] == ["bytes", "BPE 300"]
+    assert plain["bytes_per_token"] == 1 < tokens["bytes_per_token"]
+    assert tokens["num_steps"] < plain["num_steps"] == round(2_000 / 64)
+    for row in file.rows:
+        assert row["bits_per_byte"] == 8 * row["compressed_bytes"] / 600
+        assert 0 < row["compressed_bytes_with_stage"] < row["compressed_bytes"]
+
+
+def test_a_file_that_does_not_come_back_has_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmcompress.decompress", lambda *_: b"something else")
+
+    with pytest.raises(LmcompressError, match="does not give the text back"):
+        table_2.file_bytes(b"a text", load_model("none"), adaptive=True)
 
 
 def test_contexts_and_blocks_are_equal() -> None:
@@ -121,7 +94,7 @@ def test_the_best_of_each_width_is_bold_and_only_the_last_budget_is_shown() -> N
             "raw_bytes": 100, "corpus": "c", "trained_on": "t"}  # fmt: skip
     rows = [
         {**head, "tokenizer": name, "vocab_size": size, "width": 32, "raw_bytes_seen": seen,
-         "bits_per_byte": bits}
+         "bits_per_byte": bits, "compressed_bytes_with_stage": 25}
         for name, size, seen, bits in (
             ("bytes", 256, 10, 1.0), ("bytes", 256, 99, 3.0), ("BPE 1,000", 1000, 99, 2.5),
         )
@@ -130,6 +103,6 @@ def test_the_best_of_each_width_is_bold_and_only_the_last_budget_is_shown() -> N
     table = table_2.derived_texts(rows)["table.md"]
 
     assert "**2.500**" in table
-    assert "| bytes | 32 | 10 | 20 | 1.00 | 5 | 3.000 | 37.5 |" in table
+    assert "| bytes | 32 | 10 | 20 | 1.00 | 5 | 3.000 | 37.5 | 2.000 |" in table
     assert "1.000 | 12.5" not in table
     assert len(table_2.draw(rows).axes) == 1
