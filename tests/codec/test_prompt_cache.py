@@ -64,6 +64,16 @@ def test_a_prompt_is_kept_for_its_model_and_text_alone(
     assert lmcompress.decompress(other, prompt=PROMPT) == RAW
 
 
+def test_what_other_code_kept_is_not_read(
+    tiny_model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compressed(tiny_model, monkeypatch)
+    monkeypatch.setattr(session, "sources_digest", lambda _: "of another version")
+
+    assert compressed(tiny_model, monkeypatch) == first
+    assert len(list(folder.iterdir())) == 2
+
+
 def test_nothing_is_kept_in_a_cache_of_no_bytes(
     tiny_model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,13 @@ def test_frames_of_the_format_document_read_back() -> None:
     assert (stored.raw_bytes, stored.lanes) == (3, 0)
 
 
+def test_it_has_no_method_for_segments_without_the_gpt() -> None:
+    segment = CompactSegment(Method.ADAPTIVE, 300, 1, 3, RAW_CHECKSUM)
+
+    with pytest.raises(ValueError, match="a compact frame has no method adaptive"):
+        pack_compact(HEADER, segment, b"\x01\x02\x03")
+
+
 def test_a_writer_takes_one_segment() -> None:
     writer = CompactWriter(io.BytesIO(), HEADER)
     writer.write_stored(b"abc")
