@@ -242,7 +242,7 @@ ENVIRONMENTS = {
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "MKL_CBWR": "COMPATIBLE",
     },
-    "AVX-512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "NUMBA_ENABLE_AVX": "0"},
+    "AVX-512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
     "bfloat16 allowed": {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"},
 }
 
