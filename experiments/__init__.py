@@ -72,7 +72,7 @@ CAPTIONS: dict[str, str] = {
     "read before each: zstd with a dictionary, the adaptive stage alone, a byte-level and a "
     "token-level model. Bands are 95 % intervals.",
     "adaptive_lanes/lanes": "Bits per byte of three files by number of lanes: the GPT alone, with "
-    "an adaptive stage for each lane, and with one that all lanes share. Sharing costs least.",
+    "an adaptive stage for each lane, and with one that all lanes share, which loses far less.",
     "architectures/curves": "Bits per byte during training, on text not seen before: GPT-1, GPT-2 "
     "and GPT-3 at the same small size. The legend has their bits per byte on held-out text.",
     "families/families": "Bits per byte of two texts by family of networks and by the order in "

@@ -10,8 +10,8 @@ the least of three rounds in turns. There is one seed each, the learning rates a
 all but AdamW, and a default model reads far more text, so small differences decide nothing.
 
 Distillation needs `lmcompress fetch smollm2-135m`, whose training text may contain what is held out
-here. In the time that it takes, the base reads five times the text, so that is a candidate too.
-Quick runs leave both out.
+here. In half the time that it takes, the base reads five times the text, so that is a candidate
+too. Quick runs leave both out.
 """
 
 from __future__ import annotations

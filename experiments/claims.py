@@ -71,7 +71,7 @@ def measure(name: str) -> Row:
         text.write_bytes(raw)
         if hasattr(module, "NEEDS_TEXT"):
             (folder / "weights.bin").write_bytes(raw)
-        claimed = claimed_bits(module, raw, folder) / getattr(module, "counted", len)(raw)
+        claimed = claimed_bits(module, raw) / getattr(module, "counted", len)(raw)
         verdict, whole = _verdict(folder / f"{name}.py", text, claimed)
         file = whole or _file(folder, name, text)
     document = " ".join((module.__doc__ or "").split())
@@ -105,7 +105,7 @@ def _staged(name: str, folder: Path) -> ModuleType:
     return module
 
 
-def claimed_bits(module: ModuleType, raw: bytes, folder: Path) -> float:
+def claimed_bits(module: ModuleType, raw: bytes) -> float:
     """Returns the code length that the author of a figure adds up, in bits."""
     predictor = module.Predictor()
     symbols = list(predictor.tokenize(raw) if hasattr(predictor, "tokenize") else raw)

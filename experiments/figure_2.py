@@ -90,7 +90,7 @@ def derived_texts(records: Sequence[Record]) -> dict[str, str]:
         lines.append({"sample": sample, "data set, bytes": f"{size:,}"} | cells)
     note = (
         "Compressed bytes and two bytes a parameter over raw bytes, in percent; the lowest of the "
-        "ladder in bold (the others have read far more text, of more kinds). The "
+        "ladder in bold (lmc-3m has read twice the text, of more kinds). The "
         f"rates of samples of {_sizes(rows)} bytes in chunks of "
         f"{modalities.CHUNK_BYTES:,} (table_1) are **projected**: a data set's size enters through "
         "the bytes of the model alone."

@@ -201,8 +201,9 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     note = (
         "Bits per byte that each source gives to the true bytes in the places where it draws its "
         f"own: the mean over pieces of 2,048 bytes ({shown}), ± half of its 95 % interval if there "
-        "are several (Student's, over the pieces). Code lengths, no files. A classical codec's "
-        "length is whole bytes, so its distribution has steps of a factor 256."
+        "are several (Student's, over the pieces). Pieces of text follow one another and are "
+        "alike, so its intervals are somewhat too narrow. Code lengths, no files. A classical "
+        "codec's length is whole bytes, so its distribution has steps of a factor 256."
     )
     flat = [{k: v for k, v in row.items() if k not in ("piece", "made")} for row in rows]
     return {"summary.csv": csv_text(flat), "table.md": markdown_of(table(rows), note)}

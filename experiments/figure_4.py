@@ -156,7 +156,8 @@ def derived_texts(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         f"on its own: mean and its standard error over {count} chunks of "
         f"{modalities.CHUNK_BYTES:,} bytes of each modality. files: sizes of files that were "
         "decompressed and compared; "
-        "scored: exact code lengths, no files. A file of a few bytes is mostly header."
+        "scored: exact code lengths, no files. A file of a few bytes is mostly header. Chunks of "
+        "text follow one another and are alike, so its errors are somewhat too small."
     )
     return {"summary.csv": csv_text(list(_tidy(shown))), "table.md": markdown_of(lines, note)}
 

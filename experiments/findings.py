@@ -18,7 +18,7 @@ import click
 from experiments import figure_2, figure_4, table_1, table_2
 from experiments.support import modalities, paper, table_1_intervals
 from experiments.support.records import RESULTS, Row, result_folder
-from experiments.support.table_1_intervals import bits_of, is_clearly_less
+from experiments.support.table_1_intervals import BLOCK_CHUNKS, bits_of, is_clearly_less
 from experiments.support.table_1_tables import Line, lines_of, published_lines
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress.benchmark.records import Record, read_jsonl, read_rows
@@ -103,10 +103,10 @@ def falls_with_size(records: Sequence[Record], chunks: Sequence[Row]) -> Row:
     for text in table_1.TEXTS:
         mine = [row for row in chunks if modalities.modality_of(row["corpus"]) == text]
         found = [is_clearly_less(mine, larger, smaller) for smaller, larger in steps]
-        count = len(bits_of(mine, names[0]))
+        count = len(bits_of(mine, names[0])) // BLOCK_CHUNKS
         shown.append(
             f"{text} {_chain([row.rates[text] for row in rows])} ({sum(found)} of {len(steps)} "
-            f"steps clear at 95 %, on {count} chunks)"
+            f"steps clear at 95 %, on {count} blocks of {BLOCK_CHUNKS} chunks)"
         )
         clear += found
     return line(
@@ -143,7 +143,7 @@ def turns_up(records: Sequence[Record]) -> Row:
         f"Chinchilla 1B {_percent(large['Chinchilla 1B'])}",
         f"best of the ladder on extract, projected: {shown}",
         sample=f"{len(names)} models, 1 text of {_size(ladder(records), [modalities.EXTRACT])}, "
-        f"whose rate is taken for {len(best)} sizes of data; {largest // 10**6:,} MB counts",
+        f"whose rate is taken for {len(best)} sizes of data; judged at {largest // 10**6:,} MB",
         agrees=[best[largest]["model"] not in (names[0], names[-1])],
     )
 

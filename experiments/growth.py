@@ -125,7 +125,7 @@ def with_row(rows: Sequence[Row], new: Row) -> list[Row]:
     Rows of other weights with the same model name are dropped.
     """
     same = new["fingerprint"]
-    rows = [r for r in rows if r["model"] != new["model"] or r["fingerprint"] == same]
+    rows = [r for r in rows if r["model"] != new["model"] or r.get("fingerprint") == same]
     order = [(model, count) for model in SIZES for count in (*QUICK_SIZES[model], *SIZES[model])]
     by_key = {(row["model"], row["raw bytes"]): row for row in [*rows, new]}
     return [by_key[key] for key in dict.fromkeys(order) if key in by_key]

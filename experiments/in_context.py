@@ -42,7 +42,7 @@ TESTED, QUICK_TESTED = 24, 3
 PROMPT_BYTES, QUICK_PROMPTS = (0, 256, 1024, 4096, 16384, 65536), (0, 1024)
 MODELS = {NO_MODEL: "stage alone", DEFAULT_MODEL: DEFAULT_MODEL, FASTER: FASTER}
 ZSTD = "zstd-22"
-COLORS = {ZSTD: GREY, "stage alone": GREEN, DEFAULT_MODEL: BLUE, "lmc-5m": ORANGE}
+COLORS = {ZSTD: GREY, "stage alone": GREEN, DEFAULT_MODEL: BLUE, FASTER: ORANGE}
 LENGTH = 1000
 """Bytes from which on a paragraph is a record."""
 NOTE = (
@@ -65,7 +65,7 @@ def files_of(kind: str) -> list[bytes]:
     return found
 
 
-def coder_of(name: str, model: Model | None, prompt: bytes) -> Coder:
+def coder_of(model: Model | None, prompt: bytes) -> Coder:
     """Returns what compresses after a prompt, which may be empty; no prompt is kept on disk."""
     if model is None:
         return zstd_coder(prompt or None)
@@ -111,10 +111,10 @@ def rows_of(kind: str, tested: int, sizes: Sequence[int]) -> list[Row]:
     models |= {shown: load_model(name) for name, shown in MODELS.items()}
     rows = []
     for name, model in models.items():
-        coder_of(name, model, b"")[0](records[0])  # compiles
+        coder_of(model, b"")[0](records[0])  # compiles
         for size in sizes:
             prompt = before[len(before) - size :]
-            coder = coder_of(name, model, prompt)
+            coder = coder_of(model, prompt)
             rows.append(row_of(kind, name, coder, records[-tested:], prompt))
             click.echo(f"{kind} {name}, {size}: {rows[-1]['bits per byte']}", err=True)
     return rows

@@ -29,11 +29,13 @@ RIVALS = ("zpaq-5", "ppmd-16")
 
 def table(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Returns bits per byte by file, and the difference between the default model and zpaq."""
-    rows = []
-    for corpus in sorted({record.corpus for record in records}):
-        rates = {r.codec: r.bits_per_byte or 0 for r in latest(records) if r.corpus == corpus}
+    rows, current = [], latest(records)
+    for corpus in sorted({record.corpus for record in current}):
+        rates = {r.codec: r.bits_per_byte for r in current if r.corpus == corpus}
         ours, best = rates[DEFAULT_MODEL], rates[RIVALS[0]]
-        raw_bytes = next(r.raw_bytes for r in records if r.corpus == corpus)
+        assert ours is not None  # no file is empty
+        assert best is not None
+        raw_bytes = next(r.raw_bytes for r in current if r.corpus == corpus)
         row: dict[str, Any] = {"file": corpus, "raw bytes": raw_bytes}
         row |= {codec: f"{rates[codec]:.4f}" for codec in (*MODELS, *RIVALS) if codec in rates}
         rows.append({**row, "against zpaq": f"{100 * (ours / best - 1):+.1f} %"})

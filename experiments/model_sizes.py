@@ -2,10 +2,10 @@
 
     python -m experiments.model_sizes [--quick] [--derive]
 
-The ladder (the same 30 MB of Wikipedia for every size) and the default model, which was trained on
-twice as much, of more kinds; each alone and with the adaptive stage, compared with classical codecs
-on slices of texts that no model was trained on. Every row is a file that was decompressed and
-compared; a row that records.jsonl already has is not measured again.
+The ladder (the same 30 MB of Wikipedia for every size) and the default model, which has read
+twice the text, of more kinds; each alone and with the adaptive stage, compared with classical
+codecs on slices of texts that no model was trained on. Every row is a file that was decompressed
+and compared; a row that records.jsonl already has is not measured again.
 """
 
 from __future__ import annotations
@@ -81,7 +81,12 @@ def figure_of(records: Sequence[Record], names: Iterable[str]) -> Figure:
 
 
 def _mean(rows: Sequence[Record]) -> float:
-    return statistics.mean(row.bits_per_byte or 0.0 for row in rows)
+    return statistics.mean(_rate(row) for row in rows)
+
+
+def _rate(row: Record) -> float:
+    assert row.bits_per_byte is not None  # each row is a file
+    return row.bits_per_byte
 
 
 def _panel(axes: Axes, rows: dict[str, list[Record]]) -> None:

@@ -2,10 +2,11 @@
 
     python -m experiments.shipped_text [--quick] [--derive]
 
-Chunks of 2,048 bytes, each compressed on its own: real files, decompressed and compared. The text
-is what `help()` prints about Python's language, so it changes with Python's version, and its
-SHA-256 stands in the records. No model was trained on it, though the default has read the manuals
-of Python packages. Intervals are of the mean over the chunks (bootstrap).
+Chunks of 2,048 bytes, each compressed on its own. Classical codecs make a file of each; a model's
+rates are exact code lengths, and a file of all its chunks is decompressed and compared. The text is
+what `help()` prints about Python's language, so it changes with Python's version, and its SHA-256
+stands in the records. No model was trained on it, though the default has read the manuals of Python
+packages. Intervals are of the mean over the chunks (bootstrap).
 """
 
 from __future__ import annotations
@@ -111,8 +112,9 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"Compressed over raw size in percent, with 95 % intervals, of "
         f"{len(rows[0]['rates'][str(SHOWN[-1])])} chunks of {SHOWN[-1]:,} bytes from "
         f"{rows[0]['corpus']}, and of their first bytes. A classical codec's chunk is a file "
-        "with a header; a model's chunks share one file, which was decompressed and compared. "
-        "Models read them without the adaptive stage."
+        "with a header. Models: exact code lengths, without the adaptive stage; the file of all "
+        "chunks was decompressed and compared. Neighbouring chunks are alike, so intervals are "
+        "somewhat too narrow."
     )
     return {"table.md": markdown_of(lines_of(rows), note)}
 

@@ -4,12 +4,13 @@
         [--derive]
 
 Text, image patches, speech and random bytes, and text of the kind that the ladder has read, 1 MiB
-of each unless --bytes says less; in chunks of 2,048 bytes that are compressed alone, and whole. A
-row with a size is a file that was decompressed and compared, all 8 bits of each byte; a model that
-would make a sample larger than it is gives no file but stores it, so its row is **scored**: the
-exact code length, as the paper's rows of models are. Models get chunks without the adaptive stage,
-as the paper has them. Rates of chunks have 95 % intervals, from chunks.jsonl. A row that is in
-records.jsonl already is not measured again. Published rows come from published.tsv, marked.
+of each unless --bytes says less (the committed rows have 256 KiB of the last kind and 64 KiB of
+random bytes); in chunks of 2,048 bytes that are compressed alone, and whole. A row with a size is a
+file that was decompressed and compared, all 8 bits of each byte; a model that would make a sample
+larger than it is gives no file but stores it, so its row is **scored**: the exact code length, as
+the paper's rows of models are. Models get chunks without the adaptive stage, as the paper has them.
+Rates of chunks have 95 % intervals, from chunks.jsonl. A row that is in records.jsonl already is
+not measured again. Published rows come from published.tsv, marked.
 """
 
 from __future__ import annotations
@@ -68,7 +69,10 @@ def _model_task(codec: ModelCodec, sample: modalities.Sample) -> Task:
 
 
 def model_codecs(models: Sequence[Model], sample: modalities.Sample) -> Iterator[ModelCodec]:
-    """Yields each model with chunks, texts whole too; the default with the adaptive stage."""
+    """Yields each model on chunks, and on whole texts; with the default, the adaptive stage too.
+
+    The stage comes with the default model and alone.
+    """
     for model in models:
         yield paper.ChunkedModelCodec(model, len(sample.raw))
         if sample.modality in TEXTS:

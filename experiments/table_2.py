@@ -80,17 +80,20 @@ def train_config(vocab_size: int, width: int, total_bytes: int) -> TrainConfig:
     )  # fmt: skip
 
 
-def with_tokenizer(config: TrainConfig, folder: Path) -> tuple[TrainConfig, str]:
-    """Returns a configuration with a tokenizer trained on its text, and the tokenizer's SHA-256."""
+def tokenizer_of(config: TrainConfig, folder: Path) -> tuple[str, str]:
+    """Trains the tokenizer of a vocabulary; returns its path and its SHA-256, both empty for bytes.
+
+    It depends on the text and on the vocabulary's size, not on the width of the network.
+    """
     if config.model.vocab_size == BYTES:
-        return config, ""
+        return "", ""
     found = train_tokenizer(config).encode()
     digest = hashlib.sha256(found).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{digest[:8]}.tokenizer.json"
     with replace_atomically(path, overwrite=True) as file:
         file.write(found)
-    return dataclasses.replace(config, tokenizer=str(path)), digest
+    return str(path), digest
 
 
 def measure(
@@ -100,11 +103,16 @@ def measure(
     sample: modalities.Sample,
 ) -> None:
     """Trains the models that are not there yet, and measures each that has no row."""
+    tokenizers: dict[int, tuple[str, str]] = {}
     for bare in configs:
-        config, tokenizer_sha256 = with_tokenizer(bare, runs)
+        vocab_size = bare.model.vocab_size
+        if vocab_size not in tokenizers:
+            tokenizers[vocab_size] = tokenizer_of(bare, runs)
+        path, tokenizer_sha256 = tokenizers[vocab_size]
+        config = dataclasses.replace(bare, tokenizer=path)
         recipe = {key: value for key, value in config.to_dict().items() if key != "tokenizer"}
         head = {
-            "vocab_size": config.model.vocab_size,
+            "vocab_size": vocab_size,
             "width": config.model.n_embd,
             "raw_bytes_seen": config.total_bytes,
             "tokenizer_sha256": tokenizer_sha256,
@@ -192,10 +200,11 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     note = (
         f"Bits per byte of {shown[0]['raw_bytes']:,} raw bytes of {shown[0]['corpus']}: files of "
         "one lane, decompressed and compared; the best of each width in bold. Every model saw "
-        f"{shown[0]['raw_bytes_seen']:,} bytes of {shown[0]['trained_on']}, on all of which but "
-        f"its last {HELD_OUT_BYTES:,} the tokenizers were trained. A larger vocabulary means fewer "
-        "steps, and more parameters outside the blocks: embeddings and output. Published (Delétang "
-        "et al., 2024, Table 2, enwik9, 38M parameters): ASCII 6.4 %, BPE 20K 9.0 %."
+        f"{shown[0]['raw_bytes_seen']:,} bytes of {shown[0]['trained_on']}, and tokenizers were "
+        "trained on pieces drawn from the same text, together as long as it is. A larger "
+        "vocabulary means fewer steps, and more parameters outside the blocks: embeddings and "
+        "output. Published (Delétang et al., 2024, Table 2, enwik9, 38M parameters): ASCII 6.4 %, "
+        "BPE 20K 9.0 %."
     )
     return {"summary.csv": csv_text(shown), "table.md": markdown_of(lines, note)}
 

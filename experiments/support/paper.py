@@ -29,7 +29,7 @@ from lmcompress.range_coder import symbol_bits
 LADDER = ("ladder-50k", "ladder-200k", "ladder-800k", "ladder-3200k")
 """Trained on the same 30 MB of Wikipedia; those of 200k to 3200k have the shapes of the paper's."""
 MODELS = (*LADDER, DEFAULT_MODEL)
-"""The default is not part of the ladder: it was trained on far more text, of more kinds."""
+"""The default is not part of the ladder: it was trained on twice the text, of more kinds."""
 QUICK_MODELS = (LADDER[0], DEFAULT_MODEL)
 CHUNKS_AT_ONCE = 64
 DEFAULT_BYTES, QUICK_BYTES = 65_536, 4_096

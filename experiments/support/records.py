@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from experiments.support.tables import write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.minutes import remember_minutes
 from lmcompress.benchmark.provenance import command_line, describe_run
-from lmcompress.benchmark.records import RunInfo, append_rows, read_rows
+from lmcompress.benchmark.records import RunInfo, append_rows, json_line, read_rows
 from lmcompress.errors import LmcompressError
 from lmcompress.models.store import Model
 from lmcompress.system.atomic import replace_atomically
@@ -91,7 +90,7 @@ def write_records(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> No
 def replace_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Replaces a file by rows as JSON lines, atomically."""
     with replace_atomically(path, overwrite=True) as file:
-        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+        file.writelines(map(json_line, rows))
 
 
 def append_missing(

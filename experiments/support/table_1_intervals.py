@@ -2,8 +2,8 @@
 
 The rate of chunks is that of a sample; another sample would have given another one. Rows of
 chunks.jsonl hold each chunk's bits, in the order of the sample, so that differences between two
-compressors can be taken chunk by chunk. Neighbours are of one article or one utterance and much
-alike, so what is drawn again are blocks of them (Künsch, 1989).
+compressors can be taken chunk by chunk. On text, neighbours are of one article and much alike, so
+what is drawn again are blocks of them (Künsch, 1989).
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ def rate(record: Record) -> float:
     """Returns compressed over raw bytes, or the code length over the raw bits of a scored row."""
     if record.raw_compression_rate is not None:
         return record.raw_compression_rate
-    return (record.quantized_code_length_bits or 0.0) / (8 * record.raw_bytes)
+    assert record.quantized_code_length_bits is not None  # else neither a file nor a score
+    return record.quantized_code_length_bits / (8 * record.raw_bytes)
 
 
 def current(records: Sequence[Record]) -> list[Record]:

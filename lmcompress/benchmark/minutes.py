@@ -20,7 +20,8 @@ class Minutes:
     Attributes:
       minutes: Of all of these runs that were timed.
       timed_rows: The number of rows that they measured.
-      rows: The number of all rows; those that were not timed are of runs that were killed.
+      rows: The number of all rows. Some may not be timed: runs that were killed left them, or
+        runs before times were kept.
     """
 
     minutes: float

@@ -158,7 +158,7 @@ def append_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
     _cut_torn_line(path)
     with path.open("ab") as output:
         for row in rows:
-            output.write(_json_line(row))
+            output.write(json_line(row))
             output.flush()
 
 
@@ -229,7 +229,8 @@ def to_csv(records: Iterable[Record], path: Path, *, overwrite: bool = True) -> 
         output.write(text.encode(errors="backslashreplace"))
 
 
-def _json_line(row: Mapping[str, Any]) -> bytes:
+def json_line(row: Mapping[str, Any]) -> bytes:
+    """Returns a row as a line of JSON; raises ValueError on a number that JSON does not know."""
     return json.dumps(row, allow_nan=False).encode() + b"\n"
 
 

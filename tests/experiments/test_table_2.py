@@ -38,18 +38,18 @@ def config(vocab_size: int) -> TrainConfig:
 def test_tokenizers_are_the_same_each_time_and_have_not_read_what_is_held_out(
     tmp_path: Path,
 ) -> None:
-    digests = [table_2.with_tokenizer(config(size), tmp_path)[1] for size in (300, 300, 350)]
-    found, _ = table_2.with_tokenizer(config(350), tmp_path)
+    digests = [table_2.tokenizer_of(config(size), tmp_path)[1] for size in (300, 300, 350)]
+    path, _ = table_2.tokenizer_of(config(350), tmp_path)
 
     assert digests[0] == digests[1] != digests[2]
-    vocabulary = json.loads(Path(found.tokenizer).read_text("utf-8"))["model"]["vocab"]
+    vocabulary = json.loads(Path(path).read_text("utf-8"))["model"]["vocab"]
     assert len(vocabulary) == 350
     assert any("crowd" in token for token in vocabulary)
     assert not any("zyz" in token for token in vocabulary)
 
 
 def test_bytes_need_no_tokenizer(tmp_path: Path) -> None:
-    assert table_2.with_tokenizer(config(256), tmp_path) == (config(256), "")
+    assert table_2.tokenizer_of(config(256), tmp_path) == ("", "")
 
 
 def test_a_row_is_of_files_and_is_not_measured_again(
