@@ -115,7 +115,7 @@ NEEDS: dict[str, str] = {
     "cluster": "needs ray: pip install '.[cluster]'",
     "gptzip": "installs gptzip into the user's cache and downloads a model",
     "exactness_cost": "needs the float weights of lmc-3m in runs/",
-    "pretrained": "downloads 98 MB",
+    "pretrained": "downloads 98 MB; needs transformers: pip install '.[float]'",
     "pretrained_whole": "downloads 98 MB",
     "pretrained_sizes": "downloads each model that it can reach",
     "table_2": "trains the models that are missing",

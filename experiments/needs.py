@@ -89,21 +89,14 @@ QUICK_TEXTS: dict[str, tuple[str, ...]] = TEXTS | {
 }
 """What the quick forms need."""
 
-_PAPER = ("PIL", "soundfile", "matplotlib")
-PACKAGES: dict[str, tuple[str, ...]] = {
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "paper": (
+        "PIL", "brotli", "bz3", "gguf", "huggingface_hub", "matplotlib", "pyppmd", "scipy",
+        "soundfile", "tokenizers", "zpaq", "zstandard",
+    ),
     "cluster": ("ray",),
-    "default_against_classical": ("tokenizers",),
-    "figure_2": _PAPER,
-    "figure_3": (*_PAPER, "scipy"),
-    "figure_4": _PAPER,
-    "in_context": ("tokenizers",),
-    "ladder_table": _PAPER,
-    "languages_and_logs": ("tokenizers",),
-    "pretrained": ("gguf", "tokenizers", "transformers"),
-    "pretrained_whole": ("gguf", "tokenizers"),
-    "pretrained_sizes": ("gguf", "tokenizers", "huggingface_hub"),
-    "scaling_law": ("scipy", "matplotlib"),
-    "table_1": _PAPER,
-    "table_2": ("tokenizers",),
-}
-"""Packages beyond those of lmcompress itself, as they are imported."""
+    "float": ("transformers",),
+}  # fmt: skip
+"""The packages of an extra, as they are imported. Every experiment may use any of `paper`."""
+MORE_EXTRAS: dict[str, tuple[str, ...]] = {"cluster": ("cluster",), "pretrained": ("float",)}
+"""What single experiments need besides."""

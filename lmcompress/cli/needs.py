@@ -20,16 +20,18 @@ class Needs:
     """What the experiments of a checkout need, in full or in their quick forms."""
 
     texts: Mapping[str, tuple[str, ...]]
-    packages: Mapping[str, tuple[str, ...]]
+    extras: Mapping[str, tuple[str, ...]]
+    """The packages of each extra."""
+    more_extras: Mapping[str, tuple[str, ...]]
+    """Of single experiments; all need `paper`."""
     library: CorpusLibrary
 
     @classmethod
     def of(cls, root: Path, *, quick: bool) -> Needs:
-        """Reads experiments/needs.py of a checkout; without one, nothing is needed."""
-        path = root / "experiments" / "needs.py"
-        found: dict[str, Any] = runpy.run_path(str(path)) if path.is_file() else {}
-        texts = found.get("QUICK_TEXTS" if quick else "TEXTS", {})
-        return cls(texts, found.get("PACKAGES", {}), corpora.default_library())
+        """Reads experiments/needs.py of a checkout."""
+        found: dict[str, Any] = runpy.run_path(str(root / "experiments" / "needs.py"))
+        texts = found["QUICK_TEXTS" if quick else "TEXTS"]
+        return cls(texts, found["EXTRAS"], found["MORE_EXTRAS"], corpora.default_library())
 
     def corpora_of(self, experiment: str) -> list[Corpus]:
         """Returns the texts of an experiment."""
@@ -54,9 +56,10 @@ class Needs:
 
     def lacking(self, experiment: str) -> str | None:
         """Returns what cannot be had of what an experiment needs; downloads what can."""
-        for package in self.packages.get(experiment, ()):
-            if importlib.util.find_spec(package) is None:
-                return f"it needs the package {package}"
+        for extra in ("paper", *self.more_extras.get(experiment, ())):
+            for package in self.extras[extra]:
+                if importlib.util.find_spec(package) is None:
+                    return f"it needs the package {package}: pip install '.[{extra}]'"
         for corpus in self.corpora_of(experiment):
             try:
                 self.library.make_available(corpus)

@@ -90,7 +90,8 @@ def _list(root: Path, declared: dict[str, Any], *, quick: bool) -> None:
             found.append(str(minutes[name]))
         click.echo(f"{name:{width}}  {title}")
         click.echo(f"{'':{width}}  {'; '.join(filter(None, found))}")
-    click.echo(f"\nIn all, {sum(minutes.values(), start=Minutes(0, 0, 0))} in full form.")
+    total = sum(minutes.values(), start=Minutes(0, 0, 0))
+    click.echo(f"\nAll need the extra paper: pip install '.[paper]'. Timed in full: {total}.")
 
 
 def _possible(needs: Needs, names: Sequence[str], *, is_named: bool) -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import re
 import shutil
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,7 +50,7 @@ def test_list_names_all(run: Run) -> None:
     *lines, empty, total = run("reproduce", "--list").stdout.decode().splitlines()
 
     assert empty == ""
-    assert total.startswith("In all, ")
+    assert re.search(r"Timed in full: .* rows in .* minutes\.$", total)
     assert [line.split()[0] for line in lines[::2]] == list(experiments.EXPERIMENTS)
     assert set(experiments.NEEDS) <= set(experiments.EXPERIMENTS)
     for title, details in zip(lines[::2], lines[1::2], strict=True):
@@ -95,8 +98,35 @@ def shelf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CorpusLibrary:
 NEEDS = """
 TEXTS = {"figure_3": ("here",), "speed": ("here", "homeless"), "table_1": ("far",)}
 QUICK_TEXTS = {"figure_3": ("here",)}
-PACKAGES = {"growth": ("no_such_package",)}
+EXTRAS = {"paper": ("json",), "odd": ("no_such_package",)}
+MORE_EXTRAS = {"growth": ("odd",)}
 """
+
+
+NOTHING_NEEDED = """
+TEXTS = QUICK_TEXTS = MORE_EXTRAS = {}
+EXTRAS = {"paper": ()}
+"""
+
+
+def test_packages_are_those_of_the_extras() -> None:
+    extras = Needs.of(FOLDER.parent, quick=False).extras
+    project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = project["optional-dependencies"]
+    imported = importlib.metadata.packages_distributions()
+
+    def names(extra: str) -> Iterator[str]:
+        for requirement in declared[extra]:
+            if requirement.startswith("lmcompress["):
+                for other in re.findall(r"\w+", requirement.partition("[")[2]):
+                    yield from names(other)
+            else:
+                yield re.match(r"[\w-]+", requirement)[0].lower()
+
+    for extra, packages in extras.items():
+        if all(package in imported for package in packages):  # ray may not be installed
+            found = {imported[package][0].lower().replace("_", "-") for package in packages}
+            assert found == set(names(extra))
 
 
 @pytest.mark.usefixtures("shelf")
@@ -112,7 +142,7 @@ def test_what_cannot_be_had_is_left_out_by_name_and_the_rest_runs(
 
     assert result.code == 0, result.stderr
     for reason in ("speed: homeless has no public download", "table_1: cannot download far from",
-                   "growth: it needs the package no_such_package"):  # fmt: skip
+                   "growth: it needs the package no_such_package: pip install"):  # fmt: skip
         assert f"left out {reason}" in result.stderr
     ran = [n for n in experiments.EXPERIMENTS if n not in ("speed", "table_1", "growth")]
     assert re.findall(r"\] (\w+): done", result.stderr) == ran
@@ -124,7 +154,7 @@ def test_what_cannot_be_had_is_left_out_by_name_and_the_rest_runs(
     assert "2 texts, 0.0 MB: 1 in LMCOMPRESS_DATA, 1 without a public home" in listed
     assert "1 to download" in listed
     assert "without a public home; 2 rows in 1.5 minutes" in listed
-    assert "In all, 2 rows in 1.5 minutes in full form." in listed
+    assert "Timed in full: 2 rows in 1.5 minutes." in listed
 
 
 @pytest.fixture
@@ -132,6 +162,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout that declares the experiments, but has none yet, and nothing to compare with."""
     (tmp_path / "experiments" / "support").mkdir(parents=True)
     (tmp_path / "experiments" / "support" / "quick_rates.py").touch()
+    (tmp_path / "experiments" / "needs.py").write_text(NOTHING_NEEDED)
     shutil.copy(experiments.__file__, tmp_path / "experiments")
     monkeypatch.setattr(reproduce, "_ROOT", tmp_path)
     monkeypatch.delenv("PYTHONPATH", raising=False)
