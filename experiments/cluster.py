@@ -24,7 +24,7 @@ from unittest import mock
 import click
 
 import lmcompress
-from experiments.support.records import Row, identified, result_folder, write_results
+from experiments.support.records import Row, identified, result_folder, with_machine, write_results
 from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.cluster.compress import compress_on_cluster
@@ -190,7 +190,12 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "Efficiency: seconds of one process, over those of the cluster times its nodes. "
         f"A segment costs {overhead:.1f} ms besides its work."
     )
-    return {"table.md": "\n\n".join([markdown_of(rows, note, COLUMNS).rstrip(), *papers]) + "\n"}
+    return {
+        "table.md": "\n\n".join(
+            [markdown_of(rows, with_machine(note, rows), COLUMNS).rstrip(), *papers]
+        )
+        + "\n"
+    }
 
 
 @click.command()

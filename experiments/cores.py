@@ -21,6 +21,7 @@ from experiments.support.records import (
     Row,
     identified,
     result_folder,
+    with_machine,
     without_source,
     write_results,
 )
@@ -75,7 +76,7 @@ def row_of(model: str, raw: bytes, cores: int) -> dict[str, Any]:
 
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the table of the records."""
-    return {"table.md": markdown_of([without_source(row) for row in rows], NOTE)}
+    return {"table.md": markdown_of(list(map(without_source, rows)), with_machine(NOTE, rows))}
 
 
 @click.command()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import click
 
-from experiments.support.records import Row, provenance, replace_rows, result_folder
+from experiments.support.records import Row, provenance, replace_rows, result_folder, with_machine
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
@@ -84,7 +84,7 @@ def row_of(raw: bytes, model: str) -> Row:
 
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the table of the records."""
-    return {"table.md": markdown_of(rows, NOTE, COLUMNS)}
+    return {"table.md": markdown_of(rows, with_machine(NOTE, rows), COLUMNS)}
 
 
 @click.command()

@@ -22,7 +22,13 @@ import lmcompress
 from experiments.prompt_records import Coder, records_of, zstd_coder
 from experiments.support.figures import BLUE, GREEN, GREY, ORANGE, new_figure, write_figures
 from experiments.support.intervals import interval
-from experiments.support.records import Row, result_folder, without_source, write_results
+from experiments.support.records import (
+    Row,
+    result_folder,
+    with_machine,
+    without_source,
+    write_results,
+)
 from experiments.support.speed_codecs import FASTER
 from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig, Prompt, corpora
@@ -144,7 +150,7 @@ def draw(rows: Sequence[Row]) -> Figure:
 
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the table of the records."""
-    return {"table.md": markdown_of([without_source(row) for row in rows], NOTE)}
+    return {"table.md": markdown_of(list(map(without_source, rows)), with_machine(NOTE, rows))}
 
 
 @click.command()

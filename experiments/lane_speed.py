@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from experiments.support.figures import BLACK, PAGE_WIDTH, new_figure, write_derived
-from experiments.support.records import Row, identified, result_folder, write_records
+from experiments.support.records import Row, identified, result_folder, with_machine, write_records
 from experiments.support.tables import markdown_of
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, measure
@@ -81,7 +81,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         f"{corpus}, default model, {rows[0]['threads']} threads; real files, decoded and "
         f"compared. Automatic: {auto_lanes(int(corpus.rpartition('+')[2]))} lanes."
     )
-    return {"table.md": markdown_of(rows, note, COLUMNS)}
+    return {"table.md": markdown_of(rows, with_machine(note, rows), COLUMNS)}
 
 
 @click.command()

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from experiments.support.records import Row, identified, result_folder, write_results
+from experiments.support.records import Row, identified, result_folder, with_machine, write_results
 from experiments.support.speed_codecs import FASTER
 from experiments.support.tables import markdown_of
 from lmcompress import corpora
@@ -110,7 +110,7 @@ def row_of(what: str, times: list[Times]) -> dict[str, Any]:
 
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the table of the records."""
-    return {"table.md": markdown_of(rows, NOTE, COLUMNS)}
+    return {"table.md": markdown_of(rows, with_machine(NOTE, rows), COLUMNS)}
 
 
 @click.command()

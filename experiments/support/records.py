@@ -75,6 +75,11 @@ def without_source(row: Row) -> Row:
     return {key: value for key, value in row.items() if key not in _SOURCE}
 
 
+def with_machine(note: str, rows: Sequence[Row]) -> str:
+    """Returns a note that ends in the machines on which the rows were measured."""
+    return f"{note} Machine: {'; '.join(dict.fromkeys(row['machine'] for row in rows))}."
+
+
 def write_results(name: str, rows: Sequence[Row], folder: Path, derived_texts: Derived) -> None:
     """Writes records.jsonl, and the texts that are derived from it."""
     write_records(name, rows, folder)
