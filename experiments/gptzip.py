@@ -24,7 +24,7 @@ from typing import Any
 import click
 
 import lmcompress
-from experiments.support.records import Row, identified, result_folder, write_results
+from experiments.support.records import Row, identified, result_folder, with_machine, write_results
 from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig, corpora
 from lmcompress.benchmark.harness import payload_bytes
@@ -111,12 +111,12 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the table of the records."""
     raw_bytes = rows[0]["raw_bytes"]
     note = (
-        f"The first {raw_bytes:,} bytes of {CORPUS}, model {MODEL}, threads: {rows[-1]['threads']}, "
-        f"one lane; decoded and compared on both sides; models loaded; {rows[-1]['machine']}. gptzip's code "
+        f"The first {raw_bytes:,} bytes of {CORPUS}, model {MODEL}, one lane, threads: "
+        f"{rows[-1]['threads']}; decoded and compared on both sides; models loaded. gptzip's code "
         "has no header and no checksum, and holds nothing but tokens; lmcompress's payload also "
         "says where tokens end, so that it can hold any bytes."
     )
-    return {"table.md": markdown_of(shown(rows, raw_bytes), note)}
+    return {"table.md": markdown_of(shown(rows, raw_bytes), with_machine(note, rows))}
 
 
 @click.command()
