@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from experiments.support.records import append_missing, result_folder
+from experiments.support.records import append_missing, current, result_folder
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
@@ -75,7 +75,7 @@ def table(folder: Path) -> str:
         "certificate", "model", "corpus", "raw bytes", "compressed bytes", "bits per byte",
         "with the model", "isolation",
     )  # fmt: skip
-    rows = read_rows(folder / "records.jsonl")
+    rows = current(read_rows(folder / "records.jsonl"))
     return markdown_of([{key: row[key] for key in keys} for row in rows], NOTE)
 
 

@@ -36,11 +36,10 @@ from experiments.support.families.tables import (
 from experiments.support.families.training import shape_of, trained, training_flops
 from experiments.support.families.ways import ORDERS, WAYS, Way
 from experiments.support.figures import write_derived
-from experiments.support.records import Row, provenance, result_folder
+from experiments.support.records import Row, RowFile, provenance, result_folder
 from experiments.support.runs import RUNS, train_config
 from experiments.support.variants import quick_one
 from lmcompress import corpora
-from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models.checkpoint import WEIGHTS_FILE
 from lmcompress.training.config import TrainConfig
@@ -97,7 +96,7 @@ def measured(way: Way, network: ExactNetwork, text: str) -> Row:
 
 def rows_of(
     family: Family, config: TrainConfig, runs: Path, wanted: Sequence[tuple[Way, str]],
-    done: Sequence[Row],
+    file: RowFile,
 ) -> Iterator[Row]:  # fmt: skip
     """Yields the rows that are missing of a family's network, which is trained if need be.
 
@@ -106,7 +105,7 @@ def rows_of(
       config: How it is trained.
       runs: Folder of its run.
       wanted: Ways, those of other families too, and texts.
-      done: Rows that are there.
+      file: The rows that are there.
 
     Raises:
       LmcompressError: If a text or the training text cannot be had.
@@ -119,7 +118,7 @@ def rows_of(
     exact = ExactNetwork(network)
     for way, text in wanted:
         key = {**way.fields, **of_run, "corpus": text}
-        if way.family == family and not any(key.items() <= row.items() for row in done):
+        if way.family == family and not file.matching(key):
             yield {
                 **measured(way, exact, text),
                 **of_run,
@@ -146,17 +145,17 @@ def main(quick: bool, runs: Path, slugs: tuple[str, ...], derive: bool) -> None:
     config = quick_one(train_config(NAME)) if quick else train_config(NAME)
     budgets, wanted = bytes_to_read(config), list(itertools.product(ways, texts))
     with result_folder(NAME, quick, derive=derive) as folder:
-        path, runs = folder / "records.jsonl", runs / "quick" if quick else runs
+        file, runs = RowFile(folder / "records.jsonl"), runs / "quick" if quick else runs
         for budget in budgets.values() if not derive else ():
             for family, num_bytes in budget.items():
                 if slugs and family.slug not in slugs:
                     continue
                 cut = dataclasses.replace(config, total_bytes=num_bytes)
-                for row in rows_of(family, cut, runs, wanted, read_rows(path)):
-                    append_rows([row], path)
+                for row in rows_of(family, cut, runs, wanted, file):
+                    file.append(row)
                     rate = bits_per_byte(row["compressed bytes"], row["raw bytes"])
                     click.echo(f"{row['family']}, {row['order']}: {rate:.4f}", err=True)
-        rows = read_rows(path)
+        rows = file.rows
         missing = [key for budget in budgets.values() for key in missing_of(rows, budget, wanted)]
         if missing:
             click.echo(f"{len(missing)} rows are missing: the tables wait for them", err=True)

@@ -32,10 +32,10 @@ from experiments.support.figures import write_derived
 from experiments.support.generation import CodecSource, ModelSource, Source, fill, price
 from experiments.support.intervals import half_width_of_mean
 from experiments.support.paper import MODELS
-from experiments.support.records import Row, provenance, result_folder
+from experiments.support.records import Row, RowFile, provenance, result_folder
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
-from lmcompress.benchmark.records import append_rows, csv_text, read_rows
+from lmcompress.benchmark.records import csv_text, read_rows
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 
 NAME = "figure_3"
@@ -128,14 +128,12 @@ def measure(source: Named, seed: int, raw: bytes, free: npt.NDArray[np.bool_]) -
 
 def run(folder: Path, *, quick: bool) -> None:
     """Appends each missing record as soon as it is made."""
-    path = folder / "records.jsonl"
-    done = read_rows(path)
-    where = provenance(NAME)
+    file = RowFile(folder / "records.jsonl")
     for source, head, raw, free in tasks(quick=quick):
-        if any(head.items() <= row.items() for row in done):
+        if file.matching(head):
             continue
-        row = {**head, **measure(source, head["seed"], raw, free), **where}
-        append_rows([row], path)
+        row = {**head, **measure(source, head["seed"], raw, free), **provenance(NAME)}
+        file.append(row)
         click.echo(
             f"{head['modality']} {head['item']} {source.name}: "
             f"{row['true_bits_per_byte']} bits per true byte",

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from experiments.support import modalities, paper
 from experiments.support.figures import BLACK, COLOR_OF, PAGE_WIDTH, new_figure, write_derived
-from experiments.support.records import provenance, result_folder
+from experiments.support.records import RowFile, provenance, result_folder
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.protocol import Codec
@@ -35,7 +35,6 @@ NAME = "figure_4"
 LENGTHS = tuple(2**power for power in range(12))
 CLASSICAL = ("gzip-9", "xz-9e")
 DRAWN = ("text", "images", "speech")
-KEY = ("codec", "codec_version", "fingerprint", "corpus_sha256")
 FILES, SCORED = "files", "scored"
 SHORT, LONG = 16, 2048
 """Each row has the change of the rate between these two lengths, chunk by chunk."""
@@ -72,16 +71,14 @@ def check_chunks(num_bytes: int) -> None:
         raise LmcompressError("found one chunk, expected two or more: change --bytes")
 
 
-def measure(
-    file: paper.RowFile, samples: Sequence[modalities.Sample], models: Sequence[Model]
-) -> None:
+def measure(file: RowFile, samples: Sequence[modalities.Sample], models: Sequence[Model]) -> None:
     """Appends the rows that are missing."""
     source = provenance(NAME)
     for sample in samples:
         codecs: list[Codec | Model] = [*map(classical.get, CLASSICAL), *models]
         for codec in codecs:
             identity = _identity(codec, sample)
-            if file.has(**identity):
+            if file.matching(identity):
                 continue
             if isinstance(codec, Model):
                 rates, kind = prefix_rates_of_model(codec, sample.raw), SCORED
@@ -220,7 +217,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
 def main(quick: bool, num_bytes: int | None, models: tuple[str, ...], derive: bool) -> None:
     """Measures how rates fall with the length of the sequence."""
     with result_folder(NAME, quick, derive=derive) as folder:
-        file = paper.RowFile(folder / "records.jsonl", KEY)
+        file = RowFile(folder / "records.jsonl")
         if not derive:
             size = paper.size_of(num_bytes, quick)
             check_chunks(size)

@@ -21,7 +21,7 @@ import click
 from experiments.exactness_cost import float_bits_per_byte
 from experiments.support import modalities, paper
 from experiments.support.cpu_time import cpu_timed
-from experiments.support.records import Row, provenance, result_folder
+from experiments.support.records import Row, RowFile, provenance, result_folder
 from experiments.support.runs import (
     RUNS,
     held_out,
@@ -37,7 +37,6 @@ from lmcompress.models.checkpoint import load_network
 from lmcompress.models.store import DEFAULT_MODEL, Model, load_model
 
 NAME = "ladder_table"
-KEY = ("model", "fingerprint", "validation_bytes", "test_bytes")
 SPEED_BYTES = 16 * modalities.CHUNK_BYTES
 QUICK_BYTES = 2 * modalities.CHUNK_BYTES
 
@@ -100,7 +99,7 @@ def measure_row(
     return row | flat | speeds(model, samples[0].raw[:SPEED_BYTES])
 
 
-def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: bool) -> None:
+def measure(file: RowFile, models: Sequence[Model], runs: Path, *, quick: bool) -> None:
     """Appends the rows that are missing."""
     size = QUICK_BYTES if quick else paper.DEFAULT_BYTES
     samples = [modalities.sample(modality, size) for modality in TEXTS]
@@ -116,7 +115,7 @@ def measure(file: paper.RowFile, models: Sequence[Model], runs: Path, *, quick: 
             "validation_bytes": min(len(text), QUICK_BYTES) if quick else len(text),
             "test_bytes": size,
         }
-        done = [row for row in file.rows if identity.items() <= row.items()]
+        done = file.matching(identity)
         run = run_of_model(model, runs)
         lacks_floats = run is not None and not any(map(_has_floats, done))
         if not done or lacks_floats:
@@ -187,7 +186,7 @@ def _pair(row: Row, where: str) -> str | None:
 def main(quick: bool, runs: Path, models: tuple[str, ...], derive: bool) -> None:
     """Describes the ladder's models."""
     with result_folder(NAME, quick, derive=derive) as folder:
-        file = paper.RowFile(folder / "records.jsonl", KEY)
+        file = RowFile(folder / "records.jsonl")
         if not derive:
             chosen = paper.chosen_models(models, quick)
             measure(file, chosen, runs, quick=quick)

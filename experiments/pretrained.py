@@ -35,7 +35,7 @@ from experiments.support.code_lengths import (
     windows,
 )
 from experiments.support.codec_rows import measure
-from experiments.support.records import Row, append_missing, result_folder, without_source
+from experiments.support.records import Row, append_missing, current, result_folder, without_source
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark.float_scoring import scored_windows
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
@@ -225,7 +225,7 @@ def table(folder: Path) -> str:
         parts.append("Speed, on a machine that did other work too.\n\n" + speed_table(records))
     for name, note in _NOTES.items():
         if (folder / f"{name}.jsonl").exists():
-            rows = read_rows(folder / f"{name}.jsonl")
+            rows = current(read_rows(folder / f"{name}.jsonl"))
             parts.append(markdown_of([_shown(row) for row in rows], note))
     parts.append(markdown_of(published_rows(), _PUBLISHED))
     return "\n".join(part.strip() + "\n" for part in parts)

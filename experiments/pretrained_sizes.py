@@ -30,10 +30,9 @@ from experiments.support.figures import (
     write_figures,
 )
 from experiments.support.paper import LADDER
-from experiments.support.records import Row, provenance, result_folder
+from experiments.support.records import Row, RowFile, provenance, result_folder
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
-from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.errors import LmcompressError
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models import fetching
@@ -207,17 +206,19 @@ def main(quick: bool, chosen: tuple[str, ...]) -> None:
     families = QUICK_FAMILIES if quick else tuple(FAMILIES)
     texts = QUICK_TEXTS if quick else TEXTS
     with result_folder(NAME, quick) as folder:
-        path = folder / "records.jsonl"
+        file = RowFile(folder / "records.jsonl")
         for family in chosen or families:
             for published in FAMILIES[family]:
-                done = {(row["name"], row["corpus"]) for row in read_rows(path)}
-                missing = [text for text in texts if (published.name, text) not in done]
+                missing = [
+                    text
+                    for text in texts
+                    if not file.matching({"name": published.name, "corpus": text})
+                ]
                 for row in rows_of(family, published, missing) if missing else ():
-                    append_rows([row], path)
+                    file.append(row)
                     click.echo(f"{row['name']} {row['corpus']}: {_rate([row])}", err=True)
-        rows = read_rows(path)
-        write_texts(derived_texts(rows, families, texts), folder)
-        write_figures({"by-size": lambda: draw(table(rows, families, texts))}, folder)
+        write_texts(derived_texts(file.rows, families, texts), folder)
+        write_figures({"by-size": lambda: draw(table(file.rows, families, texts))}, folder)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import click
 import lmcompress
 from experiments.pretrained import MODEL
 from experiments.support.code_lengths import float_bits, published_network, symbols_of, windows
-from experiments.support.records import Row, append_missing, result_folder
+from experiments.support.records import Row, append_missing, current, result_folder
 from experiments.support.tables import markdown_of
 from lmcompress import CodecConfig
 from lmcompress.benchmark.records import read_rows
@@ -124,7 +124,7 @@ def shown(row: Row) -> Row:
 
 def table(folder: Path) -> str:
     """Returns what the records say, as markdown."""
-    rows = read_rows(folder / "records.jsonl")
+    rows = current(read_rows(folder / "records.jsonl"))
     note = (
         f"{MODEL}; threads: {rows[0]['threads']} unless the column says so; files, decoded and "
         "compared, with the adaptive stage; float32: code lengths of the model alone, no files; "

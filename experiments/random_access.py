@@ -22,7 +22,7 @@ import click
 
 import lmcompress
 from experiments.growth import TEXT
-from experiments.support.records import Row, append_missing, result_folder, with_machine
+from experiments.support.records import Row, append_missing, current, result_folder, with_machine
 from experiments.support.tables import markdown_of, write_texts
 from lmcompress import corpora
 from lmcompress.benchmark.records import read_rows
@@ -80,7 +80,7 @@ def row_of(raw: bytes, model: str, segment_bytes: int) -> dict[str, Any]:
 def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     """Returns the table of the records."""
     keys = ("model", "raw bytes", "segment bytes", "bits per byte", "seconds", "reads")
-    return {"table.md": markdown_of(rows, with_machine(NOTE, rows), keys)}
+    return {"table.md": markdown_of(current(rows), with_machine(NOTE, rows), keys)}
 
 
 @click.command()

@@ -25,10 +25,9 @@ from typing import Any
 import click
 import numpy as np
 
-from experiments.support.records import Row, provenance, result_folder
+from experiments.support.records import Row, RowFile, provenance, result_folder
 from experiments.support.tables import write_texts
 from lmcompress import corpora
-from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.metrics import bits_per_byte
 from lmcompress.models.store import DEFAULT_MODEL, load_model
 from lmcompress.report.tables import markdown_table
@@ -148,22 +147,21 @@ def main(quick: bool, processes: int) -> None:
     """Compresses and decompresses every file through the command line."""
     with result_folder(NAME, quick) as folder:
         fingerprint = load_model(DEFAULT_MODEL).fingerprint.hex()
-        path = folder / "records.jsonl"
-        done = {row["corpus"] for row in read_rows(path) if row["fingerprint"] == fingerprint}
+        file = RowFile(folder / "records.jsonl")
+        done = {row["corpus"] for row in file.matching({"fingerprint": fingerprint})}
         names = [name for name in (QUICK if quick else all_names()) if name not in done]
-        run = provenance(NAME)
         with ThreadPoolExecutor(processes) as pool:
             jobs = [
                 pool.submit(round_trip, batch, fingerprint) for batch in batches(names) if batch
             ]
             for job in as_completed(jobs):
-                append_rows([{**row, **run} for row in job.result()], path)
-        rows = read_rows(path)
-        write_texts(derived_texts(rows), folder)
-        failed = [row["corpus"] for row in rows if not row["round_trip_ok"]]
+                for row in job.result():
+                    file.append({**row, **provenance(NAME)})
+        write_texts(derived_texts(file.rows), folder)
+        failed = [row["corpus"] for row in file.rows if not row["round_trip_ok"]]
         if failed:
             raise click.ClickException(f"came back changed: {', '.join(failed)}")
-        tried = sum(row["fingerprint"] == fingerprint for row in rows)
+        tried = len(file.matching({"fingerprint": fingerprint}))
         click.echo(f"{tried} files came back bit for bit", err=True)
 
 

@@ -35,7 +35,7 @@ from experiments.support.figures import (
     new_figure,
     write_derived,
 )
-from experiments.support.records import RESULTS, Row, provenance, result_folder
+from experiments.support.records import RESULTS, Row, RowFile, provenance, result_folder
 from experiments.support.runs import RUNS, is_finished, read_run, share_read_before, train_config
 from experiments.support.scaling_fit import Floats, JointLaw, SizeLaw, fit_size, fit_size_and_data
 from experiments.support.tables import markdown_of
@@ -57,7 +57,7 @@ _NO_FLOOR = 1e-3
 _FLOORLESS = "; so little text shows no floor, which the fit puts at its bound, zero"
 
 
-def measure(file: paper.RowFile, runs: Path) -> None:
+def measure(file: RowFile, runs: Path) -> None:
     """Appends the curves of finished runs that are not there yet."""
     for name in paper.LADDER:
         if not is_finished(runs / name):
@@ -83,7 +83,7 @@ def measure(file: paper.RowFile, runs: Path) -> None:
             ),
             "training_curve": run.training,
         }
-        if not file.has(**row):
+        if not file.matching({key: row[key] for key in KEY}):
             file.append(row | provenance(NAME))
 
 
@@ -233,7 +233,7 @@ def draw(rows: Sequence[Row]) -> Figure:
 def main(quick: bool, runs: Path, derive: bool) -> None:
     """Fits how bits per byte fall with parameters and text."""
     with result_folder(NAME, quick) as folder:
-        file = paper.RowFile(RESULTS / NAME / "records.jsonl", KEY)
+        file = RowFile(RESULTS / NAME / "records.jsonl")
         if not (derive or quick):
             measure(file, runs)
         if len(current(file.rows)) < 2:

@@ -23,7 +23,7 @@ import click
 
 from experiments.support import modalities, paper, table_1_intervals, table_1_tables
 from experiments.support.figures import write_derived
-from experiments.support.records import result_folder, run_of
+from experiments.support.records import RowFile, result_folder, run_of
 from experiments.support.table_1_drawing import draw
 from lmcompress.benchmark.harness import (
     ModelCodec,
@@ -99,7 +99,7 @@ def model_row(codec: ModelCodec, corpus: str, raw: bytes, run: RunInfo) -> Recor
 def measure(path: Path, samples: Sequence[modalities.Sample], models: Sequence[Model]) -> None:
     """Appends each missing row as soon as it is measured."""
     run, codecs = run_of(NAME), (*classical_codecs(CHUNKED), *media_codecs())
-    file = paper.RowFile(path.with_name(table_1_intervals.FILE), table_1_intervals.KEY)
+    file = RowFile(path.with_name(table_1_intervals.FILE))
     for sample in samples:
         run_tasks(path, sample, tasks(sample, models), run)
         table_1_intervals.measure(NAME, file, sample, codecs, models)

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 import click
 
 import lmcompress
-from experiments.support import modalities, paper
+from experiments.support import modalities
 from experiments.support.figures import BLUE, GREEN, ORANGE, new_figure, write_derived
-from experiments.support.records import Row, provenance, result_folder
+from experiments.support.records import Row, RowFile, provenance, result_folder
 from experiments.support.runs import RUNS, Run, finished_run, training_seconds
 from experiments.support.tables import markdown_of
 from lmcompress.benchmark.records import csv_text
@@ -51,14 +51,6 @@ HELD_OUT_BYTES = 16_384
 TEST_BYTES = 65_536
 QUICK_VOCABULARIES, QUICK_WIDTHS, QUICK_BYTES = (BYTES, 1000), WIDTHS[:1], 32_768
 QUICK_TEST_BYTES = 4_096
-KEY = (
-    "vocab_size",
-    "width",
-    "raw_bytes_seen",
-    "tokenizer_sha256",
-    "recipe_sha256",
-    "corpus_sha256",
-)
 COLORS = (ORANGE, BLUE, GREEN)
 
 
@@ -97,7 +89,7 @@ def tokenizer_of(config: TrainConfig, folder: Path) -> tuple[str, str]:
 
 
 def measure(
-    file: paper.RowFile,
+    file: RowFile,
     runs: Path,
     configs: Sequence[TrainConfig],
     sample: modalities.Sample,
@@ -119,7 +111,7 @@ def measure(
             "recipe_sha256": hashlib.sha256(json.dumps(recipe).encode()).hexdigest(),
             "corpus_sha256": sample.sha256,
         }
-        if not file.has(**head):
+        if not file.matching(head):
             run = finished_run(config, runs / f"{config.name}-{tokenizer_sha256[:8]}")
             row = head | row_of(run, config, sample)
             file.append(row | provenance(NAME))
@@ -236,7 +228,7 @@ def draw(rows: Sequence[Row]) -> Figure:
 def main(quick: bool, num_bytes: int | None, runs: Path, derive: bool) -> None:
     """Compares tokenizers by bits per byte of the raw text."""
     with result_folder(NAME, quick, derive=derive) as folder:
-        file = paper.RowFile(folder / "records.jsonl", KEY)
+        file = RowFile(folder / "records.jsonl")
         if not derive:
             total = num_bytes or (QUICK_BYTES if quick else TOTAL_BYTES)
             configs = [

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -19,7 +17,6 @@ from experiments.support.modalities import CHUNK_BYTES
 from experiments.support.predictions import predictions
 from experiments.support.records import Row
 from lmcompress.benchmark.harness import ModelCodec, chunked_name
-from lmcompress.benchmark.records import append_rows, read_rows
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.session import Session
 from lmcompress.errors import LmcompressError
@@ -85,27 +82,6 @@ def standard_error(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     if len(values) < 2:
         return np.full(values.shape[1:], np.nan)
     return np.asarray(values.std(axis=0, ddof=1) / math.sqrt(len(values)))
-
-
-class RowFile:
-    """Measured rows as JSON lines: appended as soon as they are known, never edited.
-
-    A row with the same `key` fields as one in the file need not be measured again.
-    """
-
-    def __init__(self, path: Path, key: Sequence[str]) -> None:
-        self.path, self._key = path, tuple(key)
-        self.rows = read_rows(path)
-
-    def has(self, **fields: Any) -> bool:
-        """Returns whether there is a row with these values of all key fields."""
-        wanted = tuple(fields[name] for name in self._key)
-        return any(tuple(row[name] for name in self._key) == wanted for row in self.rows)
-
-    def append(self, row: Row) -> None:
-        """Adds a row, in memory and on disk."""
-        append_rows([row], self.path)
-        self.rows.append(row)
 
 
 def latest_rows(rows: Sequence[Row], *key: str) -> list[Row]:

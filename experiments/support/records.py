@@ -98,6 +98,24 @@ def replace_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
         file.writelines(map(json_line, rows))
 
 
+class RowFile:
+    """Measured rows as JSON lines: appended as soon as they are known, never edited."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads the rows that are there; the file need not exist."""
+        self.path = path
+        self.rows = read_rows(path)
+
+    def matching(self, identity: Row) -> list[Row]:
+        """Returns the rows that have these values: if there is one, it need not be measured."""
+        return [row for row in self.rows if identity.items() <= row.items()]
+
+    def append(self, row: Row) -> None:
+        """Adds a row, in memory and on disk."""
+        append_rows([row], self.path)
+        self.rows.append(row)
+
+
 def append_missing(
     path: Path, name: str, model: Model, tasks: Mapping[str, Callable[[], Row]]
 ) -> None:
@@ -109,14 +127,18 @@ def append_missing(
       model: Whose fingerprint a row gets.
       tasks: What measures a row, by its key.
     """
-    fingerprint = model.fingerprint.hex()
-    done = {row["key"] for row in read_rows(path) if row["fingerprint"] == fingerprint}
-    source = provenance(name)
+    file = RowFile(path)
     for key, measure in tasks.items():
-        if key not in done:
+        identity = {"key": key, "fingerprint": model.fingerprint.hex()}
+        if not file.matching(identity):
             row = measure()
-            append_rows([{"key": key, **row, "fingerprint": fingerprint, **source}], path)
+            file.append({**identity, **row, **provenance(name)})
             click.echo(f"{key}: {row}", err=True)
+
+
+def current(rows: Sequence[Row]) -> list[Row]:
+    """Returns the last row of each key and model's name, of those that `append_missing` wrote."""
+    return list({(row["key"], row.get("model")): row for row in rows}.values())
 
 
 def provenance(name: str) -> dict[str, Any]:

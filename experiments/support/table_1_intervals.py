@@ -16,7 +16,7 @@ import click
 
 from experiments.support import modalities, paper
 from experiments.support.intervals import interval
-from experiments.support.records import Row, provenance
+from experiments.support.records import Row, RowFile, provenance
 from lmcompress.benchmark.harness import chunked_name
 from lmcompress.benchmark.protocol import Codec
 from lmcompress.models.store import Model
@@ -24,7 +24,6 @@ from lmcompress.models.store import Model
 FILE = "chunks.jsonl"
 BLOCK_CHUNKS = 8
 """Neighbours that are drawn together: 16 KiB."""
-KEY = ("codec", "codec_version", "fingerprint", "corpus_sha256")
 Chunked = tuple[str, str]
 """Name of a compressor of chunks, and of a sample."""
 
@@ -43,7 +42,7 @@ class Interval(NamedTuple):
 
 def measure(
     name: str,
-    file: paper.RowFile,
+    file: RowFile,
     sample: modalities.Sample,
     codecs: Sequence[Codec],
     models: Sequence[Model],
@@ -57,7 +56,7 @@ def measure(
             "fingerprint": codec.fingerprint.hex() if isinstance(codec, Model) else "",
             "corpus_sha256": sample.sha256,
         }
-        if not file.has(**identity):
+        if not file.matching(identity):
             found = {"corpus": sample.name, "raw_bytes": len(sample.raw)}
             bits = [round(bits, 1) for bits in _bits_of_chunks(codec, sample)]
             file.append(identity | found | {"bits_of_chunks": bits} | provenance(name))

@@ -65,7 +65,7 @@ def test_rates_fall_with_size_where_a_step_is_clear_on_the_chunks() -> None:
 
     assert verdict(all_clear) == "yes"
     assert verdict(one_not) == "in 5 of 6 cases"
-    assert "(2 of 3 steps clear at 95 %, on 256 chunks); extract" in one_not["measured"]
+    assert "(2 of 3 steps clear at 95 %, on 32 blocks of 8 chunks); extract" in one_not["measured"]
     assert verdict(none) == "no"
 
 

@@ -12,6 +12,7 @@ from experiments import figure_4
 from experiments.support import paper
 from experiments.support.figures import write_derived
 from experiments.support.modalities import CHUNK_BYTES, Sample
+from experiments.support.records import RowFile
 from lmcompress import CodecConfig
 from lmcompress.benchmark import classical
 from lmcompress.benchmark.harness import chunked_row, measure
@@ -82,10 +83,10 @@ def test_figure_4_resumes_and_its_last_rate_is_that_of_the_chunks(
 ) -> None:
     sample, path = Sample("text", "times@0+4096", RAW), tmp_path / "records.jsonl"
     for models in ([], [tiny_model], [tiny_model]):
-        file = paper.RowFile(path, figure_4.KEY)
+        file = RowFile(path)
         figure_4.measure(file, [sample], models)
 
-    rows = paper.RowFile(path, figure_4.KEY).rows
+    rows = RowFile(path).rows
     assert [row["codec"] for row in rows] == ["gzip-9", "xz-9e", "tiny"]
     gzip = classical.get("gzip-9")
     sizes = [len(gzip.compress(chunk)) for chunk in sample.chunks()]
@@ -111,11 +112,11 @@ def test_figure_4_refuses_one_chunk_or_parts_of_one(num_bytes: int) -> None:
 
 
 def test_figure_4_is_a_function_of_its_rows(tiny_model: Model, tmp_path: Path) -> None:
-    file = paper.RowFile(tmp_path / "records.jsonl", figure_4.KEY)
+    file = RowFile(tmp_path / "records.jsonl")
     samples = [Sample(modality, "times@0+4096", RAW) for modality in figure_4.DRAWN]
     for sample in samples:  # the same bytes would be one row
-        figure_4.measure(paper.RowFile(tmp_path / sample.modality, figure_4.KEY), [sample], [])
-        file.rows += paper.RowFile(tmp_path / sample.modality, figure_4.KEY).rows
+        figure_4.measure(RowFile(tmp_path / sample.modality), [sample], [])
+        file.rows += RowFile(tmp_path / sample.modality).rows
 
     written = []
     for folder in (tmp_path / "a", tmp_path / "b"):

@@ -10,6 +10,7 @@ import pytest
 
 from experiments import scaling_law
 from experiments.support import paper
+from experiments.support.records import RowFile
 from experiments.support.runs import training_seconds
 from experiments.support.scaling_fit import fit_size, fit_size_and_data
 
@@ -79,7 +80,7 @@ def test_the_table_has_the_law_and_the_last_row_of_each_model() -> None:
 def test_recorded_curves_stand_in_for_runs_that_are_not_here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = paper.RowFile(tmp_path / "records.jsonl", scaling_law.KEY)
+    file = RowFile(tmp_path / "records.jsonl")
     file.append({**ROWS[0], "model": paper.LADDER[0]})
 
     scaling_law.measure(file, tmp_path / "runs")

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 
 from experiments import figure_2, table_1
-from experiments.support import modalities, paper, table_1_intervals
+from experiments.support import modalities, table_1_intervals
 from experiments.support.modalities import CHUNK_BYTES, Sample
 from experiments.support.paper import ChunkedModelCodec
-from experiments.support.records import Row
+from experiments.support.records import Row, RowFile
 from experiments.support.table_1_drawing import draw
 from experiments.support.table_1_tables import (
     current,
@@ -154,7 +154,7 @@ def test_a_killed_run_goes_on(tiny_model: Model, tmp_path: Path) -> None:
 @pytest.fixture
 def chunks(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     monkeypatch.setattr(table_1_intervals, "BLOCK_CHUNKS", 1)
-    file = paper.RowFile(tmp_path / table_1_intervals.FILE, table_1_intervals.KEY)
+    file = RowFile(tmp_path / table_1_intervals.FILE)
     sample = Sample("text", TEXT_NAME, TEXT[: 2 * CHUNK_BYTES])
     for _ in range(2):  # the second time, all is there
         table_1_intervals.measure("test", file, sample, [classical.get("gzip-9")], [tiny_model])

@@ -9,7 +9,7 @@ import pytest
 
 from experiments import table_2
 from experiments.support.modalities import Sample
-from experiments.support.paper import RowFile
+from experiments.support.records import RowFile
 from lmcompress.errors import LmcompressError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.models.store import load_model
@@ -56,9 +56,9 @@ def test_a_row_is_of_files_and_is_not_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample = Sample("extract", "a text", TEXT[:600])
-    file = RowFile(tmp_path / "records.jsonl", table_2.KEY)
+    file = RowFile(tmp_path / "records.jsonl")
     table_2.measure(file, tmp_path, [config(256), config(300)], sample)
-    again = RowFile(tmp_path / "records.jsonl", table_2.KEY)
+    again = RowFile(tmp_path / "records.jsonl")
     monkeypatch.setattr(table_2, "finished_run", lambda *_: 1 / 0)
     table_2.measure(again, tmp_path, [config(256), config(300)], sample)
 
