@@ -115,7 +115,10 @@ def _run_with(cluster: str | None) -> Callable[..., list[Record]]:
 @device_options
 @quiet_option
 def demo(quiet: bool, **options: Any) -> int:
-    """Run bench on a sample text that ships with Python, and plot the result. Takes a minute."""
+    """Run bench on a sample text that ships with Python, and plot the result.
+
+    Takes about a minute, and up to another one on the first run, which compiles the kernels.
+    """
     config = codec_config(**options)
     find_model(DEFAULT_MODEL)
     raw = _demo_text()

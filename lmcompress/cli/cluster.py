@@ -16,12 +16,12 @@ def cluster_option(what: str) -> Callable[[Command], Command]:
     return click.option(
         "--cluster",
         metavar="ADDRESS",
-        help=f"{what} a Ray cluster: auto, which is this machine's, HOST:PORT or ray://HOST:PORT.",
+        help=f"{what} a Ray cluster. ADDRESS is auto (this machine's), HOST:PORT or ray://HOST:PORT.",
     )
 
 
 share_segments_option = cluster_option(
-    "Share the segments, which stay the same, among the nodes of"
+    "Compress the segments, which come out the same, on the nodes of"
 )
 
 
@@ -48,8 +48,8 @@ audit_option = click.option(
     type=_Share(),
     default=0.0,
     metavar="PERCENT",
-    help="With --cluster: compress so many of the segments on a second node too, compare, and "
-    "leave out a node that differs.  [default: 0%]",
+    help="With --cluster: compress this share of the segments on a second node too; if the results "
+    "differ, leave out the node that was wrong.  [default: 0%]",
 )
 
 

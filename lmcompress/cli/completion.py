@@ -26,7 +26,7 @@ def complete_models(
 
 
 @click.command(
-    short_help="Print what makes a shell complete lmcompress's arguments.",
+    short_help="Print a shell completion script.",
     epilog="Example: lmcompress completion bash >> ~/.bashrc",
 )
 @click.argument("shell", type=click.Choice(_SHELLS))

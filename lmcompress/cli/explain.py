@@ -51,10 +51,11 @@ def explain(
 ) -> int:
     """Write an HTML page that shows FILE colored by what each piece costs when it is compressed.
 
-    Point at a piece, or tap it, to see its bits, the bytes that were likeliest, and who predicted
-    it: the network, the order, word or match. The costs are those of the real file, and add up to
-    it. With two models, the page compares them. It works offline and without other files, and FILE
-    may hold anything: nothing in it is run. Takes several times as long as compressing.
+    Point at a piece, or tap it, to see its bits, the likeliest bytes, and what predicted it: the
+    GPT, or the adaptive stage by the bytes before, the word or an earlier match. The costs are
+    those of the real file, and add up to it. With two models, the page compares them. It works
+    offline and without other files, and FILE may hold anything: nothing in it is run. Takes several
+    times as long as compressing.
     """
     from lmcompress.codec.costs import byte_costs
     from lmcompress.models.store import load_model

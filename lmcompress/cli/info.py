@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @files_or_stdin_argument
 @recursive_option
-@click.option("--table", "as_table", is_flag=True, help="A line for each FILE, even if it is one.")
+@click.option("--table", "as_table", is_flag=True, help="Print a table, even for a single FILE.")
 @json_option
 def info(files: tuple[str, ...], recursive: bool, as_table: bool, as_json: bool) -> int:
     """Show the header, segments, model, sizes and rates of FILE.lmc. With - as FILE, read stdin.

@@ -126,8 +126,9 @@ memory_limit_option = click.option(
     "--memory-limit",
     type=byte_count,
     metavar="N",
-    help="Memory for the segments that are coded at once, besides the model's weights. Fewer are "
-    "coded at once to stay within it; one that takes more by itself is refused.  [default: 1536M]",
+    help="Memory for segments that are coded at once, not counting the model's weights. Fewer are "
+    "coded at once to stay within it; a segment that needs more alone is an error.  "
+    "[default: 1536M]",
 )
 
 
@@ -140,7 +141,8 @@ def size_options(command: Command) -> Command:
             type=click.Choice(["on", "off"]),
             default="on",
             show_default=True,
-            help="Whether a context mixer that learns from the file joins the GPT.",
+            help="Whether the adaptive stage, a context mixer that learns from the file as it "
+            "goes, corrects the GPT.",
         ),
         click.option(
             "--segment-bytes",
@@ -168,14 +170,15 @@ def prompt_option(command: Command) -> Command:
             "--prompt-cache",
             type=byte_count,
             metavar="N",
-            help="Disk space for prompts that were read: the next command with the same prompt "
-            "starts sooner. 0 turns this cache off.  [default: 1G]",
+            help="Disk space for prompts already read, so that the next command with the same "
+            "prompt starts sooner. 0 turns this cache off.  [default: 1G]",
         ),
         click.option(
             "--prompt",
             metavar="FILE",
             shell_complete=complete_files,
-            help="A text that the model reads first, like a dictionary; decompress needs it too.",
+            help="A text that the model reads first, like a dictionary. Decompressing takes the "
+            "same one again.",
         ),
     ):
         command = option(command)

@@ -50,8 +50,8 @@ def part_options(command: Command) -> Command:
         click.option(
             "--salvage",
             is_flag=True,
-            help="Of a damaged FILE.lmc, write all segments that are whole, and say which bytes "
-            f"are missing: the exit code is {EXIT_INCOMPLETE} then.",
+            help="Write every intact segment of a damaged FILE.lmc, and say which bytes are "
+            f"missing. The exit code is {EXIT_INCOMPLETE} if any are.",
         ),
         click.option(
             "--range",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Show that a predictor's bits per byte are those of a file.",
+    short_help="Check a predictor's bits per byte with a file that decodes.",
     epilog="Example: lmcompress prove examples/prove/ngram.py book.txt -o proof.json",
 )
 @click.argument("predictor", required=False, metavar="[PREDICTOR]", shell_complete=complete_files)
