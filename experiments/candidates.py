@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from typing import Any, NamedTuple
 import click
 
 import lmcompress
+from experiments.support.cpu_time import cpu_timed
 from experiments.support.distillation import TEACHER, DistilledTrainer
 from experiments.support.figures import (
     BLACK,
@@ -129,9 +129,7 @@ def cpu_seconds(runs: Mapping[str, Run], raw: bytes) -> dict[str, float]:
         call(raw[:1024])  # compiles
     for _ in range(ROUNDS):
         for label, call in calls.items():
-            start = time.process_time()
-            call(raw)
-            found[label].append(time.process_time() - start)
+            found[label].append(cpu_timed(call, raw)[0])
     return {label: round(min(seconds), 4) for label, seconds in found.items()}
 
 

@@ -16,6 +16,7 @@ import click
 
 from experiments.support.codec_rows import MODELS, codecs, derived_texts, in_order, measure
 from experiments.support.records import result_folder
+from experiments.support.tables import write_texts
 from lmcompress.benchmark.records import Record, read_jsonl
 from lmcompress.report.figures import plot_bits_per_byte
 from lmcompress.report.tables import rate_table, replace_between_markers
@@ -62,8 +63,8 @@ def page_text(text: str, records: Iterable[Record]) -> str:
 
 
 def write_derived(records: Sequence[Record], names: Sequence[str], folder: Path) -> None:
-    for name, text in derived_texts(records, names).items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    """Writes the summary, the table and the figure of the records."""
+    write_texts(derived_texts(records, names), folder)
     plot_bits_per_byte(in_order(records, names), folder / "bits-per-byte.svg")
 
 

@@ -69,8 +69,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     """Returns the table of records, with a note on what it shows."""
     first = rows[0]
     note = (
-        f"{first['corpus']}; real files, decoded and compared. Speed: kB of text per second of CPU "
-        f"time, on one thread, on {first['machine']}."
+        f"{first['corpus']}; files, decoded and compared. Speed: kB of text per second of CPU time "
+        f"of one thread, on {first['machine']}; the README's speeds are of two."
     )
     return markdown_of(rows, note, COLUMNS)
 

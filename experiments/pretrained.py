@@ -36,7 +36,7 @@ from experiments.support.code_lengths import (
 )
 from experiments.support.codec_rows import measure
 from experiments.support.records import Row, append_missing, current, result_folder, without_source
-from experiments.support.tables import markdown_of
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress.benchmark.float_scoring import scored_windows
 from lmcompress.benchmark.harness import ModelCodec, classical_codecs
 from lmcompress.benchmark.records import Record, latest, read_jsonl, read_rows
@@ -100,7 +100,7 @@ def main(quick: bool, part: str | None, chosen: tuple[str, ...]) -> None:
             names = (QUICK,) if quick else CHARACTERS
             rows = {name: functools.partial(character_row, model, name) for name in names}
             append_missing(folder / "characters.jsonl", NAME, model, rows)
-        (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
+        write_texts({"table.md": table(folder)}, folder)
 
 
 def measure_files(model: Model, folder: Path, chosen: Sequence[str], *, quick: bool) -> None:

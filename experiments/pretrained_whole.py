@@ -25,7 +25,7 @@ import lmcompress
 from experiments.pretrained import MODEL
 from experiments.support.code_lengths import float_bits, published_network, symbols_of, windows
 from experiments.support.records import Row, append_missing, current, result_folder
-from experiments.support.tables import markdown_of
+from experiments.support.tables import markdown_of, write_texts
 from lmcompress import CodecConfig
 from lmcompress.benchmark.records import read_rows
 from lmcompress.codec.lanes import LaneLayout
@@ -144,7 +144,7 @@ def main(quick: bool) -> None:
             for name, lanes in (QUICK_CASES if quick else CASES)
         }
         append_missing(folder / "records.jsonl", NAME, model, rows)
-        (folder / "table.md").write_text(table(folder), "utf-8", newline="\n")
+        write_texts({"table.md": table(folder)}, folder)
 
 
 if __name__ == "__main__":
