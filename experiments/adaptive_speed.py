@@ -10,12 +10,11 @@ stage runs on one thread in any case.
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Sequence
 
 import click
 
-import lmcompress
-from experiments.support.cpu_time import cpu_timed
 from experiments.support.records import (
     Row,
     identified,
@@ -25,6 +24,7 @@ from experiments.support.records import (
     write_results,
 )
 from experiments.support.tables import markdown_of
+from experiments.support.timing import round_trip
 from lmcompress import CodecConfig, corpora
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 
@@ -41,14 +41,11 @@ _WARM_UP_BYTES = 4096
 
 
 def run(way: str, raw: bytes) -> dict[str, float]:
-    """Returns the seconds of one round trip; raises ClickException if the text changes."""
+    """Returns the CPU seconds of one round trip."""
     name, adaptive = WAYS[way]
-    model, config = load_model(name), CodecConfig(adaptive=adaptive, threads=1, device="cpu")
-    encoding, frame = cpu_timed(lmcompress.compress, raw, model, config)
-    decoding, restored = cpu_timed(lmcompress.decompress, frame, model, config)
-    if restored != raw:
-        raise click.ClickException(f"{way} did not return the same text")
-    return {"compress": encoding, "decompress": decoding}
+    config = CodecConfig(adaptive=adaptive, threads=1, device="cpu")
+    found = round_trip(raw, load_model(name), config, time.process_time)
+    return {"compress": found.compress_seconds, "decompress": found.decompress_seconds}
 
 
 def measure(raw: bytes, repeats: int) -> dict[str, dict[str, float]]:

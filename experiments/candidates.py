@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 import click
 
 import lmcompress
-from experiments.support.cpu_time import cpu_timed
 from experiments.support.distillation import TEACHER, DistilledTrainer
 from experiments.support.figures import (
     BLACK,
@@ -48,6 +47,7 @@ from experiments.support.runs import (
     train_config,
     training_seconds,
 )
+from experiments.support.timing import cpu_timed
 from experiments.support.variants import draw_curves, measure, quick_one, texts_of, trained
 from lmcompress import CodecConfig
 from lmcompress.benchmark.records import read_rows

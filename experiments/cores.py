@@ -10,13 +10,11 @@ decompressed and compared, and is the same for any number of threads.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-import lmcompress
 from experiments.support.records import (
     Row,
     identified,
@@ -26,7 +24,8 @@ from experiments.support.records import (
     write_results,
 )
 from experiments.support.tables import markdown_of
-from lmcompress import corpora
+from experiments.support.timing import round_trip
+from lmcompress import CodecConfig, corpora
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 from lmcompress.system.cpus import usable_cpus
 
@@ -44,12 +43,9 @@ NOTE = (
 
 def timed(model: str, raw: bytes, threads: int) -> tuple[tuple[float, float], bytes]:
     """Returns the seconds of both ways, and the compressed bytes."""
-    size, started = -(-len(raw) // SEGMENTS), time.perf_counter()
-    frame = lmcompress.compress(raw, model, segment_bytes=size, threads=threads)
-    between = time.perf_counter()
-    if lmcompress.decompress(frame, threads=threads) != raw:
-        raise click.ClickException("the text did not come back")
-    return (between - started, time.perf_counter() - between), frame
+    config = CodecConfig(segment_bytes=-(-len(raw) // SEGMENTS), threads=threads)
+    found = round_trip(raw, load_model(model), config)
+    return (found.compress_seconds, found.decompress_seconds), found.compressed
 
 
 def row_of(model: str, raw: bytes, cores: int) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +22,9 @@ from typing import Any
 
 import click
 
-import lmcompress
 from experiments.support.records import Row, identified, result_folder, with_machine, write_results
 from experiments.support.tables import markdown_of
+from experiments.support.timing import round_trip
 from lmcompress import CodecConfig, corpora
 from lmcompress.benchmark.harness import payload_bytes
 from lmcompress.codec.session import resolve_threads
@@ -68,20 +67,14 @@ def gptzip_row(raw: bytes, python: Path, checkpoint: Path) -> dict[str, Any]:
 
 def our_row(raw: bytes, model: Model, config: CodecConfig, program: str) -> dict[str, Any]:
     """Returns sizes and times of lmcompress on a text, with compiled kernels."""
-    lmcompress.decompress(lmcompress.compress(raw[:200], model, config), model)
-    started = time.perf_counter()
-    frame = lmcompress.compress(raw, model, config)
-    encoded = time.perf_counter()
-    restored = lmcompress.decompress(frame, model)
-    decoded = time.perf_counter()
-    if restored != raw:
-        raise click.ClickException("the text did not come back")
+    round_trip(raw[:200], model, config)  # compiles
+    found = round_trip(raw, model, config)
     return {
         "program": program,
-        "compressed bytes": len(frame),
-        "payload bytes": payload_bytes(frame),
-        "compress s": encoded - started,
-        "decompress s": decoded - encoded,
+        "compressed bytes": found.num_bytes,
+        "payload bytes": payload_bytes(found.compressed),
+        "compress s": found.compress_seconds,
+        "decompress s": found.decompress_seconds,
         "threads": resolve_threads(None),
     }
 

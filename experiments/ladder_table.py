@@ -12,6 +12,7 @@ measured again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ import click
 
 from experiments.exactness_cost import float_bits_per_byte
 from experiments.support import modalities, paper
-from experiments.support.cpu_time import cpu_timed
 from experiments.support.records import Row, RowFile, provenance, result_folder
 from experiments.support.runs import (
     RUNS,
@@ -30,6 +30,7 @@ from experiments.support.runs import (
     training_seconds,
 )
 from experiments.support.tables import markdown_of, write_texts
+from experiments.support.timing import round_trip
 from experiments.table_1 import TEXTS
 from lmcompress.benchmark.records import csv_text
 from lmcompress.errors import LmcompressError
@@ -48,14 +49,11 @@ def speeds(model: Model, raw: bytes) -> dict[str, float]:
       LmcompressError: If the file does not decompress to the same bytes.
     """
     codec = paper.ChunkedModelCodec(model, len(raw), threads=1)
-    codec.decompress(codec.compress(raw[: modalities.CHUNK_BYTES]))  # compiles
-    encode, compressed = cpu_timed(codec.compress, raw)
-    decode, restored = cpu_timed(codec.decompress, compressed)
-    if restored != raw:
-        raise LmcompressError(f"{codec.name} did not give a sample back: report a bug")
+    round_trip(raw[: modalities.CHUNK_BYTES], model, codec.config)  # compiles
+    found = round_trip(raw, model, codec.config, time.process_time)
     return {
-        "encode_bytes_per_cpu_second": round(len(raw) / encode),
-        "decode_bytes_per_cpu_second": round(len(raw) / decode),
+        "encode_bytes_per_cpu_second": round(len(raw) / found.compress_seconds),
+        "decode_bytes_per_cpu_second": round(len(raw) / found.decompress_seconds),
     }
 
 

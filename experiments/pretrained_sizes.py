@@ -11,13 +11,11 @@ as are the precisions of what is fetched.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-import lmcompress
 from experiments.support.figures import (
     BLACK,
     BLUE,
@@ -32,6 +30,7 @@ from experiments.support.figures import (
 from experiments.support.paper import LADDER
 from experiments.support.records import Row, RowFile, provenance, result_folder
 from experiments.support.tables import markdown_of, write_texts
+from experiments.support.timing import round_trip
 from lmcompress import corpora
 from lmcompress.errors import LmcompressError
 from lmcompress.metrics import bits_per_byte
@@ -96,12 +95,8 @@ def fetched(published: Published) -> Model:
 def measured(family: str, published: Published, model: Model, text: str) -> Row:
     """Compresses a text and decodes it; returns its row."""
     raw = corpora.load(text)
-    lmcompress.decompress(lmcompress.compress(raw[:64], model), model)  # compiles
-    started = time.perf_counter()
-    frame = lmcompress.compress(raw, model)
-    between = time.perf_counter()
-    if lmcompress.decompress(frame, model) != raw:
-        raise click.ClickException(f"{published.name} did not give {text} back")
+    round_trip(raw[:64], model)  # compiles
+    found = round_trip(raw, model)
     return {
         "family": family,
         **published._asdict(),
@@ -109,9 +104,9 @@ def measured(family: str, published: Published, model: Model, text: str) -> Row:
         "corpus_sha256": hashlib.sha256(raw).hexdigest(),
         "raw bytes": len(raw),
         "parameters": model.num_parameters,
-        "compressed bytes": len(frame),
-        "compress s": round(between - started, 2),
-        "decompress s": round(time.perf_counter() - between, 2),
+        "compressed bytes": found.num_bytes,
+        "compress s": round(found.compress_seconds, 2),
+        "decompress s": round(found.decompress_seconds, 2),
         "fingerprint": model.fingerprint.hex(),
         **provenance(NAME),
     }

@@ -3,7 +3,7 @@
     python -m experiments.start_up [--quick]
 
 Whole processes, one thread, in turns; medians over the rounds. CPU seconds are user and system time
-and hardly depend on what else runs; waiting for the disk counts in seconds alone. "first run": the
+and depend less on what else runs; waiting for the disk counts in seconds alone. "first run": the
 kernels are compiled into an empty cache.
 """
 

@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-import lmcompress
 from experiments.support import modalities
 from experiments.support.figures import BLUE, GREEN, ORANGE, new_figure, write_derived
 from experiments.support.records import Row, RowFile, provenance, result_folder
 from experiments.support.runs import RUNS, Run, finished_run, training_seconds
 from experiments.support.tables import markdown_of
+from experiments.support.timing import round_trip
+from lmcompress import CodecConfig
 from lmcompress.benchmark.records import csv_text
-from lmcompress.errors import LmcompressError
 from lmcompress.gpt.config import GPTConfig
 from lmcompress.metrics import bits_per_byte
-from lmcompress.models.store import Model, load_model
+from lmcompress.models.store import load_model
 from lmcompress.system.atomic import replace_atomically
 from lmcompress.training.config import TrainConfig
 from lmcompress.training.tokenizer import train_tokenizer
@@ -123,7 +123,10 @@ def row_of(run: Run, config: TrainConfig, sample: modalities.Sample) -> Row:
     model, parts = load_model(run.folder), run.model.num_parameters_by_part
     vocab_size = run.model.vocab_size
     tokens_seen = run.card.get("tokens_seen", run.card["bytes_seen"])
-    alone, mixed = (file_bytes(sample.raw, model, adaptive=flag) for flag in (False, True))
+    alone, mixed = (
+        round_trip(sample.raw, model, CodecConfig(lanes=1, adaptive=adaptive)).num_bytes
+        for adaptive in (False, True)
+    )
     return {
         "tokenizer": "bytes" if vocab_size == BYTES else f"BPE {vocab_size:,}",
         "num_parameters": run.model.num_parameters,
@@ -141,14 +144,6 @@ def row_of(run: Run, config: TrainConfig, sample: modalities.Sample) -> Row:
         "bits_per_byte": bits_per_byte(alone, len(sample.raw)),
         "compressed_bytes_with_stage": mixed,
     }
-
-
-def file_bytes(raw: bytes, model: Model, *, adaptive: bool) -> int:
-    """Returns the size of a file of one lane, after decompressing and comparing it."""
-    compressed = lmcompress.compress(raw, model, lanes=1, adaptive=adaptive)
-    if lmcompress.decompress(compressed, model) != raw:
-        raise LmcompressError(f"{model.name} does not give the text back: report a bug")
-    return len(compressed)
 
 
 def current(rows: Sequence[Row]) -> list[Row]:
