@@ -16,12 +16,13 @@ not measured again. Published rows come from published.tsv, marked.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from experiments.support import modalities, paper, table_1_intervals, table_1_tables
+from experiments.support.codec_rows import Task, append_records
 from experiments.support.figures import write_derived
 from experiments.support.records import RowFile, result_folder, run_of
 from experiments.support.table_1_drawing import draw
@@ -35,7 +36,7 @@ from lmcompress.benchmark.harness import (
     scored_row,
 )
 from lmcompress.benchmark.media import media_codecs
-from lmcompress.benchmark.records import Record, RunInfo, append_jsonl, read_jsonl, read_rows
+from lmcompress.benchmark.records import Record, RunInfo, read_jsonl, read_rows
 from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, Model, load_model
 
@@ -46,8 +47,6 @@ PROBE_BYTES = 2 * modalities.CHUNK_BYTES
 CLASSICAL = ("stored", "gzip", "bzip2", "xz", "zstd", "brotli", "bzip3", "ppmd", "zpaq")
 CHUNKED = ("gzip", "bzip2", "xz", "zstd", "brotli", "ppmd")
 """Without zpaq and bzip3, which take up to a second to start a chunk."""
-
-Task = tuple[tuple[object, ...], Callable[[RunInfo], Record]]
 
 
 def tasks(sample: modalities.Sample, models: Sequence[Model]) -> Iterator[Task]:
@@ -116,12 +115,7 @@ def measure_chunks(
 
 def run_tasks(path: Path, sample: modalities.Sample, found: Iterable[Task], run: RunInfo) -> None:
     """Appends the missing rows of one sample."""
-    done = {record.key for record in records_of(path)}
-    for key, task in found:
-        if key in done:
-            continue
-        record = task(run)
-        append_jsonl([record], path)
+    for record in append_records(path, found, run):
         rate = 100 * table_1_tables.rate(record)
         click.echo(f"{sample.modality} {record.codec} {rate:.1f} %", err=True)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,13 +15,22 @@ from experiments.support.speed_codecs import FASTER
 from lmcompress import corpora
 from lmcompress.benchmark.harness import ModelCodec, benchmark_row, classical_codecs, record_key
 from lmcompress.benchmark.protocol import Codec
-from lmcompress.benchmark.records import Record, append_jsonl, csv_text, latest, read_jsonl
+from lmcompress.benchmark.records import (
+    Record,
+    RunInfo,
+    append_jsonl,
+    csv_text,
+    latest,
+    read_jsonl,
+)
 from lmcompress.codec.config import CodecConfig
 from lmcompress.models.store import DEFAULT_MODEL, NO_MODEL, load_model
 from lmcompress.report.tables import rate_table
 
 MODELS = (DEFAULT_MODEL, FASTER)
 """The embedded models for everyday use: the default, of bytes, and a faster one, of tokens."""
+Task = tuple[tuple[Any, ...], Callable[[RunInfo], Record]]
+"""The key of a record, and what measures it."""
 
 
 def codecs(models: Sequence[str], threads: int | None) -> list[Codec]:
@@ -38,16 +49,25 @@ def measure(
 ) -> None:
     """Measures each codec on each corpus, and appends the rows that the file does not have yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = {record.key for record in read_jsonl(path)} if path.exists() else set()
     run = run_of(experiment)
     for name in names:
         raw = load(name)
-        for codec in codecs:
-            if record_key(codec, raw) in done:
-                continue
-            record = benchmark_row(codec, name, raw, run)
+        tasks = [
+            (record_key(codec, raw), functools.partial(benchmark_row, codec, name, raw))
+            for codec in codecs
+        ]
+        for record in append_records(path, tasks, run):
+            click.echo(f"{name} {record.codec} {record.bits_per_byte:.4f} bits per byte", err=True)
+
+
+def append_records(path: Path, tasks: Iterable[Task], run: RunInfo) -> Iterator[Record]:
+    """Appends the record of each task whose key the file does not have; yields it."""
+    done = {record.key for record in read_jsonl(path)} if path.exists() else set()
+    for key, task in tasks:
+        if key not in done:
+            record = task(run)
             append_jsonl([record], path)
-            click.echo(f"{name} {codec.name} {record.bits_per_byte:.4f} bits per byte", err=True)
+            yield record
 
 
 def in_order(records: Iterable[Record], names: Sequence[str]) -> list[Record]:
