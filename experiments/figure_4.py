@@ -11,6 +11,7 @@ included. For models it is the quantized code length, the sum of -log2(frequency
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def measure(file: RowFile, samples: Sequence[modalities.Sample], models: Sequenc
                     "num_chunks": len(rates),
                     "lengths": LENGTHS,
                     "mean_rates": np.round(rates.mean(axis=0), 6).tolist(),
-                    "standard_errors": np.round(paper.standard_error(rates), 6).tolist(),
+                    "standard_errors": np.round(standard_error(rates), 6).tolist(),
                 }
                 | change_of(rates)
             )
@@ -103,12 +104,17 @@ def measure(file: RowFile, samples: Sequence[modalities.Sample], models: Sequenc
             click.echo(f"{sample.modality} {codec.name} {row['mean_rates'][-1]:.4f}", err=True)
 
 
+def standard_error(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns the standard error of the mean over the first axis, of two values or more."""
+    return np.asarray(values.std(axis=0, ddof=1) / math.sqrt(len(values)))
+
+
 def change_of(rates: npt.NDArray[np.float64]) -> dict[str, float]:
     """Returns how the rate of the same chunks changes from SHORT to LONG, with standard error."""
     change = rates[:, LENGTHS.index(LONG)] - rates[:, LENGTHS.index(SHORT)]
     return {
         "mean_change": round(float(change.mean()), 6),
-        "standard_error_of_change": round(float(paper.standard_error(change)), 6),
+        "standard_error_of_change": round(float(standard_error(change)), 6),
     }
 
 
@@ -126,11 +132,18 @@ def _identity(codec: Codec | Model, sample: modalities.Sample) -> dict[str, Any]
 
 
 def current(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the rows to show, by modality: classical codecs, the ladder by size, the default."""
-    shown = paper.latest_rows(rows, "codec", "modality")
+    """Returns the rows to show, by modality: classical codecs, the ladder by size, the default.
+
+    The last of each codec and modality, of the size that was measured last.
+    """
+    found = {
+        (row["codec"], row["modality"]): row
+        for row in rows
+        if row["raw_bytes"] == rows[-1]["raw_bytes"]
+    }
     names = modalities.MODALITIES
     return sorted(
-        shown,
+        found.values(),
         key=lambda row: (
             names.index(row["modality"]), row["codec"] == DEFAULT_MODEL, row["num_parameters"]
         ),

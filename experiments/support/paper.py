@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from experiments.support.modalities import CHUNK_BYTES
 from experiments.support.predictions import predictions
-from experiments.support.records import Row
 from lmcompress.benchmark.harness import ModelCodec, chunked_name
 from lmcompress.codec.config import CodecConfig
 from lmcompress.codec.session import Session
@@ -75,26 +74,6 @@ def _segment_bits(raw: bytes, model: Model) -> npt.NDArray[np.float64]:
         for rounds in predictions(session, session.symbols_of(raw), lanes)
     ]
     return np.concatenate(blocks).T
-
-
-def standard_error(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Returns the standard error of the mean over the first axis; nan for a single value."""
-    if len(values) < 2:
-        return np.full(values.shape[1:], np.nan)
-    return np.asarray(values.std(axis=0, ddof=1) / math.sqrt(len(values)))
-
-
-def latest_rows(rows: Sequence[Row], *key: str) -> list[Row]:
-    """Returns the last row of each value of `key`, in the order of first appearance.
-
-    Only rows of the size that was measured last are returned.
-    """
-    found = {
-        tuple(row[name] for name in key): row
-        for row in rows
-        if row["raw_bytes"] == rows[-1]["raw_bytes"]
-    }
-    return list(found.values())
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
