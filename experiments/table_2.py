@@ -4,10 +4,9 @@
 
 Bytes and BPE of several sizes, trained on the same text; for each, GPTs of several widths that see
 the same number of raw bytes of that text, with one optimizer. Each then compresses held-out text,
-in one lane, without the adaptive stage, which reads on where a small model ends, and with it; files
-are decompressed and compared. Contexts are as many tokens for every vocabulary, hence more bytes
-for larger ones, as in the paper. A finished row is not measured again; a training that was killed
-resumes.
+in one lane, with and without the adaptive stage; files are decompressed and compared. Contexts are
+as many tokens for every vocabulary, hence more bytes for larger ones, as in the paper. A finished
+row is not measured again; a training that was killed resumes.
 """
 
 from __future__ import annotations
