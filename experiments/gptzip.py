@@ -106,8 +106,7 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
     note = (
         f"The first {raw_bytes:,} bytes of {CORPUS}, model {MODEL}, one lane, threads: "
         f"{rows[-1]['threads']}; decoded and compared on both sides; models loaded. gptzip's code "
-        "has no header and no checksum, and holds nothing but tokens; lmcompress's payload also "
-        "says where tokens end, so that it can hold any bytes."
+        "has no header and no checksum; lmcompress's files have both."
     )
     return {"table.md": markdown_of(shown(rows, raw_bytes), with_machine(note, rows))}
 
