@@ -37,7 +37,7 @@ EXPERIMENTS: dict[str, str] = {
     "architectures": "GPT-1, GPT-2 and GPT-3 compared at one small size",
     "families": "Causal, encoder-decoder, masked and diffusion networks as compressors",
     "candidates": "Candidates for the default model, small and trained briefly",
-    "certificates": "The README's figures of lmcompress, certified by prove",
+    "certificates": "The README's rates of four files, certified by prove",
     "claims": "False figures published by others, rebuilt small, and the files behind them",
     "findings": "The paper's findings compared with ours",
 }
@@ -115,7 +115,7 @@ NEEDS: dict[str, str] = {
     "cluster": "needs ray: pip install '.[cluster]'",
     "gptzip": "installs gptzip into the user's cache and downloads a model",
     "exactness_cost": "needs the float weights of lmc-3m in runs/",
-    "pretrained": "downloads 98 MB; needs transformers: pip install '.[float]'",
+    "pretrained": "downloads 98 MB",
     "pretrained_whole": "downloads 98 MB",
     "pretrained_sizes": "downloads each model that it can reach",
     "table_2": "trains the models that are missing",

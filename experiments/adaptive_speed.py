@@ -3,7 +3,7 @@
     python -m experiments.adaptive_speed [--quick]
 
 The default model with automatic lanes, with and without the stage in turns in one process; medians
-and their ratios. One thread, in CPU seconds, which depend little on what else the machine does. The
+and their ratios. One thread, in CPU seconds, which depend less on other work than seconds do. The
 stage runs on one thread in any case.
 """
 

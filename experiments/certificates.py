@@ -1,4 +1,4 @@
-"""Do the README's figures of lmcompress hold? A certificate for each, which anyone can check.
+"""Do the README's rates of single files hold? A certificate for each, which anyone can check.
 
     python -m experiments.certificates [--quick]
 

@@ -95,8 +95,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "soundfile", "tokenizers", "zpaq", "zstandard",
     ),
     "cluster": ("ray",),
-    "float": ("transformers",),
 }  # fmt: skip
 """The packages of an extra, as they are imported. Every experiment may use any of `paper`."""
-MORE_EXTRAS: dict[str, tuple[str, ...]] = {"cluster": ("cluster",), "pretrained": ("float",)}
+MORE_EXTRAS: dict[str, tuple[str, ...]] = {"cluster": ("cluster",)}
 """What single experiments need besides."""

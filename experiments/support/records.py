@@ -61,12 +61,13 @@ def result_folder(name: str, quick: bool, *, derive: bool = False) -> Iterator[P
         if derive and not (folder / "records.jsonl").is_file():
             raise LmcompressError(f"found no records.jsonl in {shown}: leave out --derive")
         folder.mkdir(parents=True, exist_ok=True)
-        yield folder
+        try:
+            yield folder
+        finally:
+            if not quick:
+                remember_minutes(folder, run.run_id, time.monotonic() - started)
     except (LmcompressError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
-    finally:
-        if not quick:
-            remember_minutes(folder, run.run_id, time.monotonic() - started)
     click.echo(f"Wrote {shown}", err=True)
 
 
@@ -137,8 +138,18 @@ def append_missing(
 
 
 def current(rows: Sequence[Row]) -> list[Row]:
-    """Returns the last row of each key and model's name, of those that `append_missing` wrote."""
-    return list({(row["key"], row.get("model")): row for row in rows}.values())
+    """Returns the last row of each key, of the newest weights of each model's name.
+
+    Args:
+      rows: Those that `append_missing` wrote.
+    """
+    newest = {row.get("model"): row["fingerprint"] for row in rows}
+    found = {
+        (row["key"], row.get("model")): row
+        for row in rows
+        if row["fingerprint"] == newest[row.get("model")]
+    }
+    return list(found.values())
 
 
 def provenance(name: str) -> dict[str, Any]:

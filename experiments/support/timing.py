@@ -20,8 +20,8 @@ def cpu_timed(
 ) -> tuple[float, Result]:
     """Returns the CPU seconds of this process in a call, and what the call returns.
 
-    They depend less on other work than the time that passes, but beside a busy core they may be
-    1.7 times as long (levels).
+    They depend less on other work than the time that passes, but beside other work they
+    were up to 2.2 times as long (levels).
     """
     start = time.process_time()
     result = call(*args, **kwargs)

@@ -20,9 +20,7 @@ def cluster_option(what: str) -> Callable[[Command], Command]:
     )
 
 
-share_segments_option = cluster_option(
-    "Compress the segments, which come out the same, on the nodes of"
-)
+share_segments_option = cluster_option("Share the segments among the nodes of")
 
 
 class _Share(click.ParamType):  # type: ignore[type-arg]

@@ -69,7 +69,7 @@ def compiling_told(*, quiet: bool) -> Iterator[None]:
 def _tell_once() -> None:
     from tqdm import tqdm
 
-    tqdm.write("compiling kernels for this machine, once: about 30 seconds", file=sys.stderr)
+    tqdm.write("compiling kernels for this machine, once: up to a minute", file=sys.stderr)
 
 
 def say(line: str, *, quiet: bool) -> None:

@@ -29,8 +29,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--quick", is_flag=True, help="Use small inputs, and write to results/quick.")
 @cluster_option(
-    "Run each experiment on one CPU of a node, from the newest commit. What it writes comes back. "
-    "ADDRESS is that of"
+    "Run each experiment, from the newest commit, on one CPU of a node. What it writes comes back. "
+    "The nodes are those of"
 )
 @click.option(
     "--list",

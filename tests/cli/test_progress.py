@@ -11,7 +11,7 @@ import pytest
 
 from lmcompress.cli import progress
 
-MESSAGE = "compiling kernels for this machine, once: about 30 seconds\n"
+MESSAGE = "compiling kernels for this machine, once: up to a minute\n"
 
 
 class Terminal(io.StringIO):

@@ -157,6 +157,28 @@ def test_records_name_the_commit_at_the_start(
     assert [row["git_commit"] for row in read_rows(folder / "records.jsonl")] == ["ran"]
 
 
+def test_a_damaged_record_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+
+    def read_damaged_rows() -> None:
+        with records.result_folder("of_a_test", False) as folder:
+            (folder / "records.jsonl").write_text('{"bits": 1}\nnot a record\n{"bits": 2}\n')
+            read_rows(folder / "records.jsonl")
+
+    with pytest.raises(click.ClickException, match="line 2"):
+        read_damaged_rows()
+
+
+def test_a_table_has_rows_of_the_newest_weights_alone() -> None:
+    old, new = ({"model": "m", "fingerprint": name} for name in ("old", "new"))
+    rows = [{"key": "a", **old}, {"key": "gone", **old}, {"key": "a", **new, "bits": 1}]
+    rows += [{"key": "a", "model": "n", "fingerprint": "n"}, {"key": "a", **new, "bits": 2}]
+
+    assert records.current(rows) == [{"key": "a", **new, "bits": 2}, rows[3]]
+
+
 def test_a_run_with_other_weights_is_not_the_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
