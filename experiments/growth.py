@@ -39,7 +39,8 @@ SIZES = {
 QUICK_SIZES = {NO_MODEL: (10_000, 100_000), DEFAULT_MODEL: (10_000,)}
 NOTE = (
     "The command line, a process for each file, one after the other; start included, kernels "
-    "compiled. The machine may have done other work too: memory is exact, seconds are not."
+    "compiled. Segments of 16 MiB are coded at once, one on each core. The machine may have done "
+    "other work too: memory is exact, seconds are not."
 )
 # Not the peak of getrusage, which includes the parent's memory before exec.
 _MEASURE = """
