@@ -190,12 +190,8 @@ def derived_texts(rows: Sequence[Row]) -> dict[str, str]:
         "Efficiency: seconds of one process, over those of the cluster times its nodes. "
         f"A segment costs {overhead:.1f} ms besides its work."
     )
-    return {
-        "table.md": "\n\n".join(
-            [markdown_of(rows, with_machine(note, rows), COLUMNS).rstrip(), *papers]
-        )
-        + "\n"
-    }
+    table = markdown_of(rows, with_machine(note, rows), COLUMNS).rstrip()
+    return {"table.md": "\n\n".join([table, *papers]) + "\n"}
 
 
 @click.command()

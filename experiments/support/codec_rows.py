@@ -49,15 +49,14 @@ def measure(
 ) -> None:
     """Measures each codec on each corpus, and appends the rows that the file does not have yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    run = run_of(experiment)
-    for name in names:
-        raw = load(name)
-        tasks = [
-            (record_key(codec, raw), functools.partial(benchmark_row, codec, name, raw))
-            for codec in codecs
-        ]
-        for record in append_records(path, tasks, run):
-            click.echo(f"{name} {record.codec} {record.bits_per_byte:.4f} bits per byte", err=True)
+    tasks = (
+        (record_key(codec, raw), functools.partial(benchmark_row, codec, name, raw))
+        for name, raw in ((name, load(name)) for name in names)
+        for codec in codecs
+    )
+    for record in append_records(path, tasks, run_of(experiment)):
+        rate = f"{record.bits_per_byte:.4f} bits per byte"
+        click.echo(f"{record.corpus} {record.codec} {rate}", err=True)
 
 
 def append_records(path: Path, tasks: Iterable[Task], run: RunInfo) -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""How long it took to measure the rows of an experiment: `minutes.json` beside its records."""
+"""Wall time of an experiment's runs, kept in `minutes.json` next to its records."""
 
 from __future__ import annotations
 

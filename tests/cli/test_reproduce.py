@@ -123,10 +123,11 @@ def test_packages_are_those_of_the_extras() -> None:
             else:
                 yield re.match(r"[\w-]+", requirement)[0].lower()
 
+    installed = {name.lower().replace("_", "-") for found in imported.values() for name in found}
     for extra, packages in extras.items():
-        if all(package in imported for package in packages):  # ray may not be installed
-            found = {imported[package][0].lower().replace("_", "-") for package in packages}
-            assert found == set(names(extra))
+        known = [imported[package][0] for package in packages if package in imported]
+        found = {name.lower().replace("_", "-") for name in known}
+        assert found == set(names(extra)) & installed  # not all of them need be installed
 
 
 @pytest.mark.usefixtures("shelf")
